@@ -1,0 +1,89 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// The one list of settings for every target. Warnings are errors where `CI` is set.
+let strict: [SwiftSetting] =
+  [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  ] + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
+
+/// A platform target: one folder below Sources/Platform, over at most one C library whose module is nested in it.
+func platform(_ name: String, over cModule: String? = nil, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(
+    name: name, dependencies: dependencies + (cModule.map { [.target(name: $0)] } ?? []),
+    path: "Sources/Platform/\(name)", exclude: cModule.map { [$0] } ?? [], swiftSettings: strict)
+}
+
+func cLibrary(_ name: String, in target: String, pkgConfig: String? = nil, apt package: String) -> Target {
+  .systemLibrary(
+    name: name, path: "Sources/Platform/\(target)/\(name)", pkgConfig: pkgConfig, providers: [.apt([package])])
+}
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: strict)
+}
+
+let package = Package(
+  name: "annals",
+  products: [.executable(name: "annals", targets: ["annals"])],
+  targets: [
+    cLibrary("CUV", in: "Reactor", pkgConfig: "libuv", apt: "libuv1-dev"),
+    cLibrary("CLibpq", in: "Postgres", pkgConfig: "libpq", apt: "libpq-dev"),
+    cLibrary("CRdkafka", in: "Kafka", pkgConfig: "rdkafka", apt: "librdkafka-dev"),
+    cLibrary("CCurl", in: "HTTPClient", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+    cLibrary("CHiredis", in: "Redis", apt: "libhiredis-dev"),
+    cLibrary("CMicrohttpd", in: "HTTPServer", pkgConfig: "libmicrohttpd", apt: "libmicrohttpd-dev"),
+    cLibrary("CCrypto", in: "Crypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
+    cLibrary("CYaml", in: "Configuration", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
+    cLibrary("CMagic", in: "MediaType", apt: "libmagic-dev"),
+
+    platform("Time"),
+    platform("Identifiers"),
+    platform("Spelling"),
+    platform("JSON", ["Spelling"]),
+    platform("Logging", ["JSON", "Time"]),
+    platform("Metrics"),
+    platform("CommandLine", ["Spelling"]),
+    platform("Configuration", over: "CYaml", ["CommandLine", "Spelling"]),
+    platform("Crypto", over: "CCrypto"),
+    platform("MediaType", over: "CMagic"),
+    platform("Reactor", over: "CUV", ["Logging", "Metrics"]),
+    platform("Postgres", over: "CLibpq", ["Reactor", "Logging", "Metrics", "Identifiers", "Time"]),
+    platform("Kafka", over: "CRdkafka", ["Reactor", "Logging", "Metrics"]),
+    platform("Redis", over: "CHiredis", ["Reactor", "Logging", "Metrics"]),
+    platform("HTTPClient", over: "CCurl", ["Reactor", "Logging", "Metrics"]),
+    platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON"]),
+    platform("S3", ["HTTPClient", "Crypto", "Time", "Reactor"]),
+
+    .target(
+      name: "Schema", path: "sql", sources: ["Schema.swift"],
+      resources: [.embedInCode("migrations"), .embedInCode("queries")], swiftSettings: strict),
+    module("EventStore", ["Schema", "Postgres", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
+    module("Domain", ["EventStore", "JSON", "Identifiers", "Time"]),
+    module("Relay", ["Schema", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Time"]),
+    module(
+      "Projections",
+      ["Domain", "EventStore", "Kafka", "Redis", "HTTPClient", "S3", "Reactor", "Logging", "Metrics", "JSON", "Time"]),
+    module(
+      "Services",
+      [
+        "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "HTTPClient", "Redis", "S3", "MediaType",
+        "Reactor", "Logging", "Metrics", "JSON", "Crypto", "Identifiers", "Time",
+      ]),
+    .executableTarget(
+      name: "annals",
+      dependencies: [
+        "Services", "Relay", "Projections", "EventStore", "Domain", "CommandLine", "Configuration", "Postgres",
+        "Kafka", "Redis", "HTTPClient", "HTTPServer", "S3", "MediaType", "Reactor", "Logging", "Metrics", "JSON",
+        "Identifiers", "Time",
+      ], path: "Sources/annals", swiftSettings: strict),
+  ])

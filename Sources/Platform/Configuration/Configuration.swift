@@ -1,0 +1,82 @@
+public import CommandLine
+import Spelling
+
+/// The settings of one run: flags over environment over file over defaults.
+public struct Configuration: Sendable {
+  private let values: [String: String]
+
+  /// Checks every value given and refuses unknown names.
+  ///
+  /// - Parameters:
+  ///   - environment: Only what begins with `ANNALS_` is looked at.
+  ///   - ignoring: Variables with that prefix that are for other programs.
+  public init(
+    _ settings: [SettingDescription], file: SettingsFile? = nil, environment: [String: String] = [:],
+    ignoring: Set<String> = [], flags: [String: String] = [:]
+  ) throws(ConfigurationError) {
+    var values: [String: String] = [:]
+    let keys = settings.map(\.key)
+    for entry in file?.entries ?? [] {
+      let place = "\(file?.name ?? ""):\(entry.line)"
+      guard let setting = settings.first(where: { $0.key == entry.key }) else {
+        throw ConfigurationError.unknown(entry.key, place: place, nearest: nearest(to: entry.key, in: keys))
+      }
+      values[setting.key] = try Self.checked(entry.value, setting, place: place, name: setting.key)
+    }
+    for (variable, value) in environment.sorted(by: { $0.key < $1.key })
+    where variable.hasPrefix("ANNALS_") && !ignoring.contains(variable) {
+      guard let setting = settings.first(where: { $0.variable == variable }) else {
+        let nearest = nearest(to: variable, in: settings.map(\.variable))
+        throw ConfigurationError.unknown(variable, place: "environment", nearest: nearest)
+      }
+      values[setting.key] = try Self.checked(value, setting, place: "environment", name: variable)
+    }
+    for (key, value) in flags.sorted(by: { $0.key < $1.key }) {
+      guard let setting = settings.first(where: { $0.key == key }) else { continue }
+      values[key] = try Self.checked(value, setting, place: "command line", name: "--\(key)")
+    }
+    self.values = values
+  }
+
+  public subscript<Value>(_ setting: Setting<Value>) -> Value {
+    values[setting.key].flatMap { Value(argument: $0) } ?? setting.fallback
+  }
+
+  /// Whether somebody set it.
+  public func isSet<Value>(_ setting: Setting<Value>) -> Bool { values[setting.key] != nil }
+
+  private static func checked(
+    _ value: String, _ setting: SettingDescription, place: String, name: String
+  ) throws(ConfigurationError) -> String {
+    guard let expected = setting.check(value) else { return value }
+    throw .malformed(name, value: setting.isSecret ? "…" : value, place: place, expected: expected)
+  }
+
+  /// All settings as a Markdown table.
+  public static func reference(_ settings: [SettingDescription]) -> String {
+    let rows = settings.map { setting in
+      let fallback = setting.fallback.isEmpty ? "" : "`\(setting.fallback)`"
+      let kind = setting.placeholder.split(separator: "|").joined(separator: ", ")
+      return "| `\(setting.key)` | `\(setting.variable)` | \(kind) | \(fallback) | \(setting.meaning) |"
+    }
+    return "| Setting | Variable | Value | Default | Meaning |\n|---|---|---|---|---|\n"
+      + rows.joined(separator: "\n")
+  }
+}
+
+public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
+  case unknown(String, place: String, nearest: String?)
+  case malformed(String, value: String, place: String, expected: String)
+  case file(String, line: Int?, problem: String)
+
+  public var description: String {
+    switch self {
+    case .unknown(let name, let place, let nearest):
+      "\(place): there is no setting \(name)"
+        + (nearest.map { "; did you mean \($0)?" } ?? "; `annals settings` lists all")
+    case .malformed(let name, let value, let place, let expected):
+      "\(place): \(name): “\(value)” is not \(expected)"
+    case .file(let name, let line, let problem): "\(name)\(line.map { ":\($0)" } ?? ""): \(problem)"
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import CCrypto
+
+/// Hashes and message authentication by OpenSSL.
+public enum SHA256 {
+  /// The algorithm, fetched once: looking it up for each hash doubles the cost of a short one.
+  private struct Algorithm: @unchecked Sendable {  // unchecked: OpenSSL's fetched algorithms are immutable and counted
+    let pointer = EVP_MD_fetch(nil, "SHA256", nil)
+  }
+  private static let algorithm = Algorithm()
+
+  /// The 32 bytes of the hash.
+  public static func hash(_ bytes: some ContiguousBytes) -> [UInt8] {
+    var digest = [UInt8](repeating: 0, count: 32)
+    let status = bytes.withBytes { EVP_Digest($0.baseAddress, $0.count, &digest, nil, algorithm.pointer, nil) }
+    precondition(status == 1, "SHA-256 is not available in OpenSSL")
+    return digest
+  }
+
+  /// The 32 bytes of HMAC-SHA-256 (RFC 2104).
+  public static func authenticationCode(of bytes: [UInt8], key: [UInt8]) -> [UInt8] {
+    var code = [UInt8](repeating: 0, count: 32)
+    let result = HMAC(EVP_sha256(), key, Int32(key.count), bytes, bytes.count, &code, nil)
+    precondition(result != nil, "HMAC-SHA-256 is not available in OpenSSL")
+    return code
+  }
+}
+
+/// What can lend its bytes without copying them.
+public protocol ContiguousBytes {
+  func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R
+}
+
+extension [UInt8]: ContiguousBytes {
+  public func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { withUnsafeBytes(body) }
+}
+
+extension Collection<UInt8> {
+  /// Lower-case hexadecimal digits.
+  public var hexadecimal: String {
+    String(unsafeUninitializedCapacity: count * 2) { buffer in
+      var index = 0
+      for byte in self {
+        for digit in [byte >> 4, byte & 15] {
+          buffer[index] = digit < 10 ? 0x30 + digit : 0x57 + digit
+          index += 1
+        }
+      }
+      return index
+    }
+  }
+}

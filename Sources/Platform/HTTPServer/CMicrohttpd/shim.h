@@ -1,0 +1,31 @@
+#pragma once
+#include <microhttpd.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+// Variadic calls, which Swift cannot make.
+static inline struct MHD_Daemon *annals_mhd_start(unsigned flags, uint16_t port, MHD_AccessHandlerCallback access,
+                                                  void *context, struct MHD_OptionItem *options) {
+  return MHD_start_daemon(flags, port, NULL, NULL, access, context, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+}
+static inline int annals_mhd_epoll_descriptor(struct MHD_Daemon *daemon) {
+  const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+  return info ? info->epoll_fd : -1;
+}
+static inline unsigned annals_mhd_port(struct MHD_Daemon *daemon) {
+  const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
+  return info ? info->port : 0;
+}
+static inline int annals_mhd_descriptor(struct MHD_Connection *connection) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  return info ? info->connect_fd : -1;
+}
+static inline void *annals_mhd_socket_context(struct MHD_Connection *connection) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  return info ? info->socket_context : NULL;
+}
+// Macros with casts, which Swift does not import.
+static const ssize_t ANNALS_MHD_END_OF_STREAM = -1;
+static const ssize_t ANNALS_MHD_END_WITH_ERROR = -2;
+static const uint64_t ANNALS_MHD_SIZE_UNKNOWN = (uint64_t)-1;
+static const short ANNALS_POLLRDHUP = 0x2000;

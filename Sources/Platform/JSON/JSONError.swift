@@ -1,0 +1,76 @@
+/// Why a text is not the JSON that was asked for, and where.
+public struct JSONError: Error, Equatable, Sendable {
+  public enum Reason: Equatable, Sendable {
+    case endOfInput
+    case unexpected(found: String)
+    case trailing
+    case badNumber
+    case badEscape
+    case loneSurrogate
+    case controlCharacter
+    case invalidUTF8
+    case tooDeep(limit: Int)
+    case duplicateName(String)
+    case wrongType(expected: String, found: String)
+    case outOfRange(String)
+    case missing(String)
+    case unknown(String, nearest: String?)
+    /// The type is right, the value is not: `remedy` says what would be.
+    case invalid(String, remedy: String)
+  }
+
+  public enum Step: Equatable, Sendable { case name(String), index(Int) }
+
+  public let reason: Reason
+  /// Bytes from the start of the text; nil where the value was read from a tree.
+  public let offset: Int?
+  /// From the outside in.
+  public var path: [Step]
+
+  public init(_ reason: Reason, offset: Int? = nil, path: [Step] = []) {
+    (self.reason, self.offset, self.path) = (reason, offset, path)
+  }
+
+  func inside(_ step: Step) -> JSONError { JSONError(reason, offset: offset, path: [step] + path) }
+
+  /// The JSON Pointer (RFC 6901) of the value concerned.
+  public var pointer: String {
+    path.map { step in
+      switch step {
+      case .name(let name):
+        "/" + name.split(separator: "~", omittingEmptySubsequences: false).joined(separator: "~0")
+          .split(separator: "/", omittingEmptySubsequences: false).joined(separator: "~1")
+      case .index(let index): "/\(index)"
+      }
+    }.joined()
+  }
+}
+
+extension JSONError: CustomStringConvertible {
+  public var description: String {
+    let place = (pointer.isEmpty ? "" : " at \(pointer)") + (offset.map { " (byte \($0))" } ?? "")
+    return "\(explanation)\(place)"
+  }
+
+  /// The reason in words, without the place.
+  public var explanation: String {
+    switch reason {
+    case .endOfInput: "the JSON text ends too early"
+    case .unexpected(let found): "\(found) is not JSON here"
+    case .trailing: "something follows the JSON text"
+    case .badNumber: "a number is malformed"
+    case .badEscape: "a string has an unknown escape"
+    case .loneSurrogate: "a string has half of a surrogate pair"
+    case .controlCharacter: "a string has a raw control character: escape it"
+    case .invalidUTF8: "a string is not UTF-8"
+    case .tooDeep(let limit): "nesting is deeper than \(limit)"
+    case .duplicateName(let name): "“\(name)” is there twice"
+    case .wrongType(let expected, let found): "expected \(expected), found \(found)"
+    case .outOfRange(let literal): "\(literal) is out of range"
+    case .missing(let name): "“\(name)” is missing"
+    case .unknown(let name, let nearest):
+      "“\(name)” is unknown" + (nearest.map { "; did you mean “\($0)”?" } ?? "")
+    case .invalid(let value, let remedy): "“\(value)” is not valid: \(remedy)"
+    }
+  }
+}

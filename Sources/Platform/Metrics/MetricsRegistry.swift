@@ -1,0 +1,102 @@
+import Synchronization
+
+/// The metrics of one process under their names. It is handed to whoever measures; there is no global one.
+///
+/// Asking for a name and labels again returns the same metric. A name keeps its first kind and help.
+public final class MetricsRegistry: Sendable {
+  private enum Metric {
+    case counter(Counter), gauge(Gauge), timer(Timer)
+  }
+  private struct Family {
+    let kind: String
+    let help: String
+    var metrics: [(labels: String, metric: Metric)] = []
+  }
+  private struct State {
+    var families: [String: Family] = [:]
+    var collectors: [@Sendable () -> Void] = []
+  }
+  private let state = Mutex(State())
+
+  public init() {}
+
+  public func counter(_ name: String, _ labels: KeyValuePairs<String, String> = [:], help: String) -> Counter {
+    let new = Metric.counter(Counter())
+    guard case .counter(let counter) = register(name, "counter", labels, help, new) else { return Counter() }
+    return counter
+  }
+
+  public func gauge(_ name: String, _ labels: KeyValuePairs<String, String> = [:], help: String) -> Gauge {
+    let new = Metric.gauge(Gauge())
+    guard case .gauge(let gauge) = register(name, "gauge", labels, help, new) else { return Gauge() }
+    return gauge
+  }
+
+  public func timer(_ name: String, _ labels: KeyValuePairs<String, String> = [:], help: String) -> Timer {
+    let new = Metric.timer(Timer())
+    guard case .timer(let timer) = register(name, "histogram", labels, help, new) else { return Timer() }
+    return timer
+  }
+
+  /// Calls `body` before each rendering: for gauges whose value is looked up rather than kept.
+  public func beforeRendering(_ body: @escaping @Sendable () -> Void) {
+    state.withLock { $0.collectors.append(body) }
+  }
+
+  private func register(
+    _ name: String, _ kind: String, _ labels: KeyValuePairs<String, String>, _ help: String, _ new: sending Metric
+  ) -> Metric {
+    let text = labels.map { "\($0.key)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",")
+    return state.withLock { state in
+      var family = state.families[name] ?? Family(kind: kind, help: help)
+      if let known = family.metrics.first(where: { $0.labels == text }) { return known.metric }
+      family.metrics.append((text, new))
+      state.families[name] = family
+      return new
+    }
+  }
+
+  private static func escaped(_ value: String) -> String {
+    value.reduce(into: "") { text, character in
+      switch character {
+      case "\\": text += "\\\\"
+      case "\"": text += "\\\""
+      case "\n": text += "\\n"
+      default: text.append(character)
+      }
+    }
+  }
+
+  /// All metrics in Prometheus' text format 0.0.4, by name.
+  public func prometheusText() -> String {
+    for collect in state.withLock({ $0.collectors }) { collect() }
+    return state.withLock { state in
+      var text = ""
+      for (name, family) in state.families.sorted(by: { $0.key < $1.key }) {
+        text += "# HELP \(name) \(family.help)\n# TYPE \(name) \(family.kind)\n"
+        for (labels, metric) in family.metrics { Self.render(name, labels, metric, into: &text) }
+      }
+      return text
+    }
+  }
+
+  private static func render(_ name: String, _ labels: String, _ metric: Metric, into text: inout String) {
+    let braced = labels.isEmpty ? "" : "{\(labels)}"
+    switch metric {
+    case .counter(let counter): text += "\(name)\(braced) \(counter.value)\n"
+    case .gauge(let gauge):
+      let value = gauge.value
+      let whole = Int(exactly: value).map { "\($0)" }
+      text += "\(name)\(braced) \(whole ?? "\(value)")\n"
+    case .timer(let timer):
+      let prefix = labels.isEmpty ? "" : "\(labels),"
+      var running = 0
+      for (index, count) in timer.counts.enumerated() {
+        running += count
+        let bound = index < Timer.bounds.count ? "\(Timer.bounds[index])" : "+Inf"
+        text += "\(name)_bucket{\(prefix)le=\"\(bound)\"} \(running)\n"
+      }
+      text += "\(name)_sum\(braced) \(timer.sum)\n\(name)_count\(braced) \(running)\n"
+    }
+  }
+}

@@ -1,0 +1,28 @@
+/// The nearest of `known` to a name that somebody mistyped; nil where none is near.
+public func nearest(to given: String, in known: [String]) -> String? {
+  let best = known.map { ($0, editDistance($0, given)) }.min { $0.1 < $1.1 }
+  guard let best, best.1 <= max(2, given.count / 3) else { return nil }
+  return best.0
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that lead from one text to the other
+/// (optimal string alignment).
+func editDistance(_ left: String, _ right: String) -> Int {
+  let left = Array(left)
+  let right = Array(right)
+  var beforeLast: [Int] = []
+  var last = Array(0...right.count)
+  for row in left.indices {
+    var current = [row + 1]
+    for column in right.indices {
+      let same = left[row] == right[column]
+      var cost = min(last[column + 1] + 1, current[column] + 1, last[column] + (same ? 0 : 1))
+      if row > 0, column > 0, left[row] == right[column - 1], left[row - 1] == right[column] {
+        cost = min(cost, beforeLast[column - 1] + 1)
+      }
+      current.append(cost)
+    }
+    (beforeLast, last) = (last, current)
+  }
+  return last[right.count]
+}

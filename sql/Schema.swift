@@ -1,0 +1,38 @@
+/// The database schema and every statement on it, embedded in the binary.
+public enum Schema {
+  /// Numbered steps, in order. A released step is never edited: its checksum is recorded where it was applied.
+  public static let migrations: [Migration] = [
+    Migration(version: 1, name: "event_log", PackageResources.v0001_event_log_sql),
+    Migration(version: 2, name: "outbox", PackageResources.v0002_outbox_sql),
+    Migration(version: 3, name: "append", PackageResources.v0003_append_sql),
+  ]
+
+  public static let migrationTable = text(PackageResources.migration_table_sql)
+  public static let appliedMigrations = text(PackageResources.applied_migrations_sql)
+  public static let recordMigration = text(PackageResources.record_migration_sql)
+
+  public static let append = text(PackageResources.append_sql)
+  public static let readStream = text(PackageResources.read_stream_sql)
+  public static let readLog = text(PackageResources.read_log_sql)
+  public static let streamVersion = text(PackageResources.stream_version_sql)
+  public static let streamsOfCategory = text(PackageResources.streams_of_category_sql)
+  public static let oldestTransaction = text(PackageResources.oldest_transaction_sql)
+  public static let maintainOutbox = text(PackageResources.maintain_outbox_sql)
+
+  public static let slotState = text(PackageResources.slot_state_sql)
+  public static let publicationExists = text(PackageResources.publication_exists_sql)
+  public static let serverSettings = text(PackageResources.server_settings_sql)
+
+  static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+}
+
+/// One numbered step of the schema.
+public struct Migration: Sendable {
+  public let version: Int
+  public let name: String
+  public let sql: String
+
+  init(version: Int, name: String, _ bytes: [UInt8]) {
+    (self.version, self.name, sql) = (version, name, Schema.text(bytes))
+  }
+}

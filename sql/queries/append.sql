@@ -1,0 +1,2 @@
+select appended, stream_version, last_position, at
+from annals.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)

@@ -1,0 +1,1 @@
+select version, name, checksum from annals.migrations order by version

@@ -1,0 +1,5 @@
+select xid, position, stream_id, category, version, event_id, type, schema_version, data, metadata, recorded_at, hash
+from annals.events
+where stream_id = $1 and version > $2
+order by version
+limit $3
