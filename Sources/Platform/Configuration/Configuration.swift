@@ -1,4 +1,4 @@
-public import CommandLine
+import CommandLine
 import Spelling
 
 /// The settings of one run: flags over environment over file over defaults.

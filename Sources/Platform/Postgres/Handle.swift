@@ -1,0 +1,104 @@
+import CLibpq
+import Logging
+import Time
+
+/// The only holder of a libpq connection.
+struct Handle: ~Copyable {
+  let pointer: OpaquePointer
+  let host: String
+
+  private init(pointer: OpaquePointer) {
+    self.pointer = pointer
+    let host = PQhost(pointer).map { String(cString: $0) } ?? ""
+    let port = PQport(pointer).map { String(cString: $0) } ?? ""
+    self.host = host.isEmpty ? "the connection string" : host.hasPrefix("/") ? host : "\(host):\(port)"
+  }
+
+  /// Begins to connect. It may look a name up, which blocks, and so belongs on no loop.
+  static func start(_ options: PostgresOptions, replication: Bool) throws(PostgresError) -> Handle {
+    var settings = [
+      "dbname": options.url,
+      "fallback_application_name": options.applicationName,
+      "client_encoding": "UTF8",
+      "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
+      "tcp_user_timeout": "30000",
+    ]
+    if replication {
+      settings["replication"] = "database"
+    } else {
+      settings["options"] = "-c statement_timeout=\(options.statementTimeout.inMilliseconds) -c timezone=UTC"
+    }
+    // “dbname” comes first: it is expanded as a connection string, and what follows overrides its parts.
+    let names = settings.keys.sorted { ($0 == "dbname" ? 0 : 1, $0) < ($1 == "dbname" ? 0 : 1, $1) }
+    let pointer = withCStrings(names) { keywords in
+      withCStrings(names.map { settings[$0] ?? "" }) { values in PQconnectStartParams(keywords, values, 1) }
+    }
+    guard let pointer else { throw .connecting(host: "?", reason: "out of memory") }
+    let handle = Handle(pointer: pointer)
+    guard PQstatus(pointer) != CONNECTION_BAD else {
+      throw .connecting(host: handle.host, reason: handle.problem)
+    }
+    return handle
+  }
+
+  deinit { PQfinish(pointer) }
+
+  /// libpq's last message, on one line.
+  var problem: String {
+    let text = PQerrorMessage(pointer).map { String(cString: $0) } ?? ""
+    return text.split(separator: "\n").joined(separator: "; ")
+  }
+
+  /// Sends notices of the server to the log instead of to standard error.
+  func sendNotices(to logger: Logger) {
+    final class Box {
+      let logger: Logger
+      init(_ logger: Logger) { self.logger = logger }
+    }
+    // Kept for the process' life: libpq has no call to take a context back.
+    let context = Unmanaged.passRetained(Box(logger)).toOpaque()
+    PQsetNoticeReceiver(
+      pointer,
+      { context, result in
+        guard let context, let result else { return }
+        let logger = Unmanaged<Box>.fromOpaque(context).takeUnretainedValue().logger
+        let message = PQresultErrorField(result, Int32(UInt8(ascii: "M"))).map { String(cString: $0) } ?? ""
+        logger.debug("Postgres notice", metadata: ["notice": message])
+      }, context)
+  }
+}
+
+/// Lends an array of C strings with a null behind it.
+private func withCStrings<R>(
+  _ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> R
+) -> R {
+  var bytes: [CChar] = []
+  var starts: [Int] = []
+  for text in texts {
+    starts.append(bytes.count)
+    bytes.append(contentsOf: text.utf8CString)
+  }
+  return bytes.withUnsafeBufferPointer { buffer in
+    let pointers = starts.map { Optional(buffer.baseAddress! + $0) } + [nil]
+    return pointers.withUnsafeBufferPointer { body($0.baseAddress!) }
+  }
+}
+
+extension PostgresError.ServerError {
+  init(result: OpaquePointer, query: String) {
+    func field(_ code: Unicode.Scalar) -> String? {
+      PQresultErrorField(result, Int32(code.value)).map { String(cString: $0) }
+    }
+    self.init(
+      sqlState: field("C") ?? "", message: field("M") ?? String(cString: PQresultErrorMessage(result)),
+      detail: field("D"), hint: field("H"), constraint: field("n"), query: query)
+  }
+}
+
+/// Begins to connect on the global executor: looking a name up blocks.
+@concurrent
+func startConnecting(
+  _ options: PostgresOptions, replication: Bool = false
+) async throws(PostgresError) -> sending Handle {
+  try Handle.start(options, replication: replication)
+}

@@ -1,0 +1,243 @@
+import CLibpq
+public import Logging
+public import Reactor
+
+/// One connection in libpq's pipeline mode, shared by many tasks: statements go out behind each other without waiting
+/// for answers, and those of one turn of the loop go out with one write.
+///
+/// Each call is a transaction of its own. What fails takes nothing else in the pipeline with it.
+public actor PostgresConnection {
+  private nonisolated let reactor: Reactor
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
+
+  public nonisolated let host: String
+  private let options: PostgresOptions
+  private let logger: Logger
+  private let handle: Handle
+  private var watch: Watch?
+  private var endOfTurn: EndOfTurn?
+  private var watchdog: LoopTimer?
+  private var pipeline = Pipeline()
+  private var prepared: Set<String> = []
+  private var hasUnsent = false
+  private var failure: PostgresError?
+  private var onClose: [CheckedContinuation<PostgresError, Never>] = []
+  private var channels: [String: [@Sendable () -> Void]] = [:]
+
+  static let maximumWaiting = 8_192
+
+  public static func connect(
+    _ options: PostgresOptions, on reactor: Reactor, logger: Logger
+  ) async throws(PostgresError) -> PostgresConnection {
+    let handle = try await startConnecting(options)
+    let connection = PostgresConnection(handle: handle, options: options, reactor: reactor, logger: logger)
+    try await connection.finishConnecting()
+    return connection
+  }
+
+  private init(handle: consuming sending Handle, options: PostgresOptions, reactor: Reactor, logger: Logger) {
+    host = handle.host
+    self.handle = handle
+    (self.options, self.reactor, self.logger) = (options, reactor, logger)
+  }
+
+  private func finishConnecting() async throws(PostgresError) {
+    let doorbell = Doorbell(on: reactor)
+    defer { doorbell.close() }
+    let deadline = ContinuousClock.now + options.connectTimeout
+    var state = PGRES_POLLING_WRITING
+    while state != PGRES_POLLING_OK {
+      guard state != PGRES_POLLING_FAILED else { throw .connecting(host: host, reason: handle.problem) }
+      let outcome: Doorbell.Outcome
+      do {
+        let interest: Readiness = state == PGRES_POLLING_READING ? .readable : .writable
+        let watch = try reactor.watch(PQsocket(handle.pointer), for: interest, label: "postgres") { _ in
+          doorbell.ring()
+        }
+        outcome = await doorbell.wait(timeout: max(.zero, deadline - .now))
+        watch.cancel()
+      } catch { throw .connecting(host: host, reason: "\(error)") }
+      switch outcome {
+      case .rung: state = PQconnectPoll(handle.pointer)
+      case .timedOut: throw .timedOut(host: host, operation: "connecting", after: options.connectTimeout)
+      case .cancelled: throw .cancelled
+      }
+    }
+    guard PQsetnonblocking(handle.pointer, 1) == 0, PQenterPipelineMode(handle.pointer) == 1 else {
+      throw .connecting(host: host, reason: handle.problem)
+    }
+    handle.sendNotices(to: logger)
+    do {
+      watch = try reactor.watch(PQsocket(handle.pointer), for: .readable, label: "postgres") { ready in
+        self.assumeIsolated { $0.ready(ready) }
+      }
+    } catch { throw .connecting(host: host, reason: "\(error)") }
+    endOfTurn = reactor.atEndOfTurn { [weak self] in
+      self?.assumeIsolated { $0.flush() }
+      return false
+    }
+    watchdog = reactor.timer(label: "postgres watchdog") { [weak self] in
+      self?.assumeIsolated { $0.watchOver() }
+    }
+    watchdog?.start(after: .seconds(1), every: .seconds(1))
+  }
+
+  // MARK: Statements
+
+  /// Statements that wait for an answer.
+  public var waiting: Int { pipeline.count }
+
+  /// Runs one statement.
+  @discardableResult
+  public func query(_ query: Query, _ parameters: [Parameter] = []) async throws(PostgresError) -> Rows {
+    guard let rows = try await transaction([(query, parameters)]).first else {
+      throw .connectionLost(host: host, reason: "no result of \(query.name)")
+    }
+    return rows
+  }
+
+  /// Runs statements as one transaction, in one round trip: all of them happen, or none.
+  ///
+  /// A cancelled task gets `cancelled` at once; its statements may still happen.
+  @discardableResult
+  public func transaction(
+    _ statements: [(query: Query, parameters: [Parameter])]
+  ) async throws(PostgresError) -> [Rows] {
+    if let failure { throw failure }
+    guard pipeline.count < Self.maximumWaiting else { throw .overloaded(host: host, waiting: pipeline.count) }
+    if Task.isCancelled { throw .cancelled }
+    let number = pipeline.nextNumber
+    let result = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in send(statements, continuation) }
+    } onCancel: {
+      reactor.post { self.assumeIsolated { $0.pipeline.abandon(number) } }
+    }
+    return try result.get()
+  }
+
+  private func send(
+    _ statements: [(query: Query, parameters: [Parameter])],
+    _ continuation: CheckedContinuation<Result<[Rows], PostgresError>, Never>
+  ) {
+    var steps: [Pipeline.Step] = []
+    steps.reserveCapacity(statements.count * 2)
+    var wasSent = true
+    for (query, parameters) in statements {
+      let name = options.preparesStatements ? query.name : ""
+      if !name.isEmpty, prepared.insert(name).inserted {
+        wasSent = wasSent && PQsendPrepare(handle.pointer, name, query.text, 0, nil) == 1
+        steps.append(.prepare(name))
+      }
+      wasSent =
+        wasSent
+        && EncodedParameters(parameters).withPointers { count, values, lengths, formats in
+          name.isEmpty
+            ? PQsendQueryParams(handle.pointer, query.text, count, nil, values, lengths, formats, 1)
+            : PQsendQueryPrepared(handle.pointer, name, count, values, lengths, formats, 1)
+        } == 1
+      steps.append(.execute(query.name))
+    }
+    wasSent = wasSent && PQpipelineSync(handle.pointer) == 1
+    pipeline.append(steps, continuation, at: .now)
+    hasUnsent = true
+    if !wasSent { fail(.connectionLost(host: host, reason: handle.problem)) }
+  }
+
+  // MARK: Readiness
+
+  private func ready(_ ready: Readiness) {
+    guard failure == nil else { return }
+    if ready.contains(.writable) {
+      hasUnsent = true
+      flush()
+    }
+    guard ready.contains(.readable) else { return }
+    guard PQconsumeInput(handle.pointer) == 1 else {
+      return fail(.connectionLost(host: host, reason: handle.problem))
+    }
+    takeResults()
+    takeNotifications()
+  }
+
+  private func flush() {
+    guard hasUnsent, failure == nil else { return }
+    hasUnsent = false
+    switch PQflush(handle.pointer) {
+    case 0: watch?.update(.readable)
+    case 1: watch?.update([.readable, .writable])
+    default: fail(.connectionLost(host: host, reason: handle.problem))
+    }
+  }
+
+  private func takeResults() {
+    while !pipeline.isEmpty, PQisBusy(handle.pointer) == 0 {
+      guard let result = PQgetResult(handle.pointer) else {
+        pipeline.stepEnded()
+        continue
+      }
+      defer { PQclear(result) }
+      switch PQresultStatus(result) {
+      case PGRES_PIPELINE_SYNC: pipeline.synchronized()
+      case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: pipeline.succeeded { Rows(copying: result) }
+      case PGRES_PIPELINE_ABORTED:
+        if let name = pipeline.failed(nil) { prepared.remove(name) }
+      default:
+        let error = PostgresError.server(.init(result: result, query: pipeline.currentQuery))
+        if let name = pipeline.failed(error) { prepared.remove(name) }
+      }
+    }
+    if pipeline.isEmpty, PQstatus(handle.pointer) == CONNECTION_BAD {
+      fail(.connectionLost(host: host, reason: handle.problem))
+    }
+  }
+
+  /// A connection whose oldest statement is past the server's own limit does not hear the server any more.
+  private func watchOver() {
+    guard let since = pipeline.oldest, ContinuousClock.now - since > options.statementTimeout + .seconds(5) else {
+      return
+    }
+    fail(
+      .timedOut(host: host, operation: pipeline.currentQuery, after: options.statementTimeout + .seconds(5)))
+  }
+
+  // MARK: Notifications
+
+  /// Listens on a channel: `body` is called on the loop after each batch of notifications, and tells no more than that
+  /// there was one. The name is one of this program's own, never input.
+  public func listen(_ channel: StaticString, _ body: @escaping @Sendable () -> Void) async throws(PostgresError) {
+    channels["\(channel)", default: []].append(body)
+    try await query(Query("", "listen \(channel)"))
+  }
+
+  private func takeNotifications() {
+    var heard: Set<String> = []
+    while let notification = PQnotifies(handle.pointer) {
+      heard.insert(String(cString: notification.pointee.relname))
+      PQfreemem(notification)
+    }
+    for channel in heard { for body in channels[channel] ?? [] { body() } }
+  }
+
+  // MARK: End
+
+  /// Waits until the connection is closed or breaks, and tells why.
+  public func ended() async -> PostgresError {
+    if let failure { return failure }
+    return await withCheckedContinuation { onClose.append($0) }
+  }
+
+  /// Closes at once; what waits fails.
+  public func close() { fail(.closed(host: host)) }
+
+  private func fail(_ error: PostgresError) {
+    guard failure == nil else { return }
+    failure = error
+    watch?.cancel()
+    endOfTurn?.cancel()
+    watchdog?.cancel()
+    (watch, endOfTurn, watchdog) = (nil, nil, nil)
+    pipeline.failAll(error)
+    for continuation in onClose { continuation.resume(returning: error) }
+    onClose = []
+  }
+}

@@ -1,0 +1,66 @@
+/// What went wrong between here and Postgres.
+public enum PostgresError: Error, Equatable, Sendable {
+  /// No connection could be made.
+  case connecting(host: String, reason: String)
+  /// The connection broke. Whether what was under way has happened is not known.
+  case connectionLost(host: String, reason: String)
+  /// The server refused a statement; nothing of its transaction has happened.
+  case server(ServerError)
+  case timedOut(host: String, operation: String, after: Duration)
+  /// More statements wait than the connection accepts.
+  case overloaded(host: String, waiting: Int)
+  case closed(host: String)
+  case cancelled
+  /// A column holds something else than was asked for.
+  case decoding(column: Int, expected: String)
+
+  /// The fields of a server's error (PostgreSQL documentation, “Error and Notice Message Fields”).
+  public struct ServerError: Equatable, Sendable {
+    public let sqlState: String
+    public let message: String
+    public let detail: String?
+    public let hint: String?
+    public let constraint: String?
+    /// The query's name; never its values.
+    public let query: String
+
+    public init(
+      sqlState: String, message: String, detail: String?, hint: String?, constraint: String?, query: String
+    ) {
+      (self.sqlState, self.message, self.detail) = (sqlState, message, detail)
+      (self.hint, self.constraint, self.query) = (hint, constraint, query)
+    }
+  }
+
+  /// Whether the same call may succeed later without anybody's doing. A lost connection counts: the caller knows
+  /// whether its statement may run twice.
+  public var isRetriable: Bool {
+    switch self {
+    case .connecting, .connectionLost, .timedOut, .overloaded: true
+    // Serialization failure, deadlock, too many connections, shutting down or starting up, statement timeout.
+    case .server(let error):
+      ["40001", "40P01", "53300", "57P01", "57P02", "57P03", "57014", "55P03"].contains(error.sqlState)
+    case .closed, .cancelled, .decoding: false
+    }
+  }
+}
+
+extension PostgresError: CustomStringConvertible {
+  /// For logs and operators: it may hold server text.
+  public var description: String {
+    switch self {
+    case .connecting(let host, let reason):
+      "Postgres at \(host) cannot be reached: \(reason). Is it running, and is ANNALS_POSTGRES_URL right?"
+    case .connectionLost(let host, let reason): "the connection to Postgres at \(host) broke: \(reason)"
+    case .server(let error):
+      "Postgres refused \(error.query): \(error.message) (\(error.sqlState))"
+        + (error.detail.map { "; \($0)" } ?? "") + (error.hint.map { "; \($0)" } ?? "")
+    case .timedOut(let host, let operation, let after):
+      "Postgres at \(host) did not finish \(operation) within \(after)"
+    case .overloaded(let host, let waiting): "\(waiting) statements wait for Postgres at \(host): no more are taken"
+    case .closed(let host): "the connection to Postgres at \(host) is closed"
+    case .cancelled: "the wait for Postgres was cancelled"
+    case .decoding(let column, let expected): "column \(column) is not \(expected)"
+    }
+  }
+}

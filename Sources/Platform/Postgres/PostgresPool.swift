@@ -1,0 +1,103 @@
+public import Logging
+public import Metrics
+public import Reactor
+
+/// A fixed number of connections on one reactor, each remade with growing delays whenever it breaks.
+///
+/// A call fails at once while none is there: whoever asks can still say so in time.
+public actor PostgresPool {
+  private nonisolated let reactor: Reactor
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
+
+  private let options: PostgresOptions
+  private let logger: Logger
+  private var connections: [PostgresConnection] = []
+  private var keepers: [Task<Void, Never>] = []
+  private var lastError: PostgresError?
+  private var next = 0
+  private let connected: Gauge
+  private let reconnects: Counter
+
+  public init(_ options: PostgresOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
+    (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("postgres"))
+    connected = metrics.gauge(
+      "annals_postgres_connections", ["reactor": reactor.name], help: "Connections that stand.")
+    reconnects = metrics.counter(
+      "annals_postgres_reconnects_total", ["reactor": reactor.name], help: "Connections made anew after a break.")
+  }
+
+  /// Connects, and keeps connecting whatever the outcome; throws where the first connection cannot be made now.
+  public func start(connections count: Int) async throws(PostgresError) {
+    let first: PostgresConnection?
+    do { first = try await PostgresConnection.connect(options, on: reactor, logger: logger) } catch {
+      lastError = error
+      first = nil
+    }
+    for index in 0..<count {
+      let initial = index == 0 ? first : nil
+      keepers.append(Task { await keep(initial) })
+    }
+    if first == nil, let lastError { throw lastError }
+  }
+
+  /// Keeps one connection standing until the pool is closed.
+  private func keep(_ initial: PostgresConnection?) async {
+    var backoff = Backoff()
+    var connection = initial
+    while !Task.isCancelled {
+      do {
+        if connection == nil { connection = try await PostgresConnection.connect(options, on: reactor, logger: logger) }
+        guard let established = connection else { continue }
+        backoff.reset()
+        connections.append(established)
+        connected.set(connections.count)
+        let reason = await established.ended()
+        connections.removeAll { $0 === established }
+        connected.set(connections.count)
+        connection = nil
+        lastError = reason
+        if case .closed = reason { return }
+        reconnects.increment()
+        logger.warning("Connection to Postgres lost", metadata: [.host: established.host, .error: "\(reason)"])
+      } catch {
+        lastError = error as? PostgresError
+        let delay = backoff.next()
+        logger.warning(
+          "Postgres cannot be reached",
+          metadata: [.error: "\(error)", .attempt: "\(backoff.attempts)", .delay: "\(delay)"])
+        do { try await reactor.sleep(for: delay) } catch { return }
+      }
+    }
+  }
+
+  /// The connection with the fewest statements under way of two neighbours in turn.
+  private func pick() async throws(PostgresError) -> PostgresConnection {
+    guard !connections.isEmpty else {
+      throw lastError ?? .connecting(host: "the connection string", reason: "not connected yet")
+    }
+    next = (next + 1) % connections.count
+    return connections[next]
+  }
+
+  /// Runs one statement.
+  @discardableResult
+  public func query(_ query: Query, _ parameters: [Parameter] = []) async throws(PostgresError) -> Rows {
+    try await pick().query(query, parameters)
+  }
+
+  /// Runs statements as one transaction, in one round trip.
+  @discardableResult
+  public func transaction(
+    _ statements: [(query: Query, parameters: [Parameter])]
+  ) async throws(PostgresError) -> [Rows] {
+    try await pick().transaction(statements)
+  }
+
+  /// Closes all connections and waits for what kept them.
+  public func close() async {
+    for keeper in keepers { keeper.cancel() }
+    for connection in connections { await connection.close() }
+    for keeper in keepers { await keeper.value }
+    keepers = []
+  }
+}

@@ -1,0 +1,259 @@
+import CLibpq
+public import Logging
+public import Reactor
+
+/// A connection of one task's own: for scripts, COPY and replication, where a shared pipeline will not do.
+///
+/// It is used on its reactor's loop, by one task at a time; the compiler holds it to the isolation that made it.
+public final class PostgresSession {
+  let handle: Handle
+  public let host: String
+  private let reactor: Reactor
+  private let doorbell: Doorbell
+  private var watch: Watch?
+  private let timeout: Duration
+
+  /// Connects, on the loop.
+  public static func connect(
+    _ options: PostgresOptions, replication: Bool = false, on reactor: Reactor, logger: Logger
+  ) async throws(PostgresError) -> PostgresSession {
+    let session = PostgresSession(
+      handle: try await startConnecting(options, replication: replication), options: options, reactor: reactor)
+    try await session.finishConnecting(timeout: options.connectTimeout)
+    session.handle.sendNotices(to: logger)
+    return session
+  }
+
+  /// Connects, lends the session to `body` and closes it.
+  public static func with<Value>(
+    _ options: PostgresOptions, replication: Bool = false, on reactor: Reactor, logger: Logger,
+    _ body: (PostgresSession) async throws -> Value
+  ) async throws -> Value {
+    let session = try await connect(options, replication: replication, on: reactor, logger: logger)
+    defer { session.close() }
+    return try await body(session)
+  }
+
+  private init(handle: consuming Handle, options: PostgresOptions, reactor: Reactor) {
+    host = handle.host
+    self.handle = handle
+    self.reactor = reactor
+    doorbell = Doorbell(on: reactor)
+    timeout = options.statementTimeout + .seconds(5)
+  }
+
+  private func finishConnecting(timeout: Duration) async throws(PostgresError) {
+    let deadline = ContinuousClock.now + timeout
+    // libpq: behave as if the last poll had said “writing” before the first one.
+    var state = PGRES_POLLING_WRITING
+    while state != PGRES_POLLING_OK {
+      guard state != PGRES_POLLING_FAILED else { throw .connecting(host: host, reason: handle.problem) }
+      // The descriptor may be another one after each step, even under the same number.
+      watch?.cancel()
+      watch = nil
+      let interest: Readiness = state == PGRES_POLLING_READING ? .readable : .writable
+      try await wait(for: interest, "connecting", until: deadline)
+      state = PQconnectPoll(handle.pointer)
+    }
+    watch?.cancel()
+    watch = nil
+    guard PQsetnonblocking(handle.pointer, 1) == 0 else { throw .connecting(host: host, reason: handle.problem) }
+  }
+
+  /// Closes the connection, on the loop.
+  public func close() {
+    watch?.cancel()
+    watch = nil
+    doorbell.close()
+  }
+
+  // MARK: Waiting
+
+  private func wait(
+    for interest: Readiness, _ operation: String, until deadline: ContinuousClock.Instant
+  ) async throws(PostgresError) {
+    switch try await ready(for: interest, timeout: deadline - .now) {
+    case .rung: return
+    case .timedOut: throw .timedOut(host: host, operation: operation, after: timeout)
+    case .cancelled: throw .cancelled
+    }
+  }
+
+  private func ready(
+    for interest: Readiness, timeout: Duration
+  ) async throws(PostgresError) -> Doorbell.Outcome {
+    do {
+      if watch == nil {
+        let doorbell = doorbell
+        watch = try reactor.watch(PQsocket(handle.pointer), for: [], label: "postgres session") { [weak self] _ in
+          // Nothing more is heard until somebody waits again: input that nobody wants stays in the socket.
+          self?.watch?.update([])
+          doorbell.ring()
+        }
+      }
+    } catch { throw .connectionLost(host: host, reason: "\(error)") }
+    watch?.update(interest)
+    return await doorbell.wait(timeout: max(.zero, timeout))
+  }
+
+  private func flush(_ operation: String, until deadline: ContinuousClock.Instant) async throws(PostgresError) {
+    while true {
+      switch PQflush(handle.pointer) {
+      case 0: return
+      case 1:
+        // While the server does not read it may be because it wants to be read from.
+        try await wait(for: [.readable, .writable], operation, until: deadline)
+        try consume()
+      default: throw .connectionLost(host: host, reason: handle.problem)
+      }
+    }
+  }
+
+  private func consume() throws(PostgresError) {
+    guard PQconsumeInput(handle.pointer) == 1 else { throw .connectionLost(host: host, reason: handle.problem) }
+  }
+
+  // MARK: Statements
+
+  /// Runs a script of one or more statements without parameters, in one transaction unless it says otherwise, and
+  /// returns the last statement's rows in text form.
+  @discardableResult
+  public func execute(_ script: String, name: String = "a script") async throws(PostgresError) -> [[String?]] {
+    guard PQsendQuery(handle.pointer, script) == 1 else {
+      throw .connectionLost(host: host, reason: handle.problem)
+    }
+    var rows: [[String?]] = []
+    try await results(name) { result in
+      rows = (0..<PQntuples(result)).map { row in
+        (0..<PQnfields(result)).map { column in
+          PQgetisnull(result, row, column) == 1 ? nil : String(cString: PQgetvalue(result, row, column))
+        }
+      }
+    }
+    return rows
+  }
+
+  /// Runs one statement.
+  @discardableResult
+  public func query(_ query: Query, _ parameters: [Parameter] = []) async throws(PostgresError) -> Rows {
+    let sent = EncodedParameters(parameters).withPointers { count, values, lengths, formats in
+      PQsendQueryParams(handle.pointer, query.text, count, nil, values, lengths, formats, 1)
+    }
+    guard sent == 1 else { throw .connectionLost(host: host, reason: handle.problem) }
+    var rows: Rows?
+    try await results(query.name) { rows = Rows(copying: $0) }
+    guard let rows else { throw .connectionLost(host: host, reason: "no result of \(query.name)") }
+    return rows
+  }
+
+  /// Takes all results of what was sent. The first error is thrown once the connection is ready for the next.
+  private func results(_ name: String, _ take: (OpaquePointer) -> Void) async throws(PostgresError) {
+    let deadline = ContinuousClock.now + timeout
+    try await flush(name, until: deadline)
+    var failure: PostgresError?
+    while let result = try await nextResult(name, until: deadline) {
+      defer { PQclear(result) }
+      switch PQresultStatus(result) {
+      case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: take(result)
+      case PGRES_COPY_OUT, PGRES_COPY_IN, PGRES_COPY_BOTH: return take(result)
+      default: failure = failure ?? .server(.init(result: result, query: name))
+      }
+    }
+    if let failure { throw failure }
+    guard PQstatus(handle.pointer) == CONNECTION_OK else {
+      throw .connectionLost(host: host, reason: handle.problem)
+    }
+  }
+
+  private func nextResult(
+    _ name: String, until deadline: ContinuousClock.Instant
+  ) async throws(PostgresError) -> OpaquePointer? {
+    while PQisBusy(handle.pointer) == 1 {
+      try await wait(for: .readable, name, until: deadline)
+      try consume()
+    }
+    return PQgetResult(handle.pointer)
+  }
+
+  // MARK: COPY
+
+  /// Runs a `copy … to stdout` and hands over each row as the server sent it, up to `bytes` of them at a time without
+  /// a pause for anything else on the loop.
+  public func copyOut(_ query: Query, _ row: (UnsafeRawBufferPointer) -> Void) async throws(PostgresError) {
+    guard PQsendQuery(handle.pointer, query.text) == 1 else {
+      throw .connectionLost(host: host, reason: handle.problem)
+    }
+    try await results(query.name) { _ in }
+    while try await receiveCopyData(query.name, timeout: timeout, row) != nil {}
+    try await results(query.name) { _ in }
+  }
+
+  /// Runs a `copy … from stdin` with the bytes that `next` returns until it returns nil.
+  @discardableResult
+  public func copyIn(_ query: Query, _ next: () -> [UInt8]?) async throws(PostgresError) -> Int {
+    guard PQsendQuery(handle.pointer, query.text) == 1 else {
+      throw .connectionLost(host: host, reason: handle.problem)
+    }
+    try await results(query.name) { _ in }
+    while let bytes = next() {
+      let sent = bytes.withUnsafeBytes {
+        PQputCopyData(handle.pointer, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count))
+      }
+      guard sent == 1 else { throw .connectionLost(host: host, reason: handle.problem) }
+      try await flush(query.name, until: .now + timeout)
+    }
+    guard PQputCopyEnd(handle.pointer, nil) == 1 else {
+      throw .connectionLost(host: host, reason: handle.problem)
+    }
+    var affected = 0
+    try await results(query.name) { affected = Rows(copying: $0).affected }
+    return affected
+  }
+
+  /// Waits for copy data and hands over what is there, at most about a megabyte.
+  ///
+  /// - Returns: Messages handed over: 0 after `timeout` without one; nil at the end of the copy.
+  func receiveCopyData(
+    _ name: String, timeout: Duration, _ body: (UnsafeRawBufferPointer) -> Void
+  ) async throws(PostgresError) -> Int? {
+    var messages = 0
+    var bytes = 0
+    while bytes < 1 << 20 {
+      var buffer: UnsafeMutablePointer<CChar>?
+      let count = PQgetCopyData(handle.pointer, &buffer, 1)
+      if count > 0, let buffer {
+        body(UnsafeRawBufferPointer(start: buffer, count: Int(count)))
+        PQfreemem(buffer)
+        messages += 1
+        bytes += Int(count)
+        continue
+      }
+      if messages > 0 { return messages }
+      switch count {
+      case 0:
+        switch try await ready(for: .readable, timeout: timeout) {
+        case .rung: try consume()
+        case .timedOut: return 0
+        case .cancelled: throw .cancelled
+        }
+      case -1: return nil
+      default: throw .connectionLost(host: host, reason: handle.problem)
+      }
+    }
+    return messages
+  }
+
+  /// Sends one message of a copy in both directions.
+  func sendCopyData(_ bytes: [UInt8]) async throws(PostgresError) {
+    let sent = bytes.withUnsafeBytes {
+      PQputCopyData(handle.pointer, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count))
+    }
+    guard sent == 1 else { throw .connectionLost(host: host, reason: handle.problem) }
+    try await flush("status update", until: .now + timeout)
+  }
+
+  /// Takes the error with which the server ended a copy.
+  func endOfCopy(_ name: String) async throws(PostgresError) {
+    try await results(name) { _ in }
+  }
+}

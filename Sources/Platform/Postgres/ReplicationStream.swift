@@ -1,0 +1,97 @@
+public import Logging
+public import Reactor
+public import Time
+
+/// What the server sends while it streams: PostgreSQL documentation, “Streaming Replication Protocol”.
+public enum ReplicationMessage {
+  /// One message of the output plugin. The bytes are lent for the time of the call.
+  case data(start: LogSequenceNumber, payload: UnsafeRawBufferPointer)
+  /// Everything up to `end` has been sent. `wantsReply`: an answer is due at once.
+  case keepalive(end: LogSequenceNumber, wantsReply: Bool)
+}
+
+/// A logical replication stream of one slot. It lives on its reactor's loop, in the isolation that made it.
+public final class ReplicationStream {
+  private let session: PostgresSession
+  private let slot: String
+
+  /// Starts streaming from where the slot was confirmed.
+  ///
+  /// - Parameter options: The plugin's options, as pgoutput takes them.
+  public static func start(
+    slot: String, options: [(name: String, value: String)], connecting connection: PostgresOptions,
+    on reactor: Reactor, logger: Logger
+  ) async throws(PostgresError) -> ReplicationStream {
+    let session = try await PostgresSession.connect(connection, replication: true, on: reactor, logger: logger)
+    let list = options.map { "\(quotedIdentifier($0.name)) \(quotedLiteral($0.value))" }.joined(separator: ", ")
+    do {
+      try await session.execute(
+        "START_REPLICATION SLOT \(quotedIdentifier(slot)) LOGICAL 0/0 (\(list))", name: "START_REPLICATION")
+    } catch {
+      session.close()
+      throw error
+    }
+    return ReplicationStream(session: session, slot: slot)
+  }
+
+  private init(session: PostgresSession, slot: String) { (self.session, self.slot) = (session, slot) }
+
+  public var host: String { session.host }
+
+  /// Waits up to `timeout` and hands over what has come.
+  ///
+  /// - Returns: False when nothing came in that time.
+  public func receive(
+    timeout: Duration, _ body: (ReplicationMessage) -> Void
+  ) async throws(PostgresError) -> Bool {
+    var malformed: String?
+    let count = try await session.receiveCopyData("replication", timeout: timeout) { bytes in
+      switch bytes.first {
+      case UInt8(ascii: "w") where bytes.count >= 25:
+        body(.data(start: bytes.lsn(at: 1), payload: UnsafeRawBufferPointer(rebasing: bytes[25...])))
+      case UInt8(ascii: "k") where bytes.count >= 18:
+        body(.keepalive(end: bytes.lsn(at: 1), wantsReply: bytes[17] == 1))
+      default: malformed = "an unknown message of \(bytes.count) bytes"
+      }
+    }
+    if let malformed { throw .connectionLost(host: session.host, reason: malformed) }
+    guard let count else {
+      try await session.endOfCopy("replication")
+      throw .connectionLost(host: session.host, reason: "the server ended the stream of slot \(slot)")
+    }
+    return count > 0
+  }
+
+  /// Tells the server how far everything has been dealt with: it may forget the WAL before that.
+  public func confirm(_ position: LogSequenceNumber, now: Timestamp = .now()) async throws(PostgresError) {
+    var message = [UInt8(ascii: "r")]
+    for value in [position.value, position.value, position.value] { message.append(bigEndian: value) }
+    message.append(bigEndian: UInt64(bitPattern: now.microseconds - Timestamp.postgresEpoch))
+    message.append(0)
+    try await session.sendCopyData(message)
+  }
+
+  public func close() { session.close() }
+}
+
+/// A name in a statement that takes no parameters.
+public func quotedIdentifier(_ name: String) -> String {
+  "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+}
+
+/// A text in a statement that takes no parameters.
+public func quotedLiteral(_ text: String) -> String {
+  "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
+}
+
+extension UnsafeRawBufferPointer {
+  fileprivate func lsn(at offset: Int) -> LogSequenceNumber {
+    LogSequenceNumber(UInt64(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+  }
+}
+
+extension [UInt8] {
+  fileprivate mutating func append(bigEndian value: UInt64) {
+    Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
+  }
+}

@@ -1,0 +1,166 @@
+import CLibpq
+public import Identifiers
+public import Time
+
+/// The rows that a statement returned, in Postgres' binary form, copied out of libpq's result.
+public struct Rows: Sendable, RandomAccessCollection {
+  private let columns: Int
+  private let bytes: [UInt8]
+  private let places: [(start: Int, count: Int)]
+  /// Rows inserted, updated, deleted or selected.
+  public let affected: Int
+
+  init(copying result: OpaquePointer) {
+    let rows = Int(PQntuples(result))
+    columns = Int(PQnfields(result))
+    var bytes: [UInt8] = []
+    var places: [(start: Int, count: Int)] = []
+    places.reserveCapacity(rows * columns)
+    for row in 0..<Int32(rows) {
+      for column in 0..<Int32(columns) {
+        if PQgetisnull(result, row, column) == 1 {
+          places.append((0, -1))
+          continue
+        }
+        let count = Int(PQgetlength(result, row, column))
+        places.append((bytes.count, count))
+        bytes.append(contentsOf: UnsafeRawBufferPointer(start: PQgetvalue(result, row, column), count: count))
+      }
+    }
+    (self.bytes, self.places) = (bytes, places)
+    affected = Int(String(cString: PQcmdTuples(result))) ?? rows
+  }
+
+  public var startIndex: Int { 0 }
+  public var endIndex: Int { columns == 0 ? 0 : places.count / columns }
+  public subscript(index: Int) -> Row { Row(rows: self, index: index) }
+
+  /// One row: columns are counted from 0.
+  public struct Row: Sendable {
+    let rows: Rows
+    let index: Int
+
+    public func isNull(_ column: Int) -> Bool { rows.places[index * rows.columns + column].count < 0 }
+
+    /// The column's value. A null, or another type, is an error.
+    public func get<Value: PostgresDecodable>(
+      _ column: Int, as type: Value.Type = Value.self
+    ) throws(PostgresError) -> Value {
+      guard column < rows.columns else { throw .decoding(column: column, expected: "there") }
+      let (start, count) = rows.places[index * rows.columns + column]
+      guard count >= 0, let value = rows.bytes.withUnsafeBytes({ Value(binary: $0[start..<start + count]) }) else {
+        throw .decoding(column: column, expected: "\(Value.self)")
+      }
+      return value
+    }
+
+    /// nil where the column is null.
+    public func optional<Value: PostgresDecodable>(
+      _ column: Int, as type: Value.Type = Value.self
+    ) throws(PostgresError) -> Value? {
+      isNull(column) ? nil : try get(column)
+    }
+  }
+}
+
+/// What can be read from the binary form of a column.
+public protocol PostgresDecodable {
+  init?(binary: Slice<UnsafeRawBufferPointer>)
+}
+
+extension FixedWidthInteger {
+  /// Big-endian bytes, as many as the type has.
+  init?(bigEndianBytes bytes: Slice<UnsafeRawBufferPointer>) {
+    guard bytes.count == Self.bitWidth / 8 else { return nil }
+    self = Self(bigEndian: UnsafeRawBufferPointer(rebasing: bytes).loadUnaligned(as: Self.self))
+  }
+}
+
+extension Int64: PostgresDecodable {
+  /// Reads smallint, integer and bigint.
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    switch binary.count {
+    case 8:
+      guard let value = Int64(bigEndianBytes: binary) else { return nil }
+      self = value
+    case 4:
+      guard let value = Int32(bigEndianBytes: binary) else { return nil }
+      self.init(value)
+    case 2:
+      guard let value = Int16(bigEndianBytes: binary) else { return nil }
+      self.init(value)
+    default: return nil
+    }
+  }
+}
+
+extension Int: PostgresDecodable {
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    guard let value = Int64(binary: binary) else { return nil }
+    self.init(value)
+  }
+}
+
+extension Double: PostgresDecodable {
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    guard let bits = UInt64(bigEndianBytes: binary) else { return nil }
+    self.init(bitPattern: bits)
+  }
+}
+
+extension Bool: PostgresDecodable {
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    guard binary.count == 1 else { return nil }
+    self = binary.first == 1
+  }
+}
+
+extension String: PostgresDecodable {
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    self.init(validating: binary, as: UTF8.self)
+  }
+}
+
+extension [UInt8]: PostgresDecodable {
+  public init?(binary: Slice<UnsafeRawBufferPointer>) { self.init(binary) }
+}
+
+extension UUID: PostgresDecodable {
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    guard binary.count == 16, let high = UInt64(bigEndianBytes: binary.prefix(8)),
+      let low = UInt64(bigEndianBytes: binary.suffix(8))
+    else { return nil }
+    self.init(high: high, low: low)
+  }
+}
+
+extension Timestamp: PostgresDecodable {
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    guard let value = Int64(bigEndianBytes: binary) else { return nil }
+    self.init(microseconds: value + Timestamp.postgresEpoch)
+  }
+}
+
+extension LogSequenceNumber: PostgresDecodable {
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    guard let value = UInt64(bigEndianBytes: binary) else { return nil }
+    self.init(value)
+  }
+}
+
+extension TransactionID: PostgresDecodable {
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    guard let value = UInt64(bigEndianBytes: binary) else { return nil }
+    self.init(value)
+  }
+}
+
+/// The text of a json or jsonb column.
+public struct JSONText: PostgresDecodable, Equatable, Sendable {
+  public let bytes: [UInt8]
+
+  /// jsonb's binary form has its version, 1, in front; json's is the text, which never begins with that byte.
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    bytes = Array(binary.first == 1 ? binary.dropFirst() : binary)
+  }
+}

@@ -1,0 +1,19 @@
+/// Delays between tries: each doubles up to a limit, and each is drawn between its half and its whole, so that many
+/// clients of one server that came back do not all knock at once.
+public struct Backoff: Sendable {
+  public let first: Duration
+  public let limit: Duration
+  public private(set) var attempts = 0
+
+  public init(first: Duration = .milliseconds(50), limit: Duration = .seconds(5)) {
+    (self.first, self.limit) = (first, limit)
+  }
+
+  public mutating func next() -> Duration {
+    let whole = min(limit, first * (1 << min(attempts, 20)))
+    attempts += 1
+    return whole * Double.random(in: 0.5...1)
+  }
+
+  public mutating func reset() { attempts = 0 }
+}

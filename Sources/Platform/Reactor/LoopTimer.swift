@@ -1,0 +1,132 @@
+import CUV
+import Synchronization
+
+/// A timer on a loop, in milliseconds, restarted as often as its owner likes.
+public final class LoopTimer {
+  private let reactor: Reactor
+  private let label: StaticString
+  private let body: () -> Void
+  private var handle: UnsafeMutablePointer<uv_timer_t>?
+
+  fileprivate init(on reactor: Reactor, label: StaticString, _ body: @escaping () -> Void) {
+    (self.reactor, self.label, self.body) = (reactor, label, body)
+    let handle = UnsafeMutablePointer<uv_timer_t>.allocate(capacity: 1)
+    check(uv_timer_init(reactor.loop, handle), "uv_timer_init")
+    handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
+    self.handle = handle
+  }
+
+  /// Starts anew: `body` is called once after `delay`, and then again every `interval` where there is one.
+  public func start(after delay: Duration, every interval: Duration? = nil) {
+    guard let handle else { return }
+    reactor.checkIsolated()
+    uv_update_time(reactor.loop)
+    check(
+      uv_timer_start(
+        handle,
+        { handle in
+          let timer = Unmanaged<LoopTimer>.fromOpaque(handle!.pointee.data).takeUnretainedValue()
+          timer.reactor.measured(timer.label) { timer.body() }
+        }, Self.milliseconds(delay), interval.map { max(1, Self.milliseconds($0)) } ?? 0),
+      "uv_timer_start")
+  }
+
+  public func stop() {
+    guard let handle else { return }
+    uv_timer_stop(handle)
+  }
+
+  /// Ends the timer, on the loop. Afterwards `body` is not called any more.
+  public func cancel() {
+    guard let handle else { return }
+    reactor.checkIsolated()
+    uv_timer_stop(handle)
+    self.handle = nil
+    closeLoopHandle(UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self))
+  }
+
+  /// Rounded up: a timer never fires early.
+  private static func milliseconds(_ duration: Duration) -> UInt64 {
+    let (seconds, attoseconds) = duration.components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    return UInt64(seconds) * 1_000 + UInt64((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+  }
+}
+
+extension Reactor {
+  /// Makes a timer that is not started yet.
+  public func timer(label: StaticString, _ body: @escaping () -> Void) -> LoopTimer {
+    checkIsolated()
+    return LoopTimer(on: self, label: label, body)
+  }
+
+  /// Suspends the task for that time, or until it is cancelled.
+  public func sleep(for duration: Duration) async throws(CancellationError) {
+    let sleeper = Sleeper()
+    let wasCancelled = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        guard sleeper.wait(continuation) else { return continuation.resume(returning: true) }
+        post { self.arm(sleeper, duration) }
+      }
+    } onCancel: {
+      if sleeper.cancel() { post { sleeper.disarm() } }
+    }
+    if wasCancelled { throw CancellationError() }
+  }
+
+  private func arm(_ sleeper: Sleeper, _ duration: Duration) {
+    guard sleeper.isWaiting else { return }
+    let timer = timer(label: "sleep") {
+      sleeper.wake()
+      sleeper.disarm()
+    }
+    sleeper.timer = timer
+    timer.start(after: duration)
+  }
+}
+
+/// One sleep: woken by its timer or by cancellation, whichever comes first.
+private final class Sleeper: @unchecked Sendable {  // unchecked: `timer` is touched on the loop only
+  private enum State {
+    case new
+    case waiting(CheckedContinuation<Bool, Never>)
+    case done
+  }
+  private let state = Mutex(State.new)
+  var timer: LoopTimer?
+
+  /// False where the task was cancelled before it slept.
+  func wait(_ continuation: CheckedContinuation<Bool, Never>) -> Bool {
+    state.withLock { state in
+      guard case .new = state else { return false }
+      state = .waiting(continuation)
+      return true
+    }
+  }
+
+  var isWaiting: Bool {
+    state.withLock { if case .waiting = $0 { true } else { false } }
+  }
+
+  func wake() { take()?.resume(returning: false) }
+
+  /// Whether a sleep was cut short.
+  func cancel() -> Bool {
+    guard let continuation = take() else { return false }
+    continuation.resume(returning: true)
+    return true
+  }
+
+  func disarm() {
+    timer?.cancel()
+    timer = nil
+  }
+
+  private func take() -> CheckedContinuation<Bool, Never>? {
+    state.withLock { state in
+      defer { state = .done }
+      if case .waiting(let continuation) = state { return continuation }
+      return nil
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import CUV
+import Logging
+import Metrics
+
+/// Measures how long a turn of a loop works, waiting left out, and names what took longest in a long one.
+struct TurnMeter {
+  static let limit: Duration = .milliseconds(50)
+
+  private let logger: Logger
+  private let timer: Timer
+  private let longTurns: Counter
+  private var lastTime = uv_hrtime()
+  private var lastIdle: UInt64 = 0
+  private var longest: (label: StaticString, nanoseconds: UInt64) = ("tasks", 0)
+
+  init(reactor: String, logger: Logger, metrics: MetricsRegistry) {
+    self.logger = logger.labelled("reactor")
+    timer = metrics.timer("annals_reactor_turn_seconds", ["reactor": reactor], help: "Work in one turn of a loop.")
+    longTurns = metrics.counter(
+      "annals_reactor_long_turns_total", ["reactor": reactor], help: "Turns of a loop of more than 50 ms.")
+  }
+
+  mutating func note(_ label: StaticString, nanoseconds: UInt64) {
+    if nanoseconds > longest.nanoseconds { longest = (label, nanoseconds) }
+  }
+
+  /// - Parameter idle: Nanoseconds that the loop has waited since it began.
+  mutating func measure(idle: UInt64) {
+    let now = uv_hrtime()
+    let work = Duration.nanoseconds(Int64(now - lastTime) - Int64(idle - lastIdle))
+    (lastTime, lastIdle) = (now, idle)
+    timer.record(work)
+    if work > Self.limit {
+      longTurns.increment()
+      let rest = work - .nanoseconds(Int64(longest.nanoseconds))
+      let label = rest > .nanoseconds(Int64(longest.nanoseconds)) ? "tasks" : longest.label
+      logger.warning("A turn of the loop took long", metadata: ["duration": "\(work)", "longest": "\(label)"])
+    }
+    longest = ("tasks", 0)
+  }
+}

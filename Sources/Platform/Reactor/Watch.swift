@@ -1,0 +1,80 @@
+import CUV
+
+/// What a descriptor is ready for, or what somebody wants to hear of.
+public struct Readiness: OptionSet, Sendable {
+  public let rawValue: Int32
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+  public static let readable = Readiness(rawValue: Int32(UV_READABLE.rawValue))
+  public static let writable = Readiness(rawValue: Int32(UV_WRITABLE.rawValue))
+}
+
+/// Watches one descriptor on a loop. The descriptor stays its owner's, who cancels the watch before closing it.
+public final class Watch {
+  private let reactor: Reactor
+  private let label: StaticString
+  private let body: (Readiness) -> Void
+  private var handle: UnsafeMutablePointer<uv_poll_t>?
+  public private(set) var interest: Readiness = []
+
+  fileprivate init(
+    _ descriptor: Int32, on reactor: Reactor, label: StaticString, _ body: @escaping (Readiness) -> Void
+  ) throws(WatchError) {
+    (self.reactor, self.label, self.body) = (reactor, label, body)
+    let handle = UnsafeMutablePointer<uv_poll_t>.allocate(capacity: 1)
+    let status = uv_poll_init(reactor.loop, handle, descriptor)
+    guard status == 0 else {
+      handle.deallocate()
+      throw WatchError(descriptor: descriptor, reason: String(cString: uv_strerror(status)))
+    }
+    handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
+    self.handle = handle
+  }
+
+  /// Sets what to wait for, on the loop.
+  public func update(_ interest: Readiness) {
+    guard let handle, interest != self.interest else { return }
+    reactor.checkIsolated()
+    self.interest = interest
+    guard !interest.isEmpty else {
+      uv_poll_stop(handle)
+      return
+    }
+    check(
+      uv_poll_start(handle, interest.rawValue) { handle, status, events in
+        let watch = Unmanaged<Watch>.fromOpaque(handle!.pointee.data).takeUnretainedValue()
+        // An error makes the descriptor ready for all that was asked: the owner's next call on it tells what is wrong.
+        let ready = status < 0 ? watch.interest : Readiness(rawValue: events)
+        watch.reactor.measured(watch.label) { watch.body(ready) }
+      }, "uv_poll_start")
+  }
+
+  /// Ends the watch, on the loop. Afterwards `body` is not called any more.
+  public func cancel() {
+    guard let handle else { return }
+    reactor.checkIsolated()
+    uv_poll_stop(handle)
+    self.handle = nil
+    interest = []
+    closeLoopHandle(UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self))
+  }
+}
+
+public struct WatchError: Error, CustomStringConvertible {
+  public let descriptor: Int32
+  public let reason: String
+  public var description: String { "descriptor \(descriptor) cannot be watched: \(reason)" }
+}
+
+extension Reactor {
+  /// Calls `body`, on the loop, whenever the descriptor is ready for what `interest` says.
+  ///
+  /// - Parameter label: Names the callback in the log of a turn that took long.
+  public func watch(
+    _ descriptor: Int32, for interest: Readiness, label: StaticString, _ body: @escaping (Readiness) -> Void
+  ) throws(WatchError) -> Watch {
+    checkIsolated()
+    let watch = try Watch(descriptor, on: self, label: label, body)
+    watch.update(interest)
+    return watch
+  }
+}
