@@ -60,7 +60,7 @@ public actor PostgresPool {
         reconnects.increment()
         logger.warning("Connection to Postgres lost", metadata: [.host: established.host, .error: "\(reason)"])
       } catch {
-        lastError = error as? PostgresError
+        lastError = error
         let delay = backoff.next()
         logger.warning(
           "Postgres cannot be reached",
@@ -70,7 +70,7 @@ public actor PostgresPool {
     }
   }
 
-  /// The connection with the fewest statements under way of two neighbours in turn.
+  /// Connections in turn.
   private func pick() async throws(PostgresError) -> PostgresConnection {
     guard !connections.isEmpty else {
       throw lastError ?? .connecting(host: "the connection string", reason: "not connected yet")

@@ -1,0 +1,99 @@
+import CRdkafka
+
+/// Topics and brokers. Each call makes a client of its own and waits for it on the global executor.
+public struct KafkaAdmin: Sendable {
+  private let options: KafkaOptions
+  private let timeout: Duration
+
+  public init(_ options: KafkaOptions, timeout: Duration = .seconds(10)) {
+    (self.options, self.timeout) = (options, timeout)
+  }
+
+  public struct ClusterDescription: Sendable {
+    public let brokers: [String]
+    /// Partitions by topic.
+    public let topics: [String: Int]
+  }
+
+  /// Asks the cluster for its brokers and topics.
+  @concurrent
+  public func describe() async throws(KafkaError) -> ClusterDescription {
+    let handle = try makeHandle()
+    defer { rd_kafka_destroy(handle) }
+    var pointer: UnsafePointer<rd_kafka_metadata>?
+    let code = rd_kafka_metadata(handle, 1, nil, &pointer, milliseconds)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let pointer else {
+      throw KafkaError(code, "asking for metadata", brokers: options.brokers)
+    }
+    defer { rd_kafka_metadata_destroy(pointer) }
+    let metadata = pointer.pointee
+    let brokers = (0..<Int(metadata.broker_cnt)).map {
+      "\(String(cString: metadata.brokers[$0].host)):\(metadata.brokers[$0].port)"
+    }
+    var topics: [String: Int] = [:]
+    for index in 0..<Int(metadata.topic_cnt) {
+      topics[String(cString: metadata.topics[index].topic)] = Int(metadata.topics[index].partition_cnt)
+    }
+    return ClusterDescription(brokers: brokers, topics: topics)
+  }
+
+  /// Makes a topic unless it is there.
+  ///
+  /// - Parameter replication: Copies of each partition; the cluster's default where it is nil.
+  /// - Returns: Whether it was made now.
+  @concurrent
+  @discardableResult
+  public func createTopic(
+    _ name: String, partitions: Int, replication: Int? = nil, settings: [String: String] = [:]
+  ) async throws(KafkaError) -> Bool {
+    let handle = try makeHandle()
+    defer { rd_kafka_destroy(handle) }
+    let queue = rd_kafka_queue_new(handle)
+    defer { rd_kafka_queue_destroy(queue) }
+    var message = [CChar](repeating: 0, count: 256)
+    var topic = rd_kafka_NewTopic_new(name, Int32(partitions), Int32(replication ?? -1), &message, message.count)
+    guard topic != nil else {
+      throw KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, "creating topic \(name)", brokers: options.brokers)
+    }
+    defer { rd_kafka_NewTopic_destroy(topic) }
+    for (key, value) in settings { _ = rd_kafka_NewTopic_set_config(topic, key, value) }
+    rd_kafka_CreateTopics(handle, &topic, 1, nil, queue)
+    guard let event = rd_kafka_queue_poll(queue, milliseconds) else {
+      throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, "creating topic \(name)", brokers: options.brokers)
+    }
+    defer { rd_kafka_event_destroy(event) }
+    var code = rd_kafka_event_error(event)
+    var reason: String?
+    if code == RD_KAFKA_RESP_ERR_NO_ERROR, let result = rd_kafka_event_CreateTopics_result(event) {
+      var count = 0
+      if let topics = rd_kafka_CreateTopics_result_topics(result, &count), count > 0 {
+        code = rd_kafka_topic_result_error(topics[0])
+        reason = rd_kafka_topic_result_error_string(topics[0]).map { String(cString: $0) }
+      }
+    }
+    if code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS { return false }
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw KafkaError(code, "creating topic \(name)", brokers: options.brokers, reason: reason)
+    }
+    return true
+  }
+
+  private var milliseconds: Int32 { Int32(timeout.components.seconds * 1_000) }
+
+  private func makeHandle() throws(KafkaError) -> OpaquePointer {
+    let configuration = rd_kafka_conf_new()
+    var message = [CChar](repeating: 0, count: 512)
+    let settings = ["bootstrap.servers": options.brokers, "log_level": "2"]
+    for (name, value) in settings.merging(options.settings, uniquingKeysWith: { $1 }) {
+      guard rd_kafka_conf_set(configuration, name, value, &message, message.count) == RD_KAFKA_CONF_OK else {
+        rd_kafka_conf_destroy(configuration)
+        throw KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, "setting \(name)", brokers: options.brokers)
+      }
+    }
+    guard let handle = rd_kafka_new(RD_KAFKA_PRODUCER, configuration, &message, message.count) else {
+      rd_kafka_conf_destroy(configuration)
+      throw KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, "making a client", brokers: options.brokers)
+    }
+    return handle
+  }
+}

@@ -1,0 +1,244 @@
+public import Logging
+public import Metrics
+public import Reactor
+
+/// One pipelined connection to Redis on a reactor, remade with growing delays whenever it breaks.
+///
+/// A call fails at once while there is no connection.
+public actor RedisClient {
+  private nonisolated let reactor: Reactor
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
+
+  public nonisolated let host: String
+  private let options: RedisOptions
+  private let logger: Logger
+  private let connected: Gauge
+  private var link: RedisLink?
+  private var lastReason = "not connected yet"
+  private var keeper: Task<Void, Never>?
+  private var endOfTurn: EndOfTurn?
+  private var watchdog: LoopTimer?
+  private var waiting = 0
+  /// When the answer that comes next was asked for; it moves on with each answer.
+  private var waitingSince: ContinuousClock.Instant?
+  private let ended: Doorbell
+
+  static let maximumWaiting = 65_536
+
+  public init(_ options: RedisOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
+    (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("redis"))
+    host = "\(options.host):\(options.port)"
+    connected = metrics.gauge("annals_redis_connected", ["reactor": reactor.name], help: "Whether Redis is connected.")
+    ended = Doorbell(on: reactor)
+  }
+
+  /// Connects, and keeps connecting whatever the outcome; throws where it does not work now.
+  public func start() async throws(RedisError) {
+    endOfTurn = reactor.atEndOfTurn { [weak self] in
+      self?.assumeIsolated { $0.link?.flush() }
+      return false
+    }
+    watchdog = reactor.timer(label: "redis watchdog") { [weak self] in
+      self?.assumeIsolated { $0.watchOver() }
+    }
+    watchdog?.start(after: .milliseconds(500), every: .milliseconds(500))
+    var failure: RedisError?
+    do { try await connect() } catch { failure = error }
+    keeper = Task { await keep() }
+    if let failure { throw failure }
+  }
+
+  private func keep() async {
+    var backoff = Backoff()
+    while !Task.isCancelled {
+      if link != nil {
+        backoff.reset()
+        if await ended.wait() == .cancelled { return }
+        guard !Task.isCancelled else { return }
+        logger.warning("Connection to Redis lost", metadata: [.host: host, .error: lastReason])
+      }
+      do { try await connect() } catch {
+        let delay = backoff.next()
+        logger.warning(
+          "Redis cannot be reached",
+          metadata: [.host: host, .error: lastReason, .attempt: "\(backoff.attempts)", .delay: "\(delay)"])
+        do { try await reactor.sleep(for: delay) } catch { return }
+      }
+    }
+  }
+
+  private func connect() async throws(RedisError) {
+    do throws(RedisError) {
+      let new = RedisLink()
+      let context = try await RedisLink.start(host: options.host, port: options.port)
+      do { try new.attach(context, on: reactor) } catch {
+        throw RedisError.notConnected(host: host, reason: "\(error)")
+      }
+      let doorbell = Doorbell(on: reactor)
+      defer { doorbell.close() }
+      var problem: String?
+      new.onConnect = {
+        problem = $0
+        doorbell.ring()
+      }
+      let outcome = await doorbell.wait(timeout: options.timeout)
+      new.onConnect = { _ in }
+      guard outcome == .rung, problem == nil else {
+        // After a failed connect hiredis frees the context itself.
+        if problem == nil { new.close() }
+        throw RedisError.notConnected(host: host, reason: problem ?? "no answer within \(options.timeout)")
+      }
+      new.onEnd = { [weak self] reason in self?.assumeIsolated { $0.linkEnded(reason) } }
+      link = new
+      if let password = options.password { try await expectOK(RedisCommand("AUTH", password)) }
+      if options.database != 0 { try await expectOK(RedisCommand("SELECT", "\(options.database)")) }
+      connected.set(1)
+    } catch {
+      lastReason = "\(error)"
+      link?.close()
+      link = nil
+      throw error
+    }
+  }
+
+  private func expectOK(_ command: RedisCommand) async throws(RedisError) {
+    if case .error(let reason) = try await self.command(command) {
+      throw .refused(command: command.name, reason: reason)
+    }
+  }
+
+  private func linkEnded(_ reason: String) {
+    guard link != nil else { return }
+    lastReason = reason
+    link = nil
+    connected.set(0)
+    ended.ring()
+  }
+
+  // MARK: Commands
+
+  /// Runs one command. An error reply is a value.
+  public func command(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
+    try await pipeline([command])[0]
+  }
+
+  /// Sends commands behind each other and waits for all their replies. An error reply is a value.
+  public func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
+    guard let link else { throw .notConnected(host: host, reason: lastReason) }
+    guard waiting + commands.count <= Self.maximumWaiting else { throw .overloaded(host: host, waiting: waiting) }
+    guard !commands.isEmpty else { return [] }
+    let result = await withCheckedContinuation { continuation in
+      send(commands, over: link, continuation)
+    }
+    return try result.get()
+  }
+
+  private func send(
+    _ commands: [RedisCommand], over link: RedisLink,
+    _ continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>
+  ) {
+    let batch = Batch(count: commands.count, continuation)
+    if waiting == 0 { waitingSince = .now }
+    for command in commands {
+      waiting += 1
+      let wasSent = link.send(command) { [weak self] reply in
+        self?.assumeIsolated { $0.answered() }
+        batch.take(reply)
+      }
+      if !wasSent {
+        waiting -= 1
+        batch.take(nil)
+      }
+    }
+    batch.host = host
+  }
+
+  private func answered() {
+    waiting -= 1
+    waitingSince = waiting == 0 ? nil : .now
+  }
+
+  private func watchOver() {
+    guard let waitingSince, ContinuousClock.now - waitingSince > options.timeout else { return }
+    lastReason = "no answer within \(options.timeout)"
+    self.waitingSince = nil
+    link?.close()
+  }
+
+  // MARK: Scripts
+
+  /// Runs a Lua script by its hash, and sends its text where the server does not know it yet.
+  public func evaluate(
+    _ script: RedisScript, keys: [String], arguments: [[UInt8]]
+  ) async throws(RedisError) -> RedisValue {
+    let replies = try await evaluate(script, [(keys, arguments)])
+    return replies[0]
+  }
+
+  /// Runs a script once for each set of keys and arguments, pipelined.
+  public func evaluate(
+    _ script: RedisScript, _ calls: [(keys: [String], arguments: [[UInt8]])]
+  ) async throws(RedisError) -> [RedisValue] {
+    func commands(_ name: String, _ script: String) -> [RedisCommand] {
+      calls.map { keys, arguments in
+        var command = RedisCommand(name, script, "\(keys.count)")
+        for key in keys { command.append(key) }
+        for argument in arguments { command.append(argument) }
+        return command
+      }
+    }
+    let hash = hashes[script.name]
+    if let hash {
+      let replies = try await pipeline(commands("EVALSHA", hash))
+      let isKnown = !replies.contains { if case .error(let text) = $0 { text.hasPrefix("NOSCRIPT") } else { false } }
+      if isKnown { return replies }
+    }
+    guard let loaded = try await command(RedisCommand("SCRIPT", "LOAD", script.text)).text else {
+      throw .refused(command: "SCRIPT LOAD", reason: script.name)
+    }
+    hashes[script.name] = loaded
+    return try await pipeline(commands("EVALSHA", loaded))
+  }
+
+  private var hashes: [String: String] = [:]
+
+  public func close() async {
+    keeper?.cancel()
+    await keeper?.value
+    watchdog?.cancel()
+    endOfTurn?.cancel()
+    let link = link
+    self.link = nil
+    link?.close()
+    ended.close()
+  }
+}
+
+/// A Lua script under a name. It runs as one step and must be safe to run twice.
+public struct RedisScript: Sendable {
+  public let name: String
+  public let text: String
+  public init(_ name: String, _ text: String) { (self.name, self.text) = (name, text) }
+}
+
+/// Replies of commands that were sent together.
+private final class Batch {
+  private var values: [RedisValue] = []
+  private var missing: Int
+  private var isBroken = false
+  private let continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>
+  var host = ""
+
+  init(count: Int, _ continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>) {
+    (missing, self.continuation) = (count, continuation)
+  }
+
+  func take(_ value: RedisValue?) {
+    missing -= 1
+    if let value { values.append(value) } else { isBroken = true }
+    guard missing == 0 else { return }
+    continuation.resume(
+      returning: isBroken
+        ? .failure(.connectionLost(host: host, reason: "no reply came")) : .success(values))
+  }
+}

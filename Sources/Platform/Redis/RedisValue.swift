@@ -1,0 +1,112 @@
+import CHiredis
+
+/// A reply of Redis (RESP2).
+public enum RedisValue: Equatable, Sendable {
+  case null
+  case status(String)
+  case integer(Int64)
+  case string([UInt8])
+  case array([RedisValue])
+  /// The command was refused, in the server's words.
+  case error(String)
+
+  init(_ reply: UnsafePointer<redisReply>) {
+    let reply = reply.pointee
+    func bytes() -> [UInt8] { Array(UnsafeRawBufferPointer(start: reply.str, count: Int(reply.len))) }
+    switch reply.type {
+    case REDIS_REPLY_STRING: self = .string(bytes())
+    case REDIS_REPLY_STATUS: self = .status(String(decoding: bytes(), as: UTF8.self))
+    case REDIS_REPLY_INTEGER: self = .integer(reply.integer)
+    case REDIS_REPLY_ERROR: self = .error(String(decoding: bytes(), as: UTF8.self))
+    case REDIS_REPLY_ARRAY:
+      self = .array((0..<Int(reply.elements)).map { RedisValue(reply.element[$0]!) })
+    default: self = .null
+    }
+  }
+
+  public var integer: Int64? { if case .integer(let value) = self { value } else { nil } }
+  public var bytes: [UInt8]? { if case .string(let value) = self { value } else { nil } }
+  public var text: String? {
+    switch self {
+    case .string(let bytes): String(decoding: bytes, as: UTF8.self)
+    case .status(let text): text
+    default: nil
+    }
+  }
+  public var array: [RedisValue]? { if case .array(let values) = self { values } else { nil } }
+}
+
+/// A command as its words.
+public struct RedisCommand: Sendable {
+  public var words: [[UInt8]]
+
+  public init(_ words: String...) { self.words = words.map { Array($0.utf8) } }
+  public init(words: [[UInt8]]) { self.words = words }
+
+  public mutating func append(_ word: String) { words.append(Array(word.utf8)) }
+  public mutating func append(_ word: [UInt8]) { words.append(word) }
+
+  /// The command's name, for errors: never its values.
+  public var name: String { words.first.map { String(decoding: $0, as: UTF8.self) } ?? "" }
+}
+
+/// What went wrong between here and Redis.
+public enum RedisError: Error, Equatable, Sendable, CustomStringConvertible {
+  case notConnected(host: String, reason: String)
+  /// Whether what was under way has happened is not known.
+  case connectionLost(host: String, reason: String)
+  case timedOut(host: String, after: Duration)
+  case overloaded(host: String, waiting: Int)
+  case refused(command: String, reason: String)
+  case invalidURL(String)
+  case cancelled
+
+  public var isRetriable: Bool {
+    switch self {
+    case .notConnected, .connectionLost, .timedOut, .overloaded: true
+    case .refused(_, let reason): reason.hasPrefix("LOADING") || reason.hasPrefix("BUSY")
+    case .invalidURL, .cancelled: false
+    }
+  }
+
+  public var description: String {
+    switch self {
+    case .notConnected(let host, let reason):
+      "Redis at \(host) cannot be reached: \(reason). Is it running, and is ANNALS_REDIS_URL right?"
+    case .connectionLost(let host, let reason): "the connection to Redis at \(host) broke: \(reason)"
+    case .timedOut(let host, let after): "Redis at \(host) did not answer within \(after)"
+    case .overloaded(let host, let waiting): "\(waiting) commands wait for Redis at \(host): no more are taken"
+    case .refused(let command, let reason): "Redis refused \(command): \(reason)"
+    case .invalidURL(let url): "“\(url)” is no address of Redis; write redis://[:password@]host[:port][/database]"
+    case .cancelled: "the wait for Redis was cancelled"
+    }
+  }
+}
+
+/// Where a server is: `redis://[:password@]host[:port][/database]`.
+public struct RedisOptions: Sendable {
+  public let host: String
+  public let port: Int32
+  public let password: String?
+  public let database: Int
+  public var timeout: Duration
+
+  public init(url: String, timeout: Duration = .seconds(2)) throws(RedisError) {
+    guard url.hasPrefix("redis://") else { throw .invalidURL(url) }
+    var rest = url.dropFirst("redis://".count)
+    if let at = rest.lastIndex(of: "@") {
+      let user = rest[..<at]
+      password = user.lastIndex(of: ":").map { String(user[user.index(after: $0)...]) }
+      rest = rest[rest.index(after: at)...]
+    } else {
+      password = nil
+    }
+    let parts = rest.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+    let address = parts[0].split(separator: ":", omittingEmptySubsequences: false)
+    guard let host = address.first, !host.isEmpty, address.count <= 2,
+      let port = address.count == 2 ? Int32(address[1]) : 6379,
+      let database = parts.count == 2 && !parts[1].isEmpty ? Int(parts[1]) : 0
+    else { throw .invalidURL(url) }
+    (self.host, self.port, self.database, self.timeout) = (String(host), port, database, timeout)
+  }
+}
