@@ -60,9 +60,9 @@ let package = Package(
     platform("Postgres", over: "CLibpq", ["Reactor", "Logging", "Metrics", "Identifiers", "Time"]),
     platform("Kafka", over: "CRdkafka", ["Reactor", "Logging", "Metrics"]),
     platform("Redis", over: "CHiredis", ["Reactor", "Logging", "Metrics"]),
-    platform("HTTPClient", over: "CCurl", ["Reactor", "Logging", "Metrics"]),
+    platform("HTTPClient", over: "CCurl", ["Reactor", "Metrics"]),
     platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON"]),
-    platform("S3", ["HTTPClient", "Crypto", "Time", "Reactor"]),
+    platform("S3", ["HTTPClient", "Crypto", "Time"]),
 
     .target(
       name: "Schema", path: "sql", sources: ["Schema.swift"],

@@ -1,5 +1,4 @@
 import CCurl
-public import Logging
 public import Metrics
 public import Reactor
 

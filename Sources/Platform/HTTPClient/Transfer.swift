@@ -40,9 +40,12 @@ final class Transfer {
     }
     guard let body = request.body else { return }
     annals_curl_set_size(easy, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(body.count))
-    body.withUnsafeBytes {
-      _ = annals_curl_set_pointer(
-        easy, CURLOPT_COPYPOSTFIELDS, UnsafeMutableRawPointer(mutating: $0.baseAddress ?? UnsafeRawPointer("")))
+    if body.isEmpty {
+      annals_curl_set_string(easy, CURLOPT_COPYPOSTFIELDS, "")
+    } else {
+      body.withUnsafeBytes {
+        _ = annals_curl_set_pointer(easy, CURLOPT_COPYPOSTFIELDS, UnsafeMutableRawPointer(mutating: $0.baseAddress))
+      }
     }
     // A body makes curl choose POST.
     annals_curl_set_string(easy, CURLOPT_CUSTOMREQUEST, request.method.rawValue)

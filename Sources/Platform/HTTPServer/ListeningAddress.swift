@@ -1,0 +1,55 @@
+import Glibc
+
+/// An address and port to listen on.
+struct ListeningAddress {
+  private enum Form {
+    case version4(sockaddr_in)
+    case version6(sockaddr_in6)
+  }
+  private let form: Form
+  private let text: String
+  private let port: UInt16
+
+  init(_ text: String, port: UInt16) throws(HTTPServerError) {
+    (self.text, self.port) = (text, port)
+    var version4 = sockaddr_in()
+    var version6 = sockaddr_in6()
+    if inet_pton(AF_INET, text, &version4.sin_addr) == 1 {
+      version4.sin_family = sa_family_t(AF_INET)
+      version4.sin_port = port.bigEndian
+      form = .version4(version4)
+    } else if inet_pton(AF_INET6, text, &version6.sin6_addr) == 1 {
+      version6.sin6_family = sa_family_t(AF_INET6)
+      version6.sin6_port = port.bigEndian
+      form = .version6(version6)
+    } else {
+      throw .address(text)
+    }
+  }
+
+  var isVersion6: Bool { if case .version6 = form { true } else { false } }
+
+  func withSocketAddress<R>(_ body: (UnsafePointer<sockaddr>) -> R) -> R {
+    switch form {
+    case .version4(let address):
+      withUnsafePointer(to: address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
+    case .version6(let address):
+      withUnsafePointer(to: address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
+    }
+  }
+
+  /// Fails where another process listens there. The listeners of this one share the port by SO_REUSEPORT, and so would
+  /// a second Annals that was started by mistake.
+  func requireFree() throws(HTTPServerError) {
+    guard port != 0 else { return }
+    let descriptor = socket(isVersion6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    guard descriptor >= 0 else { throw .listening(address: text, port: port, reason: String(cString: strerror(errno))) }
+    defer { close(descriptor) }
+    var on: Int32 = 1
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+    let length = socklen_t(isVersion6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
+    guard withSocketAddress({ bind(descriptor, $0, length) }) == 0 else {
+      throw .listening(address: text, port: port, reason: String(cString: strerror(errno)))
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/// A request as it reached its route.
+public struct Request: Sendable {
+  public let method: Method
+  /// As it was sent, query included.
+  public let target: String
+  /// Decoded segments of the path.
+  public let path: [String]
+  public let query: [(name: String, value: String)]
+  public let headers: Headers
+  /// What stands at the `:names` of the route.
+  public internal(set) var parameters: [String: String] = [:]
+  public internal(set) var body: RequestBody = .empty
+
+  public enum Method: String, Sendable, CaseIterable {
+    case get = "GET", head = "HEAD", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE"
+    case options = "OPTIONS"
+  }
+
+  /// The first value of that name in the query.
+  public func query(_ name: String) -> String? { query.first { $0.name == name }?.value }
+}
+
+/// What came with a request.
+public enum RequestBody: Sendable {
+  case empty
+  case bytes([UInt8])
+  /// The parts of a multipart/form-data body.
+  case form([FormPart])
+  case stream(BodyStream)
+}
+
+/// One part of a form.
+public struct FormPart: Sendable {
+  public let name: String
+  public let filename: String?
+  public let contentType: String?
+  public internal(set) var bytes: [UInt8]
+}
+
+/// Header fields in their order; names are compared without regard to case.
+public struct Headers: Sendable {
+  public private(set) var fields: [(name: String, value: String)] = []
+
+  public init(_ fields: [(name: String, value: String)] = []) { self.fields = fields }
+
+  mutating func append(_ name: String, _ value: String) { fields.append((name, value)) }
+
+  public subscript(_ name: String) -> String? {
+    fields.first { $0.name.utf8.count == name.utf8.count && Self.equal($0.name, name) }?.value
+  }
+
+  public func count(of name: String) -> Int { fields.count { Self.equal($0.name, name) } }
+
+  private static func equal(_ left: String, _ right: String) -> Bool {
+    left.utf8.elementsEqual(right.utf8) { lowered($0) == lowered($1) }
+  }
+
+  private static func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
+}
+
+/// A request's body as it comes in, once, in chunks; the client is held back while nobody reads.
+public struct BodyStream: Sendable, AsyncSequence {
+  public typealias Element = [UInt8]
+  let exchange: Exchange
+
+  public struct Iterator: AsyncIteratorProtocol {
+    let exchange: Exchange
+    public mutating func next() async throws -> [UInt8]? { try await exchange.nextChunk() }
+  }
+
+  public func makeAsyncIterator() -> Iterator { Iterator(exchange: exchange) }
+}
+
+/// The client closed its connection before it was answered.
+public struct ClientGone: Error, CustomStringConvertible {
+  public let description = "the client closed the connection"
+}
