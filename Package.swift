@@ -64,26 +64,28 @@ let package = Package(
     platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON"]),
     platform("S3", ["HTTPClient", "Crypto", "Time"]),
 
+    platform("Elasticsearch", ["HTTPClient", "JSON"]),
+
     .target(
-      name: "Schema", path: "sql", sources: ["Schema.swift"],
+      name: "Schema", dependencies: ["Crypto"], path: "sql", sources: ["Schema.swift"],
       resources: [.embedInCode("migrations"), .embedInCode("queries")], swiftSettings: strict),
     module("EventStore", ["Schema", "Postgres", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
     module("Domain", ["EventStore", "JSON", "Identifiers", "Time"]),
-    module("Relay", ["Schema", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Time"]),
+    module("Relay", ["Schema", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
     module(
       "Projections",
-      ["Domain", "EventStore", "Kafka", "Redis", "HTTPClient", "S3", "Reactor", "Logging", "Metrics", "JSON", "Time"]),
+      ["Schema", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "S3", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
     module(
       "Services",
       [
-        "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "HTTPClient", "Redis", "S3", "MediaType",
-        "Reactor", "Logging", "Metrics", "JSON", "Crypto", "Identifiers", "Time",
+        "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "Elasticsearch", "Redis", "S3", "MediaType",
+        "Reactor", "Logging", "Metrics", "Postgres", "JSON", "Crypto", "Identifiers", "Time",
       ]),
     .executableTarget(
       name: "annals",
       dependencies: [
         "Services", "Relay", "Projections", "EventStore", "Domain", "CommandLine", "Configuration", "Postgres",
-        "Kafka", "Redis", "HTTPClient", "HTTPServer", "S3", "MediaType", "Reactor", "Logging", "Metrics", "JSON",
+        "Kafka", "Redis", "Elasticsearch", "HTTPClient", "HTTPServer", "S3", "MediaType", "Reactor", "Logging", "Metrics", "JSON",
         "Identifiers", "Time",
       ], path: "Sources/annals", swiftSettings: strict),
   ])

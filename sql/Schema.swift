@@ -1,3 +1,5 @@
+import Crypto
+
 /// The database schema and every statement on it, embedded in the binary.
 public enum Schema {
   /// Numbered steps, in order. A released step is never edited: its checksum is recorded where it was applied.
@@ -31,6 +33,9 @@ public struct Migration: Sendable {
   public let version: Int
   public let name: String
   public let sql: String
+
+  /// Of the text, in hexadecimal: tells whether an applied step is this one.
+  public var checksum: String { SHA256.hash(Array(sql.utf8)).hexadecimal }
 
   init(version: Int, name: String, _ bytes: [UInt8]) {
     (self.version, self.name, sql) = (version, name, Schema.text(bytes))

@@ -1,0 +1,100 @@
+public import EventStore
+public import Identifiers
+public import JSON
+public import Time
+
+/// A document as its events have made it.
+public struct Document: Equatable, Sendable {
+  public static let category: StaticString = "document"
+
+  public let id: UUID
+  public internal(set) var title: String
+  public internal(set) var content: DocumentContent?
+  public internal(set) var status: DocumentStatus
+  public let createdBy: String
+  public let createdAt: Time.Timestamp
+  public internal(set) var updatedAt: Time.Timestamp
+  /// The stream's: how many events made it.
+  public internal(set) var version: StreamVersion
+  public internal(set) var isDeleted = false
+
+  public static func stream(_ id: UUID) -> StreamID { StreamID(category: category, id: id.description) }
+}
+
+/// Where a document's content is. The object store's key is made from the content's hash, so an object never changes.
+public struct DocumentContent: Equatable, Sendable {
+  public let type: String
+  public let size: Int64
+  public let key: String
+
+  public init(type: String, size: Int64, key: String) { (self.type, self.size, self.key) = (type, size, key) }
+}
+
+extension Document {
+  /// The row that others see: in envelopes, views and responses. The order of the fields is fixed.
+  public var rowImage: [UInt8] {
+    var writer = JSONWriter(reserving: 512)
+    writer.object {
+      $0.member("id", id.description)
+      $0.member("title", title)
+      $0.member("content_type", orNull: content?.type)
+      $0.name("content_size")
+      if let content { $0.integer(content.size) } else { $0.null() }
+      $0.member("s3_key", orNull: content?.key)
+      $0.member("status", status.rawValue)
+      $0.member("created_by", createdBy)
+      $0.member("created_at", createdAt.description)
+      $0.member("updated_at", updatedAt.description)
+      $0.member("version", version.value)
+    }
+    return writer.bytes
+  }
+
+  /// Reads a row image, as it comes from an envelope or a view.
+  public init(rowImage value: JSONValue) throws(JSONError) {
+    var fields = try JSONFields(value)
+    id = try fields.required("id")
+    title = try fields.required("title")
+    let type = try fields.optional("content_type", as: String.self)
+    let size = try fields.optional("content_size", as: Int64.self)
+    let key = try fields.optional("s3_key", as: String.self)
+    if let type, let size, let key { content = DocumentContent(type: type, size: size, key: key) } else { content = nil }
+    status = try fields.required("status")
+    createdBy = try fields.required("created_by")
+    createdAt = try fields.required("created_at")
+    updatedAt = try fields.required("updated_at")
+    version = StreamVersion(try fields.required("version"))
+    try fields.end()
+  }
+}
+
+extension UUID: JSONReadable {
+  public init(json: JSONValue) throws(JSONError) {
+    let text = try String(json: json)
+    guard let value = UUID(text) else {
+      throw JSONError(.invalid(text, remedy: "a UUID looks like 01890a5d-ac96-774b-bcce-b302099a8057"))
+    }
+    self = value
+  }
+}
+
+extension Time.Timestamp: JSONReadable {
+  public init(json: JSONValue) throws(JSONError) {
+    let text = try String(json: json)
+    guard let value = Time.Timestamp(text) else {
+      throw JSONError(.invalid(text, remedy: "a time looks like 2026-11-21T13:20:38.123456Z"))
+    }
+    self = value
+  }
+}
+
+extension DocumentStatus: JSONReadable {
+  public init(json: JSONValue) throws(JSONError) {
+    let text = try String(json: json)
+    guard let value = DocumentStatus(rawValue: text) else {
+      throw JSONError(
+        .invalid(text, remedy: "one of \(DocumentStatus.allCases.map(\.rawValue).joined(separator: ", "))"))
+    }
+    self = value
+  }
+}

@@ -1,0 +1,108 @@
+public import EventStore
+public import JSON
+public import Time
+public import Identifiers
+
+/// What can happen to a document.
+public enum DocumentEvent: Equatable, Sendable {
+  case created(id: UUID, title: String, content: DocumentContent?, by: String, at: Time.Timestamp)
+  case retitled(title: String, at: Time.Timestamp)
+  case contentReplaced(DocumentContent, at: Time.Timestamp)
+  case statusChanged(from: DocumentStatus, to: DocumentStatus, at: Time.Timestamp)
+  case deleted(at: Time.Timestamp)
+}
+
+/// An event's form in the log. Stored fixtures of every released form are tested: a form never changes, a new
+/// `schemaVersion` is added beside it and the old one is read as before.
+extension DocumentEvent {
+  public var type: String {
+    switch self {
+    case .created: "DocumentCreated"
+    case .retitled: "DocumentRetitled"
+    case .contentReplaced: "DocumentContentReplaced"
+    case .statusChanged: "DocumentStatusChanged"
+    case .deleted: "DocumentDeleted"
+    }
+  }
+
+  public static let schemaVersion: Int32 = 1
+
+  public var data: [UInt8] {
+    var writer = JSONWriter(reserving: 256)
+    writer.object { writer in
+      switch self {
+      case .created(let id, let title, let content, let by, let at):
+        writer.member("id", id.description)
+        writer.member("title", title)
+        if let content { write(content, &writer) }
+        writer.member("created_by", by)
+        writer.member("at", at.description)
+      case .retitled(let title, let at):
+        writer.member("title", title)
+        writer.member("at", at.description)
+      case .contentReplaced(let content, let at):
+        write(content, &writer)
+        writer.member("at", at.description)
+      case .statusChanged(let from, let to, let at):
+        writer.member("from", from.rawValue)
+        writer.member("to", to.rawValue)
+        writer.member("at", at.description)
+      case .deleted(let at): writer.member("at", at.description)
+      }
+    }
+    return writer.bytes
+  }
+
+  private func write(_ content: DocumentContent, _ writer: inout JSONWriter) {
+    writer.name("content")
+    writer.object {
+      $0.member("type", content.type)
+      $0.member("size", content.size)
+      $0.member("key", content.key)
+    }
+  }
+
+  /// Reads a recorded event.
+  public init(_ recorded: RecordedEvent) throws(EventReadError) {
+    do {
+      try self.init(type: recorded.type, schemaVersion: recorded.schemaVersion, data: recorded.data)
+    } catch { throw EventReadError(event: recorded.id, stream: recorded.stream, reason: "\(error)") }
+  }
+
+  init(type: String, schemaVersion: Int32, data: [UInt8]) throws(JSONError) {
+    guard schemaVersion == Self.schemaVersion else {
+      throw JSONError(.invalid("\(type) \(schemaVersion)", remedy: "this annals knows version \(Self.schemaVersion)"))
+    }
+    var fields = try JSONFields(JSONValue(parsing: data))
+    let at = try fields.required("at", as: Time.Timestamp.self)
+    switch type {
+    case "DocumentCreated":
+      self = .created(
+        id: try fields.required("id"), title: try fields.required("title"), content: try fields.optional("content"),
+        by: try fields.required("created_by"), at: at)
+    case "DocumentRetitled": self = .retitled(title: try fields.required("title"), at: at)
+    case "DocumentContentReplaced": self = .contentReplaced(try fields.required("content"), at: at)
+    case "DocumentStatusChanged":
+      self = .statusChanged(from: try fields.required("from"), to: try fields.required("to"), at: at)
+    case "DocumentDeleted": self = .deleted(at: at)
+    default: throw JSONError(.invalid(type, remedy: "no event of a document has this type"))
+    }
+    try fields.end()
+  }
+}
+
+extension DocumentContent: JSONReadable {
+  public init(json: JSONValue) throws(JSONError) {
+    var fields = try JSONFields(json)
+    self.init(type: try fields.required("type"), size: try fields.required("size"), key: try fields.required("key"))
+    try fields.end()
+  }
+}
+
+/// A recorded event that this program cannot read.
+public struct EventReadError: Error, Equatable, Sendable, CustomStringConvertible {
+  public let event: UUID
+  public let stream: StreamID
+  public let reason: String
+  public var description: String { "event \(event) of \(stream) cannot be read: \(reason)" }
+}

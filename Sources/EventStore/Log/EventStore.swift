@@ -1,0 +1,180 @@
+import Identifiers
+import JSON
+public import Postgres
+import Schema
+public import Time
+
+/// The append-only log of events, and its only writer.
+///
+/// It keeps no state between calls and asks nothing of a session: it works through PgBouncer in transaction mode.
+public struct EventStore: Sendable {
+  private let pool: PostgresPool
+
+  public init(_ pool: PostgresPool) { self.pool = pool }
+
+  static let append = Query("append", Schema.append)
+  static let readStream = Query("read_stream", Schema.readStream)
+  static let readLog = Query("read_log", Schema.readLog)
+  static let streamVersion = Query("stream_version", Schema.streamVersion)
+
+  /// How many events one append may carry.
+  public static let maximumEvents = 1_000
+
+  /// Appends events to one stream, and their outbox rows, in one transaction and one round trip (G1).
+  ///
+  /// - Throws: `versionConflict` with the stream's version where it is not the expected one; nothing is written then.
+  public func append(
+    _ events: [NewEvent], to stream: StreamID, expecting: ExpectedVersion, metadata: EventMetadata
+  ) async throws(AppendError) -> AppendResult {
+    guard (1...Self.maximumEvents).contains(events.count) else { throw .eventCount(events.count) }
+    let rows: Rows
+    do {
+      rows = try await pool.query(Self.append, parameters(events, stream, expecting, metadata))
+    } catch {
+      if case .server(let server) = error, server.constraint == "events_stream_version_key" {
+        throw .versionConflict(stream: stream, expected: expecting, actual: try await version(of: stream))
+      }
+      throw .database(error)
+    }
+    let result: AppendResult
+    do { result = try AppendResult(rows) } catch { throw .database(error) }
+    guard result.wasAppended else {
+      throw .versionConflict(stream: stream, expected: expecting, actual: result.version)
+    }
+    return result
+  }
+
+  private func parameters(
+    _ events: [NewEvent], _ stream: StreamID, _ expecting: ExpectedVersion, _ metadata: EventMetadata
+  ) -> [Parameter] {
+    func text(_ bytes: [UInt8]?) -> String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
+    let expected: Parameter =
+      switch expecting {
+      case .any: .null
+      case .noStream: .bigint(0)
+      case .exact(let version): .bigint(version.value)
+      }
+    return [
+      .text(stream.description), .text(stream.category), expected, .uuids(events.map(\.id)),
+      .texts(events.map(\.type)), .integers(events.map(\.schemaVersion)), .jsonbs(events.map(\.data)),
+      .jsonb(metadata.json), .text(stream.id), .texts(events.map { $0.change?.operation.rawValue }),
+      .texts(events.map { text($0.change?.before) }), .texts(events.map { text($0.change?.after) }),
+      metadata.traceparent.map { traceparent in
+        var writer = JSONWriter(reserving: 96)
+        writer.object { $0.member("traceparent", traceparent) }
+        return .text(String(decoding: writer.bytes, as: UTF8.self))
+      } ?? .null,
+    ]
+  }
+
+  private func version(of stream: StreamID) async throws(AppendError) -> StreamVersion {
+    do {
+      let rows = try await pool.query(Self.streamVersion, [.text(stream.description)])
+      return StreamVersion(try rows.first?.get(0) ?? 0)
+    } catch { throw .database(error) }
+  }
+
+  /// Reads a stream's events behind a version, at most `limit` of them.
+  public func read(
+    _ stream: StreamID, after version: StreamVersion = .none, limit: Int = 10_000
+  ) async throws(ReadError) -> [RecordedEvent] {
+    try await events(Self.readStream, [.text(stream.description), .bigint(version.value), .bigint(Int64(limit))])
+  }
+
+  /// Reads the whole log behind a position, at most `limit` events. What is returned is final: nothing will appear
+  /// before the last of them (G2). A transaction that runs long holds this back; it skips nothing.
+  public func readLog(after position: GlobalPosition, limit: Int) async throws(ReadError) -> [RecordedEvent] {
+    try await events(
+      Self.readLog, [.xid8(position.transaction), .bigint(position.sequence), .bigint(Int64(limit))])
+  }
+
+  private func events(_ query: Query, _ parameters: [Parameter]) async throws(ReadError) -> [RecordedEvent] {
+    let rows: Rows
+    do { rows = try await pool.query(query, parameters) } catch { throw .database(error) }
+    var events: [RecordedEvent] = []
+    events.reserveCapacity(rows.count)
+    for row in rows { events.append(try RecordedEvent(row)) }
+    return events
+  }
+}
+
+extension RecordedEvent {
+  init(_ row: Rows.Row) throws(ReadError) {
+    func get<Value: PostgresDecodable>(_ column: Int, as type: Value.Type = Value.self) throws(ReadError) -> Value {
+      do { return try row.get(column) } catch { throw .database(error) }
+    }
+    position = GlobalPosition(transaction: try get(0), sequence: try get(1))
+    let name = try get(2, as: String.self)
+    guard let stream = StreamID(name) else { throw ReadError.malformed(position, "stream “\(name)”") }
+    self.stream = stream
+    version = StreamVersion(try get(4))
+    id = try get(5)
+    type = try get(6)
+    schemaVersion = Int32(try get(7, as: Int.self))
+    data = try get(8, as: JSONText.self).bytes
+    let metadataText = try get(9, as: JSONText.self).bytes
+    do { metadata = try EventMetadata(json: metadataText) } catch {
+      throw ReadError.malformed(position, "metadata: \(error)")
+    }
+    recordedAt = try get(10)
+    hash = try get(11)
+  }
+}
+
+/// What an append did.
+public struct AppendResult: Equatable, Sendable {
+  /// The stream's, with the last of the events.
+  public let version: StreamVersion
+  /// The last event's number in the log.
+  public let sequence: Int64
+  public let recordedAt: Time.Timestamp
+  /// False: `version` contradicts what was expected, and nothing was written.
+  let wasAppended: Bool
+
+  init(_ rows: Rows) throws(PostgresError) {
+    guard let row = rows.first else { throw .decoding(column: 0, expected: "there") }
+    wasAppended = try row.get(0)
+    version = StreamVersion(try row.get(1))
+    sequence = try row.optional(2) ?? 0
+    recordedAt = try row.optional(3) ?? Timestamp(microseconds: 0)
+  }
+}
+
+public enum AppendError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// Somebody else appended first, or the caller knew an old version.
+  case versionConflict(stream: StreamID, expected: ExpectedVersion, actual: StreamVersion)
+  case eventCount(Int)
+  case database(PostgresError)
+
+  public var isRetriable: Bool {
+    switch self {
+    case .versionConflict: true
+    case .eventCount: false
+    case .database(let error): error.isRetriable
+    }
+  }
+
+  public var description: String {
+    switch self {
+    case .versionConflict(let stream, let expected, let actual):
+      "stream \(stream) is at version \(actual), not \(expected): read it again and decide anew"
+    case .eventCount(let count): "\(count) events in one append; between 1 and \(EventStore.maximumEvents) are possible"
+    case .database(let error): "\(error)"
+    }
+  }
+}
+
+public enum ReadError: Error, Equatable, Sendable, CustomStringConvertible {
+  case database(PostgresError)
+  /// What is stored cannot be understood.
+  case malformed(GlobalPosition, String)
+
+  public var isRetriable: Bool { if case .database(let error) = self { error.isRetriable } else { false } }
+
+  public var description: String {
+    switch self {
+    case .database(let error): "\(error)"
+    case .malformed(let position, let reason): "the event at \(position) cannot be read: \(reason)"
+    }
+  }
+}

@@ -1,0 +1,84 @@
+public import HTTPClient
+public import JSON
+
+/// What went wrong between here and Elasticsearch.
+public enum ElasticsearchError: Error, Equatable, Sendable, CustomStringConvertible {
+  case unreachable(endpoint: String, reason: String)
+  case refused(operation: String, status: Int, reason: String)
+  case notUnderstood(operation: String, reason: String)
+
+  public var isRetriable: Bool {
+    switch self {
+    case .unreachable: true
+    case .refused(_, let status, _): status == 429 || status >= 500
+    case .notUnderstood: false
+    }
+  }
+
+  public var description: String {
+    switch self {
+    case .unreachable(let endpoint, let reason):
+      "Elasticsearch at \(endpoint) cannot be reached: \(reason). Is it running, and is ANNALS_ELASTICSEARCH_URL right?"
+    case .refused(let operation, let status, let reason): "Elasticsearch refused \(operation): \(status) \(reason)"
+    case .notUnderstood(let operation, let reason): "Elasticsearch's answer to \(operation) makes no sense: \(reason)"
+    }
+  }
+}
+
+/// Elasticsearch's REST API, over the HTTP client.
+public struct ElasticsearchClient: Sendable {
+  public let endpoint: String
+  private let authorization: String?
+  private let timeout: Duration
+  private let client: HTTPClient
+
+  /// - Parameter url: `http://[user:password@]host:port`.
+  public init(url: String, timeout: Duration = .seconds(10), over client: HTTPClient) {
+    (self.timeout, self.client) = (timeout, client)
+    if let scheme = url.firstRange(of: "://"), let at = url.lastIndex(of: "@") {
+      authorization = "Basic " + Self.base64(Array(url[scheme.upperBound..<at].utf8))
+      endpoint = String(url[..<scheme.upperBound] + url[url.index(after: at)...])
+    } else {
+      authorization = nil
+      endpoint = url
+    }
+  }
+
+  /// Sends a request with a JSON body and returns the JSON that came back.
+  ///
+  /// - Parameter accepting: Statuses beside the successful ones that are an answer too.
+  public func send(
+    _ method: HTTPRequest.Method, _ path: String, _ body: [UInt8]? = nil,
+    contentType: String = "application/json", operation: String, accepting: Set<Int> = []
+  ) async throws(ElasticsearchError) -> (status: Int, body: JSONValue) {
+    var headers = body == nil ? [] : [(name: "Content-Type", value: contentType)]
+    if let authorization { headers.append(("Authorization", authorization)) }
+    let response: HTTPResponse
+    do {
+      response = try await client.send(
+        HTTPRequest(method, endpoint + path, headers: headers, body: body, timeout: timeout))
+    } catch { throw .unreachable(endpoint: endpoint, reason: error.reason) }
+    guard response.isSuccess || accepting.contains(response.status) else {
+      throw .refused(
+        operation: operation, status: response.status,
+        reason: String(decoding: response.body.prefix(512), as: UTF8.self))
+    }
+    guard !response.body.isEmpty else { return (response.status, .null) }
+    do { return (response.status, try JSONValue(parsing: response.body)) } catch {
+      throw .notUnderstood(operation: operation, reason: "\(error)")
+    }
+  }
+
+  private static func base64(_ bytes: [UInt8]) -> String {
+    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    var text: [UInt8] = []
+    for start in stride(from: 0, to: bytes.count, by: 3) {
+      let group = bytes[start..<min(start + 3, bytes.count)]
+      let value = group.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - group.count))
+      for index in 0..<4 {
+        text.append(index <= group.count ? alphabet[value >> (18 - 6 * index) & 63] : UInt8(ascii: "="))
+      }
+    }
+    return String(decoding: text, as: UTF8.self)
+  }
+}

@@ -1,0 +1,178 @@
+import Domain
+public import Elasticsearch
+public import EventStore
+import JSON
+import Logging
+public import S3
+
+/// Documents in Elasticsearch: the row image and the content's text, under an alias whose index carries the view's
+/// version.
+///
+/// Writes carry the stream's version as external version, so an older change never overwrites a newer one. A deleted
+/// document leaves a marker of its version: Elasticsearch itself forgets the versions of deleted documents after
+/// `index.gc_deletes`, and a late redelivery would bring the document back. Readers leave the markers out.
+public struct DocumentSearch: View {
+  public let name = "document-search"
+  private let elasticsearch: ElasticsearchClient
+  private let s3: S3Client
+  /// The alias under which readers find the index.
+  public let alias: String
+
+  /// Of the mapping and of what is written by it: a new version is a new index beside the old one.
+  public static let version = 1
+  /// Longer texts are searched by their beginning.
+  static let maximumText = 1 << 20
+
+  public var index: String { "\(alias)-\(Self.version)" }
+
+  public init(_ elasticsearch: ElasticsearchClient, content: S3Client, alias: String = "documents") {
+    (self.elasticsearch, s3, self.alias) = (elasticsearch, content, alias)
+  }
+
+  public func prepare() async throws {
+    let operation = "creating the index \(index)"
+    let body = #"{"settings":\#(Self.settings),"mappings":\#(Self.mappings),"aliases":{"\#(alias)":{}}}"#
+    let (status, answer) = try await elasticsearch.send(
+      .put, "/\(index)", Array(body.utf8), operation: operation, accepting: [400])
+    guard status == 400 else { return }
+    let reason = answer["error"]?["type"]?.string ?? ""
+    guard reason == "resource_already_exists_exception" else {
+      throw ElasticsearchError.refused(operation: operation, status: status, reason: answer.description)
+    }
+  }
+
+  private static let settings = #"{"number_of_shards":1,"number_of_replicas":0,"refresh_interval":"500ms"}"#
+  private static let mappings = """
+    {"dynamic":"strict","properties":{
+      "id":{"type":"keyword"},
+      "title":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
+      "content_type":{"type":"keyword"},
+      "content_size":{"type":"long"},
+      "s3_key":{"type":"keyword","index":false},
+      "status":{"type":"keyword"},
+      "created_by":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
+      "created_at":{"type":"date"},
+      "updated_at":{"type":"date"},
+      "version":{"type":"long"},
+      "content":{"type":"text"},
+      "deleted":{"type":"boolean"}
+    }}
+    """
+
+  public func apply(_ changes: [ViewChange]) async throws {
+    // Bulk requests of a bounded size: contents are read for one of them at a time.
+    var rest = changes[...]
+    while !rest.isEmpty {
+      let part = rest.prefix(100)
+      rest = rest.dropFirst(100)
+      try await index(Array(part))
+    }
+  }
+
+  private func index(_ changes: [ViewChange]) async throws {
+    let texts = try await texts(of: changes)
+    var body: [UInt8] = []
+    for (change, text) in zip(changes, texts) {
+      var line = JSONWriter()
+      line.object {
+        $0.name("index")
+        $0.object {
+          $0.member("_index", index)
+          $0.member("_id", change.id)
+          $0.member("version", change.version.value)
+          $0.member("version_type", "external")
+        }
+      }
+      body += line.bytes + [0x0A]
+      body += Self.document(change, text: text) + [0x0A]
+    }
+    let (_, answer) = try await elasticsearch.send(
+      .post, "/_bulk", body, contentType: "application/x-ndjson", operation: "indexing \(changes.count) documents")
+    try check(answer)
+  }
+
+  static func document(_ change: ViewChange, text: String?) -> [UInt8] {
+    var writer = JSONWriter()
+    writer.object { writer in
+      if let row = change.after?.object {
+        for member in row.members { writer.member(member.name, member.value) }
+        if let text { writer.member("content", text) }
+        writer.member("deleted", false)
+      } else {
+        writer.member("id", change.id)
+        writer.member("version", change.version.value)
+        writer.member("deleted", true)
+      }
+    }
+    return writer.bytes
+  }
+
+  /// A version conflict is no failure: something newer is there.
+  private func check(_ answer: JSONValue) throws(ElasticsearchError) {
+    for item in answer["items"]?.array ?? [] {
+      guard let result = item["index"], let status = result["status"]?.integer, status >= 300, status != 409 else {
+        continue
+      }
+      throw .refused(
+        operation: "indexing \(result["_id"]?.string ?? "")", status: Int(status),
+        reason: result["error"]?.description ?? "")
+    }
+  }
+
+  // MARK: Content
+
+  private func texts(of changes: [ViewChange]) async throws -> [String?] {
+    try await withThrowingTaskGroup(of: (Int, String?).self) { group in
+      var texts = [String?](repeating: nil, count: changes.count)
+      var next = 0
+      func add() {
+        guard next < changes.count else { return }
+        let (index, change) = (next, changes[next])
+        next += 1
+        group.addTask { (index, try await text(of: change)) }
+      }
+      for _ in 0..<16 { add() }
+      while let (index, text) = try await group.next() {
+        texts[index] = text
+        add()
+      }
+      return texts
+    }
+  }
+
+  private func text(of change: ViewChange) async throws -> String? {
+    guard let key = change.after?["s3_key"]?.string, let type = change.after?["content_type"]?.string,
+      type.hasPrefix("text/") || type.hasPrefix("application/json")
+    else { return nil }
+    do {
+      let bytes = try await s3.get(key)
+      return String(decoding: bytes.prefix(Self.maximumText), as: UTF8.self)
+    } catch S3Error.notFound {
+      // The row says more than the store has: the document is found by its row.
+      return nil
+    }
+  }
+
+  // MARK: Comparison
+
+  public func read(_ ids: [String]) async throws -> [String: ViewRow] {
+    var writer = JSONWriter()
+    writer.object {
+      $0.name("ids")
+      $0.array { for id in ids { $0.element(); $0.string(id) } }
+    }
+    let (_, answer) = try await elasticsearch.send(
+      .post, "/\(index)/_mget", writer.bytes, operation: "reading \(ids.count) documents")
+    var rows: [String: ViewRow] = [:]
+    for document in answer["docs"]?.array ?? [] {
+      guard let id = document["_id"]?.string, let source = document["_source"]?.object,
+        let version = document["_version"]?.integer
+      else { continue }
+      let image = JSONObject(source.members.filter { $0.name != "content" && $0.name != "deleted" })
+      let isDeleted = source["deleted"] == .bool(true)
+      rows[id] = ViewRow(
+        version: StreamVersion(version), image: isDeleted ? nil : JSONValue.object(image).description)
+    }
+    return rows
+  }
+}

@@ -1,0 +1,72 @@
+public import Domain
+public import EventStore
+import Identifiers
+import Schema
+public import Postgres
+
+/// Compares views with history: every document is folded from its events and looked up in each view (G8).
+public struct Verifier: Sendable {
+  /// A view that does not say what history says.
+  public struct Difference: Sendable, CustomStringConvertible {
+    public let view: String
+    public let stream: StreamID
+    public let expected: ViewRow
+    public let found: ViewRow?
+
+    public var description: String {
+      "\(view): \(stream): history says version \(expected.version), \(expected.image ?? "deleted"); the view says "
+        + (found.map { "version \($0.version), \($0.image ?? "deleted")" } ?? "nothing")
+    }
+  }
+
+  public struct Report: Sendable {
+    public internal(set) var documents = 0
+    public internal(set) var events = 0
+    public internal(set) var differences: [Difference] = []
+  }
+
+  private let store: EventStore
+  private let pool: PostgresPool
+  private let views: [any View]
+
+  public init(store: EventStore, pool: PostgresPool, views: [any View]) {
+    (self.store, self.pool, self.views) = (store, pool, views)
+  }
+
+  static let streams = Query("streams_of_category", Schema.streamsOfCategory)
+
+  /// Goes through all documents.
+  ///
+  /// - Parameter progress: Called with the number of documents seen so far.
+  public func run(progress: (Int) -> Void = { _ in }) async throws -> Report {
+    var report = Report()
+    var last = ""
+    while true {
+      let rows = try await pool.query(Self.streams, [.text("\(Document.category)"), .text(last), .bigint(200)])
+      guard !rows.isEmpty else { return report }
+      var expected: [(stream: StreamID, row: ViewRow)] = []
+      for row in rows {
+        last = try row.get(0)
+        guard let stream = StreamID(last) else { continue }
+        let events = try await store.read(stream)
+        report.events += events.count
+        guard let document = try DocumentDecider.fold(events) else { continue }
+        let image = document.isDeleted ? nil : String(decoding: document.rowImage, as: UTF8.self)
+        expected.append((stream, ViewRow(version: document.version, image: image)))
+      }
+      report.documents += expected.count
+      for view in views { try await compare(expected, view, &report) }
+      progress(report.documents)
+    }
+  }
+
+  private func compare(
+    _ expected: [(stream: StreamID, row: ViewRow)], _ view: any View, _ report: inout Report
+  ) async throws {
+    let found = try await view.read(expected.map(\.stream.id))
+    for (stream, row) in expected where found[stream.id] != row {
+      report.differences.append(
+        Difference(view: view.name, stream: stream, expected: row, found: found[stream.id]))
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import Metrics
+
+/// What a relay measures, under its stable names.
+struct RelayMetrics: Sendable {
+  let rows: Counter
+  let delivered: Counter
+  let restarts: Counter
+  let inFlight: Gauge
+  let confirmedLSN: Gauge
+  let unconfirmedBytes: Gauge
+  let lag: Gauge
+  let state: Gauge
+
+  init(_ registry: MetricsRegistry) {
+    rows = registry.counter("annals_relay_rows_total", help: "Outbox rows read from the source.")
+    delivered = registry.counter("annals_relay_delivered_total", help: "Messages that Kafka acknowledged.")
+    restarts = registry.counter("annals_relay_restarts_total", help: "Times the relay began anew after an error.")
+    inFlight = registry.gauge("annals_relay_in_flight", help: "Messages sent and not acknowledged.")
+    confirmedLSN = registry.gauge("annals_relay_confirmed_lsn", help: "Confirmed position in the WAL, in bytes.")
+    unconfirmedBytes = registry.gauge(
+      "annals_relay_lag_bytes", help: "WAL that the server has sent and that is not confirmed, in bytes.")
+    lag = registry.gauge("annals_relay_lag_seconds", help: "Age of the oldest commit that is not confirmed.")
+    state = registry.gauge("annals_relay_state", help: "0 starting, 1 waiting for another relay, 2 streaming, 3 failing.")
+  }
+}
+
+/// What a relay is doing.
+public enum RelayState: Equatable, Sendable {
+  case starting
+  /// Another relay holds the slot; this one takes over when it goes.
+  case standby
+  case streaming
+  /// The last try failed; the next one comes after a delay.
+  case failing(reason: String)
+
+  var number: Int {
+    switch self {
+    case .starting: 0
+    case .standby: 1
+    case .streaming: 2
+    case .failing: 3
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import Postgres
+import Time
+
+/// A row of Annals' outbox as it comes out of the WAL. Bytes are lent.
+struct OutboxRow {
+  let sequence: Int64
+  let aggregateType: UnsafeRawBufferPointer
+  let key: UnsafeRawBufferPointer
+  /// `c`, `u` or `d`.
+  let operation: UInt8
+  let before: UnsafeRawBufferPointer?
+  let after: UnsafeRawBufferPointer?
+  let eventID: UnsafeRawBufferPointer
+  let type: UnsafeRawBufferPointer
+  let version: Int64
+  let headers: UnsafeRawBufferPointer?
+}
+
+/// Where the columns of an outbox stand in its rows, for one version of the table.
+struct OutboxLayout {
+  let relation: PgOutputMessage.Relation
+  private let sequence: Int
+  private let aggregateType: Int
+  private let key: Int
+  private let operation: Int
+  private let before: Int
+  private let after: Int
+  private let eventID: Int
+  private let type: Int
+  private let version: Int
+  private let headers: Int
+
+  struct Mismatch: Error, Equatable, CustomStringConvertible {
+    let table: String
+    let column: String
+    var description: String {
+      "\(table) is no outbox of Annals: the column \(column) is missing or of another type. Run annals migrate"
+    }
+  }
+
+  init(_ relation: PgOutputMessage.Relation) throws(Mismatch) {
+    self.relation = relation
+    func find(_ name: String, _ types: UInt32...) throws(Mismatch) -> Int {
+      guard
+        let index = relation.columns.firstIndex(where: { $0.name == name && types.contains($0.type) })
+      else { throw Mismatch(table: "\(relation.schema).\(relation.name)", column: name) }
+      return index
+    }
+    // Types by their numbers in pg_type: bigint 20, text 25, "char" 18, json 114, uuid 2950.
+    sequence = try find("position", 20)
+    aggregateType = try find("aggregate_type", 25)
+    key = try find("key", 25)
+    operation = try find("op", 18)
+    before = try find("before", 114)
+    after = try find("after", 114)
+    eventID = try find("event_id", 2950)
+    type = try find("type", 25)
+    version = try find("version", 20)
+    headers = try find("headers", 114)
+  }
+
+  /// Reads a row. Columns come in binary form, as they were asked for.
+  func row(_ tuple: PgOutputMessage.Tuple) throws(Mismatch) -> OutboxRow {
+    func optional(_ index: Int) throws(Mismatch) -> UnsafeRawBufferPointer? {
+      guard index < tuple.columns.count else { throw mismatch(index) }
+      switch tuple.columns[index] {
+      case .null: return nil
+      case .binary(let bytes): return bytes
+      case .text, .unchanged: throw mismatch(index)
+      }
+    }
+    func required(_ index: Int) throws(Mismatch) -> UnsafeRawBufferPointer {
+      guard let bytes = try optional(index) else { throw mismatch(index) }
+      return bytes
+    }
+    func bigint(_ index: Int) throws(Mismatch) -> Int64 {
+      let bytes = try required(index)
+      guard bytes.count == 8 else { throw mismatch(index) }
+      return Int64(bigEndian: bytes.loadUnaligned(as: Int64.self))
+    }
+    let letter = try required(operation)
+    let id = try required(eventID)
+    guard letter.count == 1, "cud".utf8.contains(letter[0]) else { throw mismatch(operation) }
+    guard id.count == 16 else { throw mismatch(eventID) }
+    return OutboxRow(
+      sequence: try bigint(sequence), aggregateType: try required(aggregateType), key: try required(key),
+      operation: letter[0], before: try optional(before), after: try optional(after), eventID: id,
+      type: try required(type), version: try bigint(version), headers: try optional(headers))
+  }
+
+  private func mismatch(_ index: Int) -> Mismatch {
+    let name = index < relation.columns.count ? relation.columns[index].name : "\(index)"
+    return Mismatch(table: "\(relation.schema).\(relation.name)", column: name)
+  }
+}
