@@ -74,11 +74,11 @@ let package = Package(
     module("Relay", ["Schema", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
     module(
       "Projections",
-      ["Schema", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "S3", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
+      ["Schema", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor", "Logging", "Metrics", "JSON", "Time"]),
     module(
       "Services",
       [
-        "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "Elasticsearch", "Redis", "S3", "MediaType",
+        "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "HTTPClient", "Elasticsearch", "Redis", "S3", "MediaType",
         "Reactor", "Logging", "Metrics", "Postgres", "JSON", "Crypto", "Identifiers", "Time",
       ]),
     .executableTarget(

@@ -81,18 +81,9 @@ public actor Relay {
       options.kafka, partitions: options.partitions, compression: options.compression,
       maximumBytes: options.maximumInFlight, on: reactor, logger: logger,
       onReports: { reports in self.assumeIsolated { $0.take(reports) } })
-    var stream: ReplicationStream?
     do {
-      let started = try await ReplicationStream.start(
-        slot: options.slot,
-        options: [("proto_version", "1"), ("publication_names", quotedIdentifier(options.publication)), ("binary", "true")],
-        connecting: options.postgres, on: reactor, logger: logger)
-      stream = started
-      state = .streaming
-      logger.notice("Relaying", metadata: ["slot": options.slot, .host: started.host])
-      try await self.stream(started, to: publisher, streaming)
+      try await stream(to: publisher, streaming)
     } catch {
-      stream?.close()
       await publisher.close()
       throw error
     }
@@ -118,9 +109,15 @@ public actor Relay {
 
   // MARK: Streaming
 
-  private func stream(
-    _ stream: ReplicationStream, to publisher: Publisher, _ streaming: () -> Void
-  ) async throws {
+  private func stream(to publisher: Publisher, _ streaming: () -> Void) async throws {
+    let stream = try await ReplicationStream.start(
+      slot: options.slot,
+      options: [("proto_version", "1"), ("publication_names", quotedIdentifier(options.publication)), ("binary", "true")],
+      connecting: options.postgres, on: reactor, logger: logger)
+    defer { stream.close() }
+    state = .streaming
+    let host = stream.host
+    logger.notice("Relaying", metadata: ["slot": options.slot, .host: host])
     var confirmedAt = ContinuousClock.now
     var confirmed = tracker.confirmed
     while true {

@@ -18,12 +18,12 @@ public struct Response: Sendable {
 
   /// A JSON text.
   public static func json(
-    _ status: Int = 200, _ bytes: [UInt8], headers: [(name: String, value: String)] = []
+    _ bytes: [UInt8], status: Int = 200, headers: [(name: String, value: String)] = []
   ) -> Response {
     Response(status, headers: [("Content-Type", "application/json")] + headers, body: .bytes(bytes))
   }
 
-  public static func text(_ status: Int = 200, _ text: String) -> Response {
+  public static func text(_ text: String, status: Int = 200) -> Response {
     Response(
       status, headers: [("Content-Type", "text/plain; charset=utf-8")], body: .bytes(Array(text.utf8)))
   }

@@ -1,6 +1,4 @@
-import Domain
-public import EventStore
-public import Identifiers
+import EventStore
 import JSON
 public import Redis
 

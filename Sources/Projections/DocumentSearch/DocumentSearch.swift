@@ -1,8 +1,7 @@
-import Domain
 public import Elasticsearch
-public import EventStore
+import EventStore
+import HTTPClient
 import JSON
-import Logging
 public import S3
 
 /// Documents in Elasticsearch: the row image and the content's text, under an alias whose index carries the view's
@@ -144,12 +143,13 @@ public struct DocumentSearch: View {
     guard let key = change.after?["s3_key"]?.string, let type = change.after?["content_type"]?.string,
       type.hasPrefix("text/") || type.hasPrefix("application/json")
     else { return nil }
-    do {
+    do throws(S3Error) {
       let bytes = try await s3.get(key)
       return String(decoding: bytes.prefix(Self.maximumText), as: UTF8.self)
-    } catch S3Error.notFound {
+    } catch {
       // The row says more than the store has: the document is found by its row.
-      return nil
+      if case .notFound = error { return nil }
+      throw error
     }
   }
 

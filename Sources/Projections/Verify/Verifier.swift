@@ -1,8 +1,7 @@
-public import Domain
+import Domain
 public import EventStore
-import Identifiers
-import Schema
 public import Postgres
+import Schema
 
 /// Compares views with history: every document is folded from its events and looked up in each view (G8).
 public struct Verifier: Sendable {

@@ -1,0 +1,106 @@
+import Domain
+public import Elasticsearch
+import HTTPClient
+import JSON
+
+/// Reads documents from the search index, on one reactor. Markers of deleted documents are left out everywhere.
+public struct SearchService: Sendable {
+  private let elasticsearch: ElasticsearchClient
+  private let alias: String
+
+  public init(_ elasticsearch: ElasticsearchClient, alias: String) {
+    (self.elasticsearch, self.alias) = (elasticsearch, alias)
+  }
+
+  struct Filter {
+    var status: DocumentStatus?
+    var createdBy: String?
+    var contentType: String?
+
+    var clauses: [JSONValue] {
+      var clauses: [JSONValue] = []
+      if let status { clauses.append(["term": ["status": .string(status.rawValue)]]) }
+      if let createdBy { clauses.append(["term": ["created_by.keyword": .string(createdBy)]]) }
+      if let contentType { clauses.append(["term": ["content_type": .string(contentType)]]) }
+      return clauses
+    }
+  }
+
+  private static let alive: JSONValue = [["term": ["deleted": true]]]
+  private static let sourceFields: JSONValue = ["excludes": ["content", "deleted"]]
+
+  struct Hit {
+    let row: JSONValue
+    let score: JSONValue
+    let highlights: JSONValue
+    let sort: JSONValue
+  }
+
+  struct Page {
+    let total: Int64
+    let took: Int64
+    let hits: [Hit]
+  }
+
+  /// Full text over title, content and author, best first.
+  func search(_ text: String, _ filter: Filter, from: Int, size: Int) async throws -> Page {
+    let query: JSONValue =
+      text.isEmpty
+      ? ["match_all": [:]]
+      : ["multi_match": ["query": .string(text), "fields": ["title^3", "content", "created_by"]]]
+    return try await page(
+      [
+        "from": .integer(Int64(from)), "size": .integer(Int64(size)), "track_total_hits": true,
+        "_source": Self.sourceFields,
+        "query": ["bool": ["must": [query], "filter": .array(filter.clauses), "must_not": Self.alive]],
+        "highlight": [
+          "fields": ["title": ["number_of_fragments": 0], "content": ["fragment_size": 150, "number_of_fragments": 3]]
+        ],
+      ], operation: "searching")
+  }
+
+  /// All documents, newest first, from behind a place in that order.
+  func list(_ filter: Filter, after: JSONValue?, size: Int) async throws -> Page {
+    var body: [JSONObject.Member] = [
+      .init(name: "size", value: .integer(Int64(size))), .init(name: "track_total_hits", value: true),
+      .init(name: "_source", value: Self.sourceFields),
+      .init(name: "query", value: ["bool": ["filter": .array(filter.clauses), "must_not": Self.alive]]),
+      .init(name: "sort", value: [["created_at": "desc"], ["id": "desc"]]),
+    ]
+    if let after { body.append(.init(name: "search_after", value: after)) }
+    return try await page(.object(JSONObject(body)), operation: "listing documents")
+  }
+
+  private func page(_ body: JSONValue, operation: String) async throws -> Page {
+    let (_, answer) = try await elasticsearch.send(.post, "/\(alias)/_search", body.bytes, operation: operation)
+    guard let hits = answer["hits"]?["hits"]?.array, let total = answer["hits"]?["total"]?["value"]?.integer else {
+      throw ElasticsearchError.notUnderstood(operation: operation, reason: "no hits")
+    }
+    return Page(
+      total: total, took: answer["took"]?.integer ?? 0,
+      hits: hits.map { hit in
+        Hit(
+          row: hit["_source"] ?? .null, score: hit["_score"] ?? .null, highlights: hit["highlight"] ?? [:],
+          sort: hit["sort"] ?? .null)
+      })
+  }
+
+  /// Fields that can be counted, and how Elasticsearch counts them.
+  static let aggregations: [(field: String, aggregation: JSONValue)] = [
+    ("status", ["terms": ["field": "status", "size": 100]]),
+    ("created_by", ["terms": ["field": "created_by.keyword", "size": 100]]),
+    ("content_type", ["terms": ["field": "content_type", "size": 100]]),
+    ("created_at", ["date_histogram": ["field": "created_at", "calendar_interval": "day"]]),
+  ]
+
+  /// Documents by the values of a field: value and count, most frequent first (days in order).
+  func aggregate(_ aggregation: JSONValue) async throws -> [(value: JSONValue, count: Int64)] {
+    let body: JSONValue = [
+      "size": 0, "query": ["bool": ["must_not": Self.alive]], "aggs": ["values": aggregation],
+    ]
+    let (_, answer) = try await elasticsearch.send(
+      .post, "/\(alias)/_search", body.bytes, operation: "counting documents")
+    let buckets = answer["aggregations"]?["values"]?["buckets"]?.array ?? []
+    return buckets.map { ($0["key_as_string"] ?? $0["key"] ?? .null, $0["doc_count"]?.integer ?? 0) }
+  }
+}
