@@ -78,7 +78,7 @@ let package = Package(
     module(
       "Services",
       [
-        "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "HTTPClient", "Elasticsearch", "Redis", "S3", "MediaType",
+        "Schema", "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "HTTPClient", "Elasticsearch", "Redis", "S3", "MediaType",
         "Reactor", "Logging", "Metrics", "Postgres", "JSON", "Crypto", "Identifiers", "Time",
       ]),
     .executableTarget(

@@ -12,12 +12,14 @@ public struct Command: Sendable {
 
   public init(
     _ name: String, _ summary: String, options: [OptionDescription] = [],
-    examples: [(line: String, meaning: String)] = [], run body: @escaping @Sendable (Arguments) async throws -> Void
+    examples: [(line: String, meaning: String)] = [], subcommands: [Command] = [],
+    run body: @escaping @Sendable (Arguments) async throws -> Void
   ) {
     (self.name, self.summary, self.options, self.examples) = (name, summary, options, examples)
-    (self.subcommands, self.body) = ([], body)
+    (self.subcommands, self.body) = (subcommands, body)
   }
 
+  /// A group: it does nothing itself.
   public init(
     _ name: String, _ summary: String, examples: [(line: String, meaning: String)] = [], subcommands: [Command]
   ) {
@@ -54,17 +56,21 @@ public struct Program: Sendable {
     var command = root
     var path = [root.name]
     var rest = words[...]
-    while command.body == nil {
-      guard let word = rest.popFirst() else { return .print(help(for: command, path: path)) }
-      if word == "--help" || word == "-h" || word == "help" { return .print(help(for: command, path: path)) }
-      if path.count == 1, word == "--version" { return .print("\(root.name) \(version)") }
-      if path.count == 1, word == "completion" { return .print(try completion(for: rest.first)) }
-      guard let next = command.subcommands.first(where: { $0.name == word }) else {
-        let suggestion = nearest(to: word, in: command.subcommands.map(\.name)).map { "; did you mean “\($0)”?" }
-        throw UsageError("there is no command “\(word)”\(suggestion ?? "; see \(path.joined(separator: " ")) --help")")
+    while true {
+      if let next = command.subcommands.first(where: { $0.name == rest.first }) {
+        rest = rest.dropFirst()
+        command = next
+        path.append(next.name)
+        continue
       }
-      command = next
-      path.append(next.name)
+      if command.body != nil { break }
+      guard let word = rest.first, word != "--help", word != "-h", word != "help" else {
+        return .print(help(for: command, path: path))
+      }
+      if path.count == 1, word == "--version" { return .print("\(root.name) \(version)") }
+      if path.count == 1, word == "completion" { return .print(try completion(for: rest.dropFirst().first)) }
+      let suggestion = nearest(to: word, in: command.subcommands.map(\.name)).map { "; did you mean “\($0)”?" }
+      throw UsageError("there is no command “\(word)”\(suggestion ?? "; see \(path.joined(separator: " ")) --help")")
     }
     return try arguments(for: command, path: path, rest)
   }

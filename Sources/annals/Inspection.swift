@@ -1,0 +1,92 @@
+import CommandLine
+import Configuration
+import Elasticsearch
+import EventStore
+import Glibc
+import HTTPClient
+import JSON
+import Kafka
+import Postgres
+import Reactor
+import Redis
+import Relay
+import S3
+import Services
+
+extension Commands {
+  /// Asks Postgres how far the relay has come: works wherever the relay runs, and when it does not.
+  @Sendable
+  static func relayStatus(_ arguments: Arguments) async throws {
+    let runtime = try Runtime(arguments)
+    let reactor = runtime.reactor("status")
+    let slot = runtime.configuration[Settings.relaySlot]
+    let state = try await reactor.run {
+      try await PostgresSession.with(runtime.postgres, on: reactor, logger: runtime.logger) { session in
+        try await SlotState.read(slot, session)
+      }
+    }
+    guard let state else {
+      print("slot \(slot): not there. The relay makes it when it first runs: annals relay run")
+      exit(1)
+    }
+    print("slot \(slot): \(state.isActive ? "a relay streams (pid \(state.activePID))" : "no relay is connected")")
+    print("confirmed: \(state.confirmed.map { "\($0)" } ?? "nothing yet"), \(state.lag) bytes behind")
+    print("WAL kept for it: \(state.retained) bytes (\(state.walStatus))")
+    if !state.isActive { exit(1) }
+  }
+
+  static let doctor = Command(
+    "doctor", "Check every dependency and setting, and say what to do.",
+    examples: [("annals doctor", "ends with 0 where all is well")]
+  ) { arguments in
+    let runtime = try Runtime(arguments)
+    let reactor = runtime.reactor("doctor")
+    let findings = await runtime.examine(on: reactor)
+    for finding in findings { print(finding) }
+    let problems = findings.count { !$0.isWell }
+    print(problems == 0 ? "all is well" : "\(problems) of \(findings.count) checks found a problem")
+    if problems > 0 { exit(1) }
+  }
+}
+
+extension Runtime {
+  /// Looks at everything this installation depends on.
+  func examine(on reactor: Reactor) async -> [Finding] {
+    await reactor.run {
+      var findings = await PostgresExamination(
+        postgres, slot: configuration[Settings.relaySlot], on: reactor, logger: logger
+      ).run()
+      let topic = (try? topicTemplate.topic(for: "document")) ?? ""
+      findings.append(await Finding.about("Kafka") {
+        let cluster = try await KafkaAdmin(kafka, timeout: .seconds(5)).describe()
+        let partitions = cluster.topics[topic].map { "\($0) partitions" } ?? "not there yet, the relay makes it"
+        return "brokers \(cluster.brokers.joined(separator: ", ")); topic \(topic): \(partitions)"
+      })
+      findings.append(await Finding.about("Redis") {
+        let redis = try redis(on: reactor)
+        do { try await redis.start() } catch {
+          await redis.close()
+          throw error
+        }
+        let info = try await redis.command(RedisCommand("INFO", "server")).text ?? ""
+        await redis.close()
+        let version = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("redis_version:") }
+        return "version \(version?.dropFirst("redis_version:".count) ?? "unknown")"
+      })
+      let client = http(on: reactor)
+      findings.append(await Finding.about("Elasticsearch") {
+        let elasticsearch = elasticsearch(over: client)
+        let (_, health) = try await elasticsearch.send(.get, "/_cluster/health", operation: "asking for its health")
+        return "\(elasticsearch.endpoint): \(health["status"]?.string ?? "unknown")"
+      })
+      findings.append(await Finding.about("Object store") {
+        let s3 = s3(over: client)
+        let exists = try await s3.bucketExists()
+        return "\(s3.endpoint), bucket \(configuration[Settings.s3Bucket]): "
+          + (exists ? "there" : "not there yet, serve makes it")
+      })
+      await client.close()
+      return findings
+    }
+  }
+}
