@@ -329,7 +329,11 @@ actor Exchange {
       if isBodyComplete { return nil }
       try Task.checkCancellation()
       await withTaskCancellationHandler {
-        await withCheckedContinuation { reader = $0 }
+        await withCheckedContinuation { continuation in
+          reader = continuation
+          // A cancellation that came before this line found nobody to wake.
+          if Task.isCancelled { wakeReader() }
+        }
       } onCancel: {
         reactor.post { self.assumeIsolated { $0.wakeReader() } }
       }
@@ -350,7 +354,10 @@ actor Exchange {
     if suspension == .forWriter { resume() }
     while outgoing.count - sent >= Self.highWater, !isGone {
       await withTaskCancellationHandler {
-        await withCheckedContinuation { writer = $0 }
+        await withCheckedContinuation { continuation in
+          writer = continuation
+          if Task.isCancelled { wakeWriter() }
+        }
       } onCancel: {
         reactor.post { self.assumeIsolated { $0.wakeWriter() } }
       }

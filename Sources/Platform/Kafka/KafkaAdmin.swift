@@ -1,4 +1,5 @@
 import CRdkafka
+import Reactor
 
 /// Topics and brokers. Each call makes a client of its own and waits for it on the global executor.
 public struct KafkaAdmin: Sendable {
@@ -16,8 +17,11 @@ public struct KafkaAdmin: Sendable {
   }
 
   /// Asks the cluster for its brokers and topics.
-  @concurrent
   public func describe() async throws(KafkaError) -> ClusterDescription {
+    try await Reactor.offLoop { () throws(KafkaError) in try describeNow() }
+  }
+
+  private func describeNow() throws(KafkaError) -> ClusterDescription {
     let handle = try makeHandle()
     defer { rd_kafka_destroy(handle) }
     var pointer: UnsafePointer<rd_kafka_metadata>?
@@ -41,11 +45,18 @@ public struct KafkaAdmin: Sendable {
   ///
   /// - Parameter replication: Copies of each partition; the cluster's default where it is nil.
   /// - Returns: Whether it was made now.
-  @concurrent
   @discardableResult
   public func createTopic(
     _ name: String, partitions: Int, replication: Int? = nil, settings: [String: String] = [:]
   ) async throws(KafkaError) -> Bool {
+    try await Reactor.offLoop { () throws(KafkaError) in
+      try createTopicNow(name, partitions: partitions, replication: replication, settings: settings)
+    }
+  }
+
+  private func createTopicNow(
+    _ name: String, partitions: Int, replication: Int?, settings: [String: String]
+  ) throws(KafkaError) -> Bool {
     let handle = try makeHandle()
     defer { rd_kafka_destroy(handle) }
     let queue = rd_kafka_queue_new(handle)

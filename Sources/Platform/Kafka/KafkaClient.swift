@@ -126,11 +126,9 @@ final class KafkaClient {
     self.watch = nil
     rd_kafka_queue_io_event_enable(queue, -1, nil, 0)
     rd_kafka_queue_destroy(queue)
-    await Self.destroy(handle)
+    let handle = handle
+    await Reactor.offLoop { rd_kafka_destroy(handle.pointer) }
     Glibc.close(pipe.reading)
     Glibc.close(pipe.writing)
   }
-
-  @concurrent
-  private static func destroy(_ handle: Handle) async { rd_kafka_destroy(handle.pointer) }
 }

@@ -160,11 +160,9 @@ public final class KafkaConsumer {
 
   /// Leaves the group and ends.
   public func close() async {
-    await Self.leave(client.handle)
+    let handle = client.handle
+    await Reactor.offLoop { _ = rd_kafka_consumer_close(handle.pointer) }
     await client.close()
     doorbell.close()
   }
-
-  @concurrent
-  private static func leave(_ handle: KafkaClient.Handle) async { rd_kafka_consumer_close(handle.pointer) }
 }

@@ -1,5 +1,6 @@
 import CLibpq
 import Logging
+import Reactor
 import Time
 
 /// The only holder of a libpq connection.
@@ -96,9 +97,16 @@ extension PostgresError.ServerError {
 }
 
 /// Begins to connect on the global executor: looking a name up blocks.
-@concurrent
 func startConnecting(
   _ options: PostgresOptions, replication: Bool = false
 ) async throws(PostgresError) -> sending Handle {
-  try Handle.start(options, replication: replication)
+  final class Box: @unchecked Sendable {  // unchecked: filled by one thread, then emptied by another, once
+    var handle: Handle?
+    init(_ handle: consuming Handle) { self.handle = consume handle }
+  }
+  let box = try await Reactor.offLoop { () throws(PostgresError) in
+    Box(try Handle.start(options, replication: replication))
+  }
+  guard let handle = box.handle.take() else { throw .connecting(host: "?", reason: "no handle") }
+  return handle
 }

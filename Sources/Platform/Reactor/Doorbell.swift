@@ -30,12 +30,13 @@ public final class Doorbell: @unchecked Sendable {  // unchecked: all state is t
       hasRung = false
       return .rung
     }
-    if Task.isCancelled { return .cancelled }
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         precondition(waiting == nil, "two tasks wait at one doorbell")
         waiting = continuation
         if let timeout { arm(timeout) }
+        // A cancellation that came before this line found nobody to wake.
+        if Task.isCancelled { finish(.cancelled) }
       }
     } onCancel: {
       reactor.post { self.finish(.cancelled) }

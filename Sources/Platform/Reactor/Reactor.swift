@@ -105,6 +105,20 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
     try await withTaskExecutorPreference(self) { try await body() }
   }
 
+  /// Runs what blocks on the global executor, whatever the task prefers. (`@concurrent` alone does not: it keeps to the
+  /// task's preferred executor, which may be a loop.)
+  public static func offLoop<Value: Sendable, Failure: Error>(
+    _ body: @escaping @Sendable () throws(Failure) -> Value
+  ) async throws(Failure) -> Value {
+    let result = await withTaskExecutorPreference(globalConcurrentExecutor) { await Self.result(of: body) }
+    return try result.get()
+  }
+
+  @concurrent
+  private static func result<Value: Sendable, Failure: Error>(
+    of body: @Sendable () throws(Failure) -> Value
+  ) async -> Result<Value, Failure> { Result { () throws(Failure) in try body() } }
+
   // MARK: Turning
 
   /// A registration for the end of each turn.

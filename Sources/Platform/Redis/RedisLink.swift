@@ -14,8 +14,11 @@ final class RedisLink {
   }
 
   /// Begins to connect; the address is looked up here, so this belongs on no loop.
-  @concurrent
   static func start(host: String, port: Int32) async throws(RedisError) -> Context {
+    try await Reactor.offLoop { () throws(RedisError) in try startNow(host: host, port: port) }
+  }
+
+  private static func startNow(host: String, port: Int32) throws(RedisError) -> Context {
     guard let pointer = redisAsyncConnect(host, port) else {
       throw .notConnected(host: "\(host):\(port)", reason: "out of memory")
     }
