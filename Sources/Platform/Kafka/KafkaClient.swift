@@ -56,7 +56,7 @@ final class KafkaClient {
     let configuration = rd_kafka_conf_new()
     var message = [CChar](repeating: 0, count: 512)
     let common = [
-      ("bootstrap.servers", options.brokers), ("client.id", options.clientID), ("log_queue", "true"),
+      ("bootstrap.servers", options.brokers), ("client.id", options.clientID), ("log.queue", "true"),
       ("reconnect.backoff.ms", "50"), ("reconnect.backoff.max.ms", "2000"),
       ("socket.keepalive.enable", "true"), ("topic.metadata.refresh.interval.ms", "30000"),
     ]

@@ -24,14 +24,20 @@ public final class Doorbell: @unchecked Sendable {  // unchecked: all state is t
   }
 
   /// Waits for a ring, on the loop. Only one task at a time may wait.
-  public func wait(timeout: Duration? = nil) async -> Outcome {
+  ///
+  /// - Parameter isolation: The caller's. Named, and used in the closure below, because a closure that is handed to
+  ///   `withTaskCancellationHandler` would otherwise run on the global executor.
+  public func wait(
+    timeout: Duration? = nil, isolation: isolated (any Actor)? = #isolation
+  ) async -> Outcome {
     reactor.checkIsolated()
     if hasRung {
       hasRung = false
       return .rung
     }
     return await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
+      _ = isolation
+      return await withCheckedContinuation { continuation in
         precondition(waiting == nil, "two tasks wait at one doorbell")
         waiting = continuation
         if let timeout { arm(timeout) }
