@@ -88,4 +88,25 @@ let package = Package(
         "Kafka", "Redis", "Elasticsearch", "HTTPClient", "HTTPServer", "S3", "MediaType", "Reactor", "Logging", "Metrics", "JSON",
         "Identifiers", "Time",
       ], path: "Sources/annals", swiftSettings: strict),
+
+    .target(
+      name: "Support", dependencies: ["EventStore", "Postgres", "Reactor", "Logging", "Metrics"], path: "Tests/Support",
+      swiftSettings: strict),
+    tests("JSON", ["JSON"]),
+    tests("Basics", ["Time", "Identifiers", "CommandLine", "Configuration", "Logging", "Metrics"]),
+    tests("Reactor", ["Support", "Reactor", "Metrics"]),
+    tests("Postgres", ["Support", "Postgres", "Reactor", "Identifiers", "Time"]),
+    tests("EventStore", ["Support", "EventStore", "Postgres", "Reactor", "Identifiers", "JSON"]),
+    tests("Domain", ["Domain", "EventStore", "Identifiers", "JSON", "Time"]),
+    tests("Relay", ["Support", "Relay", "EventStore", "Postgres", "Kafka", "Reactor", "Identifiers", "JSON", "Time"]),
+    tests("Kafka", ["Support", "Kafka", "Reactor"]),
+    tests("Redis", ["Support", "Redis", "Reactor", "Metrics"]),
+    tests("HTTP", ["Support", "HTTPServer", "HTTPClient", "S3", "Crypto", "Reactor", "Metrics"]),
+    tests(
+      "Projections",
+      [
+        "Support", "Projections", "EventStore", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor", "Metrics",
+        "JSON", "Identifiers",
+      ]),
+    tests("EndToEnd", ["Support", "HTTPClient", "Postgres", "Reactor", "Metrics", "JSON"]),
   ])

@@ -21,6 +21,9 @@ public enum Schema {
   public static let oldestTransaction = text(PackageResources.oldest_transaction_sql)
   public static let maintainOutbox = text(PackageResources.maintain_outbox_sql)
 
+  public static let outboxBacklog = text(PackageResources.outbox_backlog_sql)
+  public static let relaySlotReady = text(PackageResources.relay_slot_ready_sql)
+  public static let recordRelaySlot = text(PackageResources.record_relay_slot_sql)
   public static let slotState = text(PackageResources.slot_state_sql)
   public static let publicationExists = text(PackageResources.publication_exists_sql)
   public static let serverSettings = text(PackageResources.server_settings_sql)

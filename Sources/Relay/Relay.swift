@@ -76,12 +76,13 @@ public actor Relay {
 
   private func attempt(_ streaming: () -> Void) async throws {
     if state != .standby { state = .starting }
-    try await prepare()
+    forgetLastAttempt()
     let publisher = try Publisher(
       options.kafka, partitions: options.partitions, compression: options.compression,
       maximumBytes: options.maximumInFlight, on: reactor, logger: logger,
       onReports: { reports in self.assumeIsolated { $0.take(reports) } })
     do {
+      try await prepare(publisher)
       try await stream(to: publisher, streaming)
     } catch {
       await publisher.close()
@@ -89,22 +90,81 @@ public actor Relay {
     }
   }
 
-  /// Makes slot and publication where they are missing and forgets the attempt before.
-  private func prepare() async throws {
+  private func forgetLastAttempt() {
     tracker = ConfirmationTracker()
     layouts = [:]
     open = nil
     lastCommit = nil
     deliveryFailure = nil
+    wantsReply = false
+  }
+
+  /// Makes publication and slot where they are missing. A new slot sees only what is committed after it: what the
+  /// outbox holds by then is published from the table first. The slot counts as ready once all of that is acknowledged;
+  /// one that is not ready, lost or gone is made anew, and the outbox is read again.
+  private func prepare(_ publisher: Publisher) async throws {
     let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
     defer { session.close() }
     let slot = ReplicationSlot(name: options.slot, publication: options.publication)
-    try await slot.createIfMissing(session, logger: logger)
+    try await slot.createPublicationIfMissing(session, logger: logger)
     database = try await session.execute("select current_database()").first?.first.flatMap { $0 } ?? ""
-    if let state = try await SlotState.read(options.slot, session) {
-      if state.walStatus == "lost" { throw RelayError.slotLost(options.slot) }
-      if let confirmed = state.confirmed { tracker = ConfirmationTracker(confirmed: confirmed) }
+    let known = try await SlotState.read(options.slot, session)
+    if try await slot.isReady(session), let known, known.walStatus != "lost" {
+      tracker = ConfirmationTracker(confirmed: known.confirmed ?? .zero)
+      return
     }
+    let replication = try await PostgresSession.connect(
+      options.postgres, replication: true, on: reactor, logger: logger)
+    defer { replication.close() }
+    let (start, snapshot) = try await slot.create(session, over: replication)
+    logger.notice("Replication slot created", metadata: ["slot": options.slot, "start": "\(start)"])
+    try await session.execute(
+      """
+      begin isolation level repeatable read;
+      set local statement_timeout = 0;
+      set transaction snapshot \(quotedLiteral(snapshot));
+      """, name: "taking the slot's snapshot")
+    let count = try await publishBacklog(session, start: start, to: publisher)
+    try await session.execute("commit", name: "commit")
+    try await slot.recordReady(session, start: start)
+    logger.notice("Outbox published from the table", metadata: [.count: "\(count)"])
+  }
+
+  /// Publishes every row that the session's snapshot sees and waits until all of them are acknowledged.
+  private func publishBacklog(
+    _ session: PostgresSession, start: LogSequenceNumber, to publisher: Publisher
+  ) async throws -> Int {
+    let layout = try OutboxLayout(OutboxBacklog.relation)
+    let number = tracker.begin()
+    var backlog = OutboxBacklog()
+    var batch = MessageBatch()
+    var count = 0
+    var failure: (any Error)?
+    func send() async throws {
+      if let failure { throw failure }
+      let full = batch
+      batch = MessageBatch()
+      try await publisher.send(full) { _ in }
+      if let deliveryFailure { throw deliveryFailure }
+    }
+    try await session.copyOut(OutboxBacklog.query, pause: send) { message in
+      guard failure == nil else { return }
+      do {
+        guard let row = try backlog.row(message) else { return }
+        count += 1
+        let transaction = OpenTransaction(
+          number: number, committedAt: row.recordedAt, transaction: UInt32(truncatingIfNeeded: row.transaction))
+        publish(try layout.row(row.columns), of: layout, in: transaction, at: start, into: &batch)
+      } catch { failure = error }
+    }
+    try await send()
+    tracker.committed(number, end: start)
+    while !tracker.isIdle {
+      if let deliveryFailure { throw deliveryFailure }
+      if let fatal = publisher.fatalError { throw fatal }
+      try await publisher.waitForReports()
+    }
+    return count
   }
 
   // MARK: Streaming
@@ -217,14 +277,10 @@ public actor Relay {
 
 /// Why the relay cannot go on as it is.
 public enum RelayError: Error, Equatable, CustomStringConvertible {
-  case slotLost(String)
   case outOfPlace(String)
 
   public var description: String {
     switch self {
-    case .slotLost(let slot):
-      "Postgres has removed WAL that the slot \(slot) still needed (wal_status lost). Raise max_slot_wal_keep_size, "
-        + "drop the slot with pg_drop_replication_slot, and publish what the outbox still holds before going on"
     case .outOfPlace(let what): "the replication stream brought \(what)"
     }
   }

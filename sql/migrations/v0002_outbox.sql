@@ -30,6 +30,13 @@ create table annals.outbox_partitions (
   complete_at pg_lsn
 );
 
+-- Replication slots behind which nothing is missing: what the outbox held when the slot was made has been published.
+create table annals.relay_slots (
+  slot     text        primary key,
+  start    pg_lsn      not null,
+  ready_at timestamptz not null default now()
+);
+
 create function annals.add_outbox_partitions(wanted integer, size bigint) returns integer
 language plpgsql set search_path = pg_catalog as $$
 declare

@@ -16,13 +16,14 @@ declare
   previous_hash bytea;
   previous_at   timestamptz;
 begin
-  -- The transaction's id before any position: annals.maintain_outbox relies on it.
-  perform pg_current_xact_id();
   select e.version, e.hash, e.recorded_at into stream_version, previous_hash, previous_at
     from annals.events e where e.stream_id = stream order by e.version desc limit 1;
   stream_version := coalesce(stream_version, 0);
   appended := expected is null or expected = stream_version;
   if not appended then return; end if;
+  -- The transaction's id comes after the look: whoever wrote the version that was seen has an older one, so the order of
+  -- (xid, position) is the stream's. And it comes before any position: annals.maintain_outbox relies on that.
+  perform pg_current_xact_id();
   -- Time never runs backwards inside a stream, whatever the machine's clock does.
   at := greatest(clock_timestamp(), previous_at);
   for i in 1 .. cardinality(event_ids) loop

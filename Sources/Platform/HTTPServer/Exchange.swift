@@ -24,7 +24,8 @@ actor Exchange {
 
   static let highWater = 256 << 10
   static let lowWater = 64 << 10
-  static let maximumDiscarded = 256 << 10
+  /// What is read and dropped of a body that nobody wants, so that its sender comes to read the answer.
+  static let maximumDiscarded = 8 << 20
 
   private let server: ListenerContext
   private let target: String

@@ -33,6 +33,7 @@ public actor PostgresPool {
       lastError = error
       first = nil
     }
+    if let first { connections.append(first) }
     for index in 0..<count {
       let initial = index == 0 ? first : nil
       keepers.append(Task { await keep(initial) })
@@ -49,7 +50,7 @@ public actor PostgresPool {
         if connection == nil { connection = try await PostgresConnection.connect(options, on: reactor, logger: logger) }
         guard let established = connection else { continue }
         backoff.reset()
-        connections.append(established)
+        if !connections.contains(where: { $0 === established }) { connections.append(established) }
         connected.set(connections.count)
         let reason = await established.ended()
         connections.removeAll { $0 === established }

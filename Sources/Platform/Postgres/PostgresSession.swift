@@ -12,6 +12,8 @@ public final class PostgresSession {
   private let doorbell: Doorbell
   private var watch: Watch?
   private let timeout: Duration
+  /// The end of a copy came right behind messages that had to be handed over first.
+  private var copyHasEnded = false
 
   /// Connects, on the loop.
   public static func connect(
@@ -177,14 +179,20 @@ public final class PostgresSession {
 
   // MARK: COPY
 
-  /// Runs a `copy … to stdout` and hands over each row as the server sent it, up to `bytes` of them at a time without
-  /// a pause for anything else on the loop.
-  public func copyOut(_ query: Query, _ row: (UnsafeRawBufferPointer) -> Void) async throws(PostgresError) {
+  /// Runs a `copy … to stdout` and hands over each row as the server sent it.
+  ///
+  /// - Parameter pause: Called after each megabyte or so; the server waits meanwhile.
+  public func copyOut(
+    _ query: Query, pause: () async throws -> Void = {}, _ row: (UnsafeRawBufferPointer) -> Void
+  ) async throws {
     guard PQsendQuery(handle.pointer, query.text) == 1 else {
-      throw .connectionLost(host: host, reason: handle.problem)
+      throw PostgresError.connectionLost(host: host, reason: handle.problem)
     }
     try await results(query.name) { _ in }
-    while try await receiveCopyData(query.name, timeout: timeout, row) != nil {}
+    while let count = try await receiveCopyData(query.name, timeout: timeout, row) {
+      guard count > 0 else { throw PostgresError.timedOut(host: host, operation: query.name, after: timeout) }
+      try await pause()
+    }
     try await results(query.name) { _ in }
   }
 
@@ -216,6 +224,10 @@ public final class PostgresSession {
   func receiveCopyData(
     _ name: String, timeout: Duration, _ body: (UnsafeRawBufferPointer) -> Void
   ) async throws(PostgresError) -> Int? {
+    if copyHasEnded {
+      copyHasEnded = false
+      return nil
+    }
     var messages = 0
     var bytes = 0
     while bytes < 1 << 20 {
@@ -228,7 +240,8 @@ public final class PostgresSession {
         bytes += Int(count)
         continue
       }
-      if messages > 0 { return messages }
+      if count == -1, messages > 0 { copyHasEnded = true }
+      if messages > 0, count >= -1 { return messages }
       switch count {
       case 0:
         switch try await ready(for: .readable, timeout: timeout) {

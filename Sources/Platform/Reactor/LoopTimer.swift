@@ -27,6 +27,7 @@ public final class LoopTimer {
         { handle in
           let timer = Unmanaged<LoopTimer>.fromOpaque(handle!.pointee.data).takeUnretainedValue()
           timer.reactor.measured(timer.label) { timer.body() }
+          timer.reactor.endWait()
         }, Self.milliseconds(delay), interval.map { max(1, Self.milliseconds($0)) } ?? 0),
       "uv_timer_start")
   }

@@ -101,8 +101,15 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
   public func isIsolatingCurrentContext() -> Bool? { isCurrent }
 
   /// Runs an asynchronous function, and what it calls without an executor of its own, on the loop.
-  public func run<Value: Sendable>(_ body: @Sendable () async throws -> Value) async rethrows -> Value {
-    try await withTaskExecutorPreference(self) { try await body() }
+  public func run<Value: Sendable, Failure: Error>(
+    _ body: @Sendable () async throws(Failure) -> Value
+  ) async throws(Failure) -> Value {
+    try await withTaskExecutorPreference(self) { () async throws(Failure) in
+      // A preference alone moves nothing: what follows keeps its caller's isolation, none, and so its thread. Being
+      // resumed does.
+      await withCheckedContinuation { continuation in post { continuation.resume() } }
+      return try await body()
+    }
   }
 
   /// Runs what blocks on the global executor, whatever the task prefers. (`@concurrent` alone does not: it keeps to the
@@ -162,7 +169,7 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
       }
       if hooks.contains(where: { !$0.isActive }) { hooks.removeAll { !$0.isActive } }
       turns.measure(idle: uv_metrics_idle_time(loop))
-      uv_run(loop, isBusy || !ready.isEmpty ? UV_RUN_NOWAIT : UV_RUN_ONCE)
+      uv_run(loop, isBusy || stopRequested || !ready.isEmpty ? UV_RUN_NOWAIT : UV_RUN_ONCE)
     }
     close()
   }
@@ -173,6 +180,10 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
     body()
     turns.note(label, nanoseconds: uv_hrtime() - start)
   }
+
+  /// Keeps the present call of uv_run from waiting. Timers fire before it polls, with a timeout that knows nothing of the
+  /// jobs that a timer's callback made ready; callbacks of descriptors come after, and need none of this.
+  func endWait() { uv_async_send(wake) }
 
   // MARK: Shutdown
 

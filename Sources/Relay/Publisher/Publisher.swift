@@ -82,6 +82,11 @@ final class Publisher {
     }
   }
 
+  /// Waits for delivery reports, half a second at most.
+  func waitForReports() async throws(CancellationError) {
+    if await room.wait(timeout: .milliseconds(500)) == .cancelled { throw CancellationError() }
+  }
+
   private static func traceparent(_ headers: [UInt8]) -> String? {
     do { return try JSONValue(parsing: headers)["traceparent"]?.string } catch { return nil }
   }

@@ -9,23 +9,45 @@ struct ReplicationSlot {
 
   static let state = Query("slot_state", Schema.slotState)
   static let publicationExists = Query("publication_exists", Schema.publicationExists)
+  static let isReady = Query("relay_slot_ready", Schema.relaySlotReady)
+  static let record = Query("record_relay_slot", Schema.recordRelaySlot)
 
-  /// Makes what is missing, on the first run. The slot comes last: it must not stand without its publication.
-  func createIfMissing(_ session: PostgresSession, logger: Logger) async throws {
-    if try await session.query(Self.publicationExists, [.text(publication)]).isEmpty {
-      try await session.execute(
-        """
-        create publication \(quotedIdentifier(publication)) for table annals.outbox
-          with (publish = 'insert', publish_via_partition_root = true)
-        """, name: "creating the publication")
-      logger.notice("Publication created", metadata: ["publication": publication])
+  func createPublicationIfMissing(_ session: PostgresSession, logger: Logger) async throws {
+    guard try await session.query(Self.publicationExists, [.text(publication)]).isEmpty else { return }
+    try await session.execute(
+      """
+      create publication \(quotedIdentifier(publication)) for table annals.outbox
+        with (publish = 'insert', publish_via_partition_root = true)
+      """, name: "creating the publication")
+    logger.notice("Publication created", metadata: ["publication": publication])
+  }
+
+  /// Whether the slot is there and everything before it has been published.
+  func isReady(_ session: PostgresSession) async throws(PostgresError) -> Bool {
+    guard try await SlotState.read(name, session) != nil else { return false }
+    return try await !session.query(Self.isReady, [.text(name)]).isEmpty
+  }
+
+  /// Makes the slot anew. The snapshot that is returned sees exactly what was committed before the slot's start; it
+  /// holds as long as `replication` runs no other command.
+  func create(
+    _ session: PostgresSession, over replication: PostgresSession
+  ) async throws -> (start: LogSequenceNumber, snapshot: String) {
+    if try await SlotState.read(name, session) != nil {
+      // Refused while another relay uses it.
+      try await session.execute("select pg_drop_replication_slot(\(quotedLiteral(name)))", name: "dropping the slot")
     }
-    if try await session.query(Self.state, [.text(name)]).isEmpty {
-      try await session.execute(
-        "select pg_create_logical_replication_slot(\(quotedLiteral(name)), 'pgoutput')",
-        name: "creating the replication slot")
-      logger.notice("Replication slot created", metadata: ["slot": name])
-    }
+    let rows = try await replication.execute(
+      "CREATE_REPLICATION_SLOT \(quotedIdentifier(name)) LOGICAL pgoutput (SNAPSHOT 'export')",
+      name: "CREATE_REPLICATION_SLOT")
+    guard let row = rows.first, row.count >= 3, let start = row[1].flatMap({ LogSequenceNumber($0) }),
+      let snapshot = row[2]
+    else { throw RelayError.outOfPlace("a slot without a snapshot") }
+    return (start, snapshot)
+  }
+
+  func recordReady(_ session: PostgresSession, start: LogSequenceNumber) async throws(PostgresError) {
+    try await session.query(Self.record, [.text(name), .lsn(start)])
   }
 }
 

@@ -1,0 +1,65 @@
+import Postgres
+import Schema
+import Time
+
+/// Reads the outbox as the table holds it, by binary COPY (PostgreSQL documentation, “COPY”, “Binary Format”): for what
+/// was written before the slot was there.
+struct OutboxBacklog {
+  static let query = Query("outbox_backlog", Schema.outboxBacklog)
+
+  /// The columns of the query, as if they had come as a relation of pgoutput.
+  static let relation = PgOutputMessage.Relation(
+    id: 0, schema: "annals", name: "outbox",
+    columns: [
+      ("xid", 5069), ("position", 20), ("aggregate_type", 25), ("key", 25), ("op", 18), ("before", 114),
+      ("after", 114), ("event_id", 2950), ("type", 25), ("version", 20), ("headers", 114), ("recorded_at", 1184),
+    ].map { PgOutputMessage.Relation.Column(name: $0.0, type: $0.1) })
+
+  private static let signature: [UInt8] = Array("PGCOPY\n".utf8) + [0xFF, 0x0D, 0x0A, 0x00]
+  private var hasHeader = false
+
+  /// One row: its columns, the transaction that wrote it, and when.
+  struct Row {
+    let columns: PgOutputMessage.Tuple
+    let transaction: UInt64
+    let recordedAt: Timestamp
+  }
+
+  /// Takes a message of the COPY; nil at its end.
+  mutating func row(_ message: UnsafeRawBufferPointer) throws(PgOutputError) -> Row? {
+    var bytes = message[...]
+    if !hasHeader {
+      guard bytes.count >= 19, bytes.prefix(11).elementsEqual(Self.signature) else {
+        throw PgOutputError(expected: "the signature of a binary copy", offset: 0)
+      }
+      hasHeader = true
+      bytes = bytes.dropFirst(19)
+    }
+    let count = try Self.integer(Int16.self, &bytes)
+    guard count >= 0 else { return nil }
+    var columns: [PgOutputMessage.Tuple.Column] = []
+    for _ in 0..<count {
+      let length = Int(try Self.integer(Int32.self, &bytes))
+      guard length <= bytes.count else { throw PgOutputError(expected: "\(length) bytes", offset: bytes.startIndex) }
+      columns.append(length < 0 ? .null : .binary(UnsafeRawBufferPointer(rebasing: bytes.prefix(length))))
+      bytes = bytes.dropFirst(max(0, length))
+    }
+    guard columns.count == Self.relation.columns.count, case .binary(let xid) = columns[0], xid.count == 8,
+      case .binary(let time) = columns[11], time.count == 8
+    else { throw PgOutputError(expected: "a row of the outbox", offset: 0) }
+    let microseconds = Int64(bigEndian: time.loadUnaligned(as: Int64.self))
+    return Row(
+      columns: PgOutputMessage.Tuple(columns: columns),
+      transaction: UInt64(bigEndian: xid.loadUnaligned(as: UInt64.self)),
+      recordedAt: Timestamp(microseconds: microseconds &+ 946_684_800_000_000))
+  }
+
+  private static func integer<Value: FixedWidthInteger>(
+    _ type: Value.Type, _ bytes: inout Slice<UnsafeRawBufferPointer>
+  ) throws(PgOutputError) -> Value {
+    let count = Value.bitWidth / 8
+    guard bytes.count >= count else { throw PgOutputError(expected: "\(count) bytes", offset: bytes.startIndex) }
+    defer { bytes = bytes.dropFirst(count) }
+    return Value(bigEndian: UnsafeRawBufferPointer(rebasing: bytes.prefix(count)).loadUnaligned(as: Value.self))
+  }
+}

@@ -1,0 +1,151 @@
+@testable import Domain
+import EventStore
+import Identifiers
+import JSON
+import Testing
+import Time
+
+private let id = UUID("01890a5d-ac96-774b-bcce-b302099a8057")!
+private let at = Timestamp("2026-11-21T13:20:38.123456Z")!
+private let later = Timestamp("2026-11-22T00:00:00Z")!
+private let content = DocumentContent(type: "text/plain", size: 5, key: "sha256/ab")
+
+private func document(_ events: DocumentEvent...) -> Document? {
+  ([.created(id: id, title: "Lease", content: content, by: "alice", at: at)] + events)
+    .reduce(DocumentDecider.initial, DocumentDecider.evolve)
+}
+
+@Suite("A document's decider") struct DocumentDeciderTests {
+  @Test("creates once")
+  func create() throws {
+    let command = DocumentCommand.create(id: id, title: "Lease", content: content, by: "alice", at: at)
+    #expect(
+      try DocumentDecider.decide(command, nil)
+        == [.created(id: id, title: "Lease", content: content, by: "alice", at: at)])
+    #expect(throws: DocumentRefusal.exists) { try DocumentDecider.decide(command, document()) }
+  }
+
+  @Test("wants a title")
+  func titles() {
+    for (title, refusal) in [
+      ("", DocumentRefusal.titleIsEmpty), (" \n", .titleIsEmpty),
+      (String(repeating: "x", count: 501), .titleIsTooLong(count: 501, limit: 500)),
+    ] {
+      #expect(throws: refusal) {
+        try DocumentDecider.decide(.create(id: id, title: title, content: nil, by: "a", at: at), nil)
+      }
+      #expect(throws: refusal) {
+        try DocumentDecider.decide(.amend(title: title, status: nil, at: later), document())
+      }
+    }
+  }
+
+  @Test("changes status only along the table", arguments: DocumentStatus.allCases, DocumentStatus.allCases)
+  func transitions(_ from: DocumentStatus, _ to: DocumentStatus) throws {
+    let state = document(.statusChanged(from: .created, to: from, at: at))
+    let command = DocumentCommand.amend(title: nil, status: to, at: later)
+    if from == to {
+      #expect(try DocumentDecider.decide(command, state).isEmpty)
+    } else if from.successors.contains(to) {
+      #expect(try DocumentDecider.decide(command, state) == [.statusChanged(from: from, to: to, at: later)])
+    } else {
+      #expect(throws: DocumentRefusal.noTransition(from: from, to: to)) { try DocumentDecider.decide(command, state) }
+    }
+  }
+
+  @Test("does title and status together or not at all")
+  func both() {
+    #expect(throws: DocumentRefusal.noTransition(from: .created, to: .signed)) {
+      try DocumentDecider.decide(.amend(title: "New", status: .signed, at: later), document())
+    }
+  }
+
+  @Test("says nothing where nothing changes")
+  func unchanged() throws {
+    #expect(try DocumentDecider.decide(.amend(title: "Lease", status: .created, at: later), document()).isEmpty)
+    #expect(try DocumentDecider.decide(.replaceContent(content, at: later), document()).isEmpty)
+  }
+
+  @Test("does nothing with what is deleted or was never there")
+  func gone() {
+    for command in [DocumentCommand.amend(title: "x", status: nil, at: later), .delete(at: later), .replaceContent(content, at: later)] {
+      #expect(throws: DocumentRefusal.deleted) { try DocumentDecider.decide(command, document(.deleted(at: at))) }
+      #expect(throws: DocumentRefusal.notFound) { try DocumentDecider.decide(command, nil) }
+    }
+  }
+
+  @Test("gives each new event the row before and after it")
+  func images() throws {
+    let events = DocumentDecider.newEvents(
+      [.retitled(title: "New", at: later), .statusChanged(from: .created, to: .pending, at: later), .deleted(at: later)],
+      from: document())
+    #expect(events.map(\.change?.operation) == [.update, .update, .delete])
+    #expect(events[0].change?.before == document()?.rowImage)
+    #expect(events[0].change?.after == events[1].change?.before)
+    #expect(events[2].change?.after == nil)
+  }
+}
+
+@Suite("A document's row image") struct RowImageTests {
+  @Test("has its fields in their order")
+  func order() {
+    #expect(
+      String(decoding: document()!.rowImage, as: UTF8.self)
+        == #"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","title":"Lease","content_type":"text/plain","content_size":5,"#
+        + #""s3_key":"sha256/ab","status":"created","created_by":"alice","created_at":"2026-11-21T13:20:38.123456Z","#
+        + #""updated_at":"2026-11-21T13:20:38.123456Z","version":1}"#)
+  }
+
+  @Test("reads back the same")
+  func roundTrip() throws {
+    let document = document(.retitled(title: "é\"\n", at: later))!
+    #expect(try Document(rowImage: JSONValue(parsing: document.rowImage)) == document)
+  }
+}
+
+@Suite("Stored events of a document") struct EventFormTests {
+  /// What released versions have written. Lines are added, never changed.
+  static let fixtures: [(type: String, version: Int32, data: String, event: DocumentEvent)] = [
+    (
+      "DocumentCreated", 1,
+      #"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","title":"Lease","content":{"type":"text/plain","size":5,"key":"sha256/ab"},"created_by":"alice","at":"2026-11-21T13:20:38.123456Z"}"#,
+      .created(id: id, title: "Lease", content: content, by: "alice", at: at)
+    ),
+    (
+      "DocumentCreated", 1,
+      #"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","title":"Lease","created_by":"alice","at":"2026-11-21T13:20:38.123456Z"}"#,
+      .created(id: id, title: "Lease", content: nil, by: "alice", at: at)
+    ),
+    ("DocumentRetitled", 1, #"{"title":"New","at":"2026-11-22T00:00:00.000000Z"}"#, .retitled(title: "New", at: later)),
+    (
+      "DocumentContentReplaced", 1,
+      #"{"content":{"type":"text/plain","size":5,"key":"sha256/ab"},"at":"2026-11-22T00:00:00.000000Z"}"#,
+      .contentReplaced(content, at: later)
+    ),
+    (
+      "DocumentStatusChanged", 1, #"{"from":"created","to":"pending","at":"2026-11-22T00:00:00.000000Z"}"#,
+      .statusChanged(from: .created, to: .pending, at: later)
+    ),
+    ("DocumentDeleted", 1, #"{"at":"2026-11-22T00:00:00.000000Z"}"#, .deleted(at: later)),
+  ]
+
+  @Test("are read and written as they were", arguments: fixtures.indices)
+  func form(_ index: Int) throws {
+    let (type, version, data, event) = Self.fixtures[index]
+    #expect(try DocumentEvent(type: type, schemaVersion: version, data: Array(data.utf8)) == event)
+    #expect(event.type == type)
+    #expect(String(decoding: event.data, as: UTF8.self) == data)
+  }
+
+  @Test("of unknown types, versions or fields are refused")
+  func unknown() {
+    for (type, version, data) in [
+      ("DocumentEaten", Int32(1), #"{"at":"2026-11-22T00:00:00Z"}"#), ("DocumentDeleted", 2, #"{"at":"2026-11-22T00:00:00Z"}"#),
+      ("DocumentDeleted", 1, #"{"at":"2026-11-22T00:00:00Z","by":"x"}"#), ("DocumentDeleted", 1, "{}"),
+    ] {
+      #expect(throws: JSONError.self) {
+        try DocumentEvent(type: type, schemaVersion: version, data: Array(data.utf8))
+      }
+    }
+  }
+}

@@ -1,0 +1,196 @@
+import Glibc
+import HTTPClient
+import JSON
+import Metrics
+import Postgres
+import Reactor
+import Support
+import Testing
+
+/// The built program, everything in one process, on a database and names of its own.
+struct RunningAnnals: Sendable {
+  let url: String
+  let topic: String
+  let client: HTTPClient
+  let reactor: Reactor
+  let environment: [String: String]
+
+  func send(
+    _ method: HTTPRequest.Method, _ path: String, _ body: String? = nil,
+    headers: [(name: String, value: String)] = [("X-Actor", "alice")]
+  ) async throws -> (status: Int, json: JSONValue, response: HTTPResponse) {
+    let type = body == nil ? [] : [(name: "Content-Type", value: "application/json")]
+    let response = try await client.send(
+      HTTPRequest(method, url + path, headers: type + headers, body: body.map { Array($0.utf8) }))
+    let isJSON = response.header("content-type")?.contains("json") ?? false
+    return (response.status, isJSON ? try JSONValue(parsing: response.body) : .null, response)
+  }
+
+  /// Runs another program and returns what it printed.
+  func output(of program: String, _ arguments: [String]) async throws -> String {
+    var ends: [Int32] = [0, 0]
+    guard pipe(&ends) == 0 else { return "" }
+    let (reading, writing) = (ends[0], ends[1])
+    let child = try await ChildProcess.start(program, arguments, environment: environment, output: writing, on: reactor)
+    close(writing)
+    let text = await Reactor.offLoop {
+      var bytes: [UInt8] = []
+      var buffer = [UInt8](repeating: 0, count: 65_536)
+      while case let count = read(reading, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
+      close(reading)
+      return String(decoding: bytes, as: UTF8.self)
+    }
+    _ = await child.wait()
+    return text
+  }
+
+  static var binary: String {
+    // The tests' own program lies beside it.
+    var path = [CChar](repeating: 0, count: 4_096)
+    let count = readlink("/proc/self/exe", &path, path.count - 1)
+    let own = String(decoding: path.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    if let products = getenv("ANNALS_TEST_BINARY") { return String(cString: products) }
+    return own.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/annals"
+  }
+}
+
+func withAnnals(_ body: @Sendable (RunningAnnals) async throws -> Void) async throws {
+  try await withDatabase { database in
+    let name = Stack.uniqueName("e2e")
+    let port = Int.random(in: 17_000..<18_000)
+    var environment = [
+      "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": try Stack.redis,
+      "ANNALS_KAFKA_BROKERS": try Stack.kafka, "ANNALS_ELASTICSEARCH_URL": try Stack.elasticsearch,
+      "ANNALS_S3_ENDPOINT": try Stack.s3, "ANNALS_HTTP_PORT": "\(port)", "ANNALS_ELASTICSEARCH_ALIAS": name,
+      "ANNALS_RELAY_TOPIC": "\(name).{aggregate}s", "ANNALS_RELAY_SLOT": name, "ANNALS_PROJECTION_GROUP": name,
+      "ANNALS_LOG_FORM": "json",
+    ]
+    environment["PATH"] = getenv("PATH").map { String(cString: $0) }
+    environment["LD_LIBRARY_PATH"] = getenv("LD_LIBRARY_PATH").map { String(cString: $0) }
+    let log = open("/dev/null", O_WRONLY | O_CLOEXEC)
+    defer { close(log) }
+    let child = try await ChildProcess.start(
+      RunningAnnals.binary, ["all"], environment: environment, output: log, on: database.reactor)
+    let client = HTTPClient(on: database.reactor, metrics: MetricsRegistry())
+    let annals = RunningAnnals(
+      url: "http://127.0.0.1:\(port)", topic: "\(name).documents", client: client, reactor: database.reactor,
+      environment: environment)
+    let result: Result<Void, any Error>
+    do {
+      try await eventually("it serves", on: database.reactor) {
+        do { return try await client.send(HTTPRequest(.get, annals.url + "/healthz")).status == 200 } catch { return false }
+      }
+      result = .success(try await body(annals))
+    } catch { result = .failure(error) }
+    await client.close()
+    await child.signal(SIGTERM)
+    #expect(await child.wait() == .exited(status: 0))
+    try result.get()
+  }
+}
+
+@Suite("A document's way round") struct EndToEndTests {
+  @Test("REST → log → topic → views → search, cached read, audit")
+  func wayRound() async throws {
+    try await withAnnals { annals in
+      let created = try await annals.send(
+        .post, "/v1/documents", #"{"title":"Lease agreement","content":"The tenant pays the rent monthly."}"#)
+      #expect(created.status == 201)
+      let id = created.json["id"]?.string ?? ""
+      #expect(created.response.header("location") == "/v1/documents/\(id)")
+      let amended = try await annals.send(
+        .patch, "/documents/\(id)", #"{"status":"pending"}"#, headers: [("X-Actor", "bob"), ("If-Match", "\"1\"")])
+      #expect(amended.status == 200)
+      #expect(amended.json["version"] == 2)
+
+      try await eventually("search finds it", on: annals.reactor) {
+        let found = try await annals.send(.get, "/search?q=tenant&status=pending")
+        return found.json["hits"]?.array?.first?["document"] == amended.json
+      }
+      let found = try await annals.send(.get, "/search?q=tenant")
+      #expect(found.json["hits"]?.array?.first?["highlights"]?["content"]?.array?.first?.string?.contains("<em>tenant</em>") == true)
+      #expect(found.json["took_ms"]?.integer != nil)
+      try await eventually("the cache has it", on: annals.reactor) {
+        try await annals.send(.get, "/documents/\(id)").response.header("x-annals-source") == "cache"
+      }
+      #expect(try await annals.send(.get, "/documents/\(id)").json == amended.json)
+      #expect(try await annals.send(.get, "/documents/\(id)/content").response.body == Array("The tenant pays the rent monthly.".utf8))
+      let counts = try await annals.send(.get, "/aggregations/status").json["values"]
+      #expect(counts == [["value": "pending", "count": 1]])
+      let list = try await annals.send(.get, "/documents?status=pending&limit=1").json
+      #expect(list["documents"]?.array == [amended.json])
+      let next = list["next_cursor"]?.string ?? ""
+      #expect(try await annals.send(.get, "/documents?limit=1&cursor=\(next)").json["documents"]?.array == [])
+      let stats = try await annals.send(.get, "/documents/\(id)/stats").json
+      #expect(stats["views"]?.integer ?? 0 >= 2)
+      #expect(stats["unique_visitors"] == 1)
+
+      let audit = try await annals.send(.get, "/documents/\(id)/audit").json["entries"]?.array ?? []
+      #expect(audit.map { $0["type"]?.string } == ["DocumentCreated", "DocumentStatusChanged"])
+      #expect(audit.map { $0["actor"]?.string } == ["alice", "bob"])
+      #expect(audit.last?["changes"] == [["field": "status", "before": "created", "after": "pending"]])
+      #expect(try await annals.send(.get, "/documents/\(id)?as_of=1").json == created.json)
+
+      let printed = try await annals.output(
+        of: "kcat", ["-b", try Stack.kafka, "-C", "-t", annals.topic, "-o", "beginning", "-c", "2", "-f", "%k|%h|%s\\n"])
+      let lines = printed.split(separator: "\n").filter { $0.hasPrefix("{") }
+      #expect(lines.count == 2)
+      #expect(lines.first?.hasPrefix("{\"id\":\"\(id)\"}|event_id=") == true)
+      #expect(lines.last?.contains("event_type=DocumentStatusChanged,stream_version=2|{\"before\":\(created.json),\"after\":\(amended.json),") == true)
+
+      #expect(try await annals.send(.delete, "/documents/\(id)").status == 204)
+      #expect(try await annals.send(.get, "/documents/\(id)?as_of=2").json == amended.json)
+      try await eventually("it is gone from search", on: annals.reactor) {
+        try await annals.send(.get, "/search?q=tenant").json["total"] == 0
+      }
+      try await eventually("it is gone for readers", on: annals.reactor) {
+        try await annals.send(.get, "/documents/\(id)").status == 410
+      }
+      let verified = try await annals.output(of: RunningAnnals.binary, ["verify"])
+      #expect(verified.contains("1 documents, 3 events, 0 differences"))
+    }
+  }
+
+  @Test("Bad input gets a problem that names the field and the remedy, and nothing is written")
+  func badInput() async throws {
+    try await withAnnals { annals in
+      let id = try await annals.send(.post, "/documents", #"{"title":"One"}"#).json["id"]?.string ?? ""
+      let none = "01890a5d-ac96-774b-bcce-b302099a8057"
+      let cases: [(HTTPRequest.Method, String, String?, Int, String?)] = [
+        (.post, "/documents", #"{"title":7}"#, 422, "/title"),
+        (.post, "/documents", #"{"titel":"x"}"#, 422, "/title"),
+        (.post, "/documents", #"{"title":"x","colour":"red"}"#, 422, "/colour"),
+        (.post, "/documents", #"{"title":""}"#, 422, "/title"),
+        (.post, "/documents", #"{"title":"x","title":"y"}"#, 400, "/title"),
+        (.post, "/documents", #"{"title":"x","content":"a","content_type":"nonsense"}"#, 422, "/content_type"),
+        (.post, "/documents", "{", 400, nil),
+        (.get, "/documents/none", nil, 400, "id"),
+        (.get, "/documents/\(none)", nil, 404, nil),
+        (.patch, "/documents/\(none)", #"{"title":"x"}"#, 404, nil),
+        (.patch, "/documents/\(id)", #"{"status":"lost"}"#, 422, "/status"),
+        (.patch, "/documents/\(id)", #"{"status":"signed"}"#, 409, "/status"),
+        (.patch, "/documents/\(id)", "{}", 422, nil),
+        (.get, "/documents/\(id)?as_of=yesterday", nil, 400, "as_of"),
+        (.get, "/documents?cursor=zz", nil, 400, "cursor"),
+        (.get, "/documents?limit=0", nil, 400, "limit"),
+        (.get, "/documents?status=lost", nil, 400, "status"),
+        (.get, "/documents?stauts=created", nil, 400, "stauts"),
+        (.get, "/aggregations/colour", nil, 400, "field"),
+        (.get, "/documents/\(id)/content", nil, 404, nil),
+      ]
+      for (method, path, body, status, field) in cases {
+        let answer = try await annals.send(method, path, body)
+        #expect(answer.status == status, "\(method) \(path) \(body ?? "")")
+        #expect(answer.response.header("content-type") == "application/problem+json")
+        #expect(answer.json["field"]?.string == field, "\(method) \(path) \(body ?? "")")
+        #expect(answer.json["detail"]?.string?.isEmpty == false)
+      }
+      let stale = try await annals.send(
+        .patch, "/documents/\(id)", #"{"title":"x"}"#, headers: [("If-Match", "\"7\"")])
+      #expect(stale.status == 412)
+      #expect(stale.response.header("etag") == "\"1\"")
+      let audit = try await annals.send(.get, "/documents/\(id)/audit").json["entries"]?.array
+      #expect(audit?.count == 1)
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import Kafka
+import Reactor
+import Support
+import Testing
+
+@Suite("Kafka") struct KafkaTests {
+  private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
+
+  @Test("delivers messages, tombstones and headers in order for each key, and reports each")
+  func produceAndConsume() async throws {
+    try await withReactor { reactor in
+      let options = KafkaOptions(brokers: try Stack.kafka)
+      let topic = Stack.uniqueName("topic")
+      #expect(try await KafkaAdmin(options).createTopic(topic, partitions: 3))
+      #expect(try await !KafkaAdmin(options).createTopic(topic, partitions: 3))
+      nonisolated(unsafe) var reported: [Int] = []
+      let producer = try KafkaProducer(options, on: reactor, logger: quietLogger()) {
+        reported += $0.filter { $0.error == nil }.map(\.token)
+      }
+      for number in 1...300 {
+        let (key, value) = (bytes("key \(number % 7)"), bytes("\(number)"))
+        try key.withUnsafeBytes { key in
+          try value.withUnsafeBytes {
+            try producer.send(
+              topic: topic, key: key, value: number % 100 == 0 ? nil : $0, headers: [("n", value)], token: number)
+          }
+        }
+      }
+      try await eventually("all are acknowledged", on: reactor) { reported.count == 300 }
+      #expect(Set(reported) == Set(1...300))
+      #expect(producer.waiting == 0)
+
+      let consumer = try KafkaConsumer(
+        options, group: Stack.uniqueName("group"), topics: [topic], on: reactor, logger: quietLogger())
+      var messages: [KafkaMessage] = []
+      while messages.count < 300 { messages += try await consumer.next(maximum: 50, timeout: .seconds(20)) }
+      #expect(messages.count == 300)
+      #expect(messages.count { $0.value == nil } == 3)
+      for key in 0..<7 {
+        let numbers = messages.filter { $0.key == bytes("key \(key)") }
+          .compactMap { $0.header("n").flatMap { Int(String(decoding: $0, as: UTF8.self)) } }
+        #expect(numbers == numbers.sorted())
+      }
+      await consumer.close()
+      await producer.close()
+    }
+  }
+
+  @Test("a group goes on behind what it committed")
+  func commits() async throws {
+    try await withReactor { reactor in
+      let options = KafkaOptions(brokers: try Stack.kafka)
+      let topic = Stack.uniqueName("topic")
+      let group = Stack.uniqueName("group")
+      try await KafkaAdmin(options).createTopic(topic, partitions: 1)
+      nonisolated(unsafe) var reported = 0
+      let producer = try KafkaProducer(options, on: reactor, logger: quietLogger()) { reported += $0.count }
+      for number in 1...10 {
+        try bytes("\(number)").withUnsafeBytes { try producer.send(topic: topic, key: nil, value: $0, token: number) }
+      }
+      try await eventually("all are acknowledged", on: reactor) { reported == 10 }
+      await producer.close()
+
+      let first = try KafkaConsumer(options, group: group, topics: [topic], on: reactor, logger: quietLogger())
+      var seen = 0
+      while seen < 4 { seen += try await first.next(maximum: 4 - seen, timeout: .seconds(20)).count }
+      try first.commit([TopicPartition(topic: topic, partition: 0): 4])
+      await first.close()
+
+      let second = try KafkaConsumer(options, group: group, topics: [topic], on: reactor, logger: quietLogger())
+      var rest: [KafkaMessage] = []
+      while rest.count < 6 { rest += try await second.next(maximum: 10, timeout: .seconds(20)) }
+      #expect(rest.map(\.offset) == Array(4..<10))
+      await second.close()
+    }
+  }
+
+  @Test("says full instead of growing without bound")
+  func bounded() async throws {
+    try await withReactor { reactor in
+      let producer = try KafkaProducer(
+        KafkaOptions(brokers: "127.0.0.1:1"), maximumBytes: 64 << 10, on: reactor, logger: quietLogger()) { _ in }
+      let value = [UInt8](repeating: 1, count: 8 << 10)
+      let error = #expect(throws: KafkaError.self) {
+        for number in 1...100 {
+          try value.withUnsafeBytes { try producer.send(topic: "t", key: nil, value: $0, token: number) }
+        }
+      }
+      #expect(error?.kind == .full)
+      #expect(producer.waiting < 100)
+      await producer.close()
+    }
+  }
+
+  @Test("an unreachable broker and a wrong setting are named")
+  func errors() async throws {
+    let admin = KafkaAdmin(KafkaOptions(brokers: "127.0.0.1:1"), timeout: .seconds(1))
+    do {
+      _ = try await admin.describe()
+      Issue.record("described nothing")
+    } catch {
+      #expect("\(error)".contains("127.0.0.1:1"))
+      #expect("\(error)".contains("ANNALS_KAFKA_BROKERS"))
+    }
+    try await withReactor { reactor in
+      let options = KafkaOptions(brokers: "127.0.0.1:1", settings: ["no.such.setting": "1"])
+      let error = #expect(throws: KafkaError.self) {
+        try KafkaProducer(options, on: reactor, logger: quietLogger()) { _ in }
+      }
+      #expect(error?.kind == .configuration)
+      #expect("\(error!)".contains("no.such.setting"))
+    }
+  }
+}

@@ -1,0 +1,159 @@
+import Glibc
+import Metrics
+import Reactor
+import Synchronization
+import Support
+import Testing
+
+@Suite("A reactor") struct ReactorTests {
+  actor Owner {
+    nonisolated let reactor: Reactor
+    nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
+    init(_ reactor: Reactor) { self.reactor = reactor }
+    func isOnLoop() -> Bool { reactor.isCurrent }
+  }
+
+  @Test("runs tasks and actors on its thread, before and after they wait")
+  func confinement() async throws {
+    try await withReactor { reactor in
+      #expect(reactor.isCurrent)
+      #expect(await Owner(reactor).isOnLoop())
+      try await reactor.sleep(for: .milliseconds(2))
+      #expect(reactor.isCurrent)
+      let blocking = await Reactor.offLoop { reactor.isCurrent }
+      #expect(!blocking)
+      #expect(reactor.isCurrent)
+    }
+  }
+
+  @Test("hands work over to another reactor and back")
+  func handOver() async throws {
+    try await withReactor { first in
+      try await withReactor { second in
+        #expect(second.isCurrent && !first.isCurrent)
+        let there = await Owner(first).isOnLoop()
+        #expect(there)
+        #expect(second.isCurrent)
+      }
+    }
+  }
+
+  @Test("tells when a descriptor can be read and when it can be written")
+  func readiness() async throws {
+    try await withReactor { reactor in
+      var ends: [Int32] = [0, 0]
+      #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+      let heard = Doorbell(on: reactor)
+      nonisolated(unsafe) var last: Readiness = []
+      let watch = try reactor.watch(ends[0], for: .readable, label: "test") {
+        last = $0
+        heard.ring()
+      }
+      #expect(await heard.wait(timeout: .milliseconds(30)) == .timedOut)
+      write(ends[1], "x", 1)
+      #expect(await heard.wait(timeout: .seconds(5)) == .rung)
+      #expect(last == .readable)
+      watch.update(.writable)
+      _ = await heard.wait(timeout: .seconds(5))
+      #expect(await heard.wait(timeout: .seconds(5)) == .rung)
+      #expect(last == .writable)
+      watch.cancel()
+      heard.close()
+      close(ends[0])
+      close(ends[1])
+    }
+  }
+
+  @Test("wakes a sleeping task that is cancelled, also one that was cancelled before it slept")
+  func cancellation() async throws {
+    try await withReactor { reactor in
+      for _ in 0..<50 {
+        let sleeper = Task(executorPreference: reactor) { try await reactor.sleep(for: .seconds(60)) }
+        if Bool.random() { try await reactor.sleep(for: .milliseconds(1)) }
+        sleeper.cancel()
+        await #expect(throws: CancellationError.self) { try await sleeper.value }
+      }
+    }
+  }
+
+  @Test("a doorbell that is cancelled at any moment lets go")
+  func doorbellCancellation() async throws {
+    try await withReactor { reactor in
+      for _ in 0..<200 {
+        let waiter = Task(executorPreference: reactor) {
+          let bell = Doorbell(on: reactor)
+          return await bell.wait()
+        }
+        if Bool.random() { await Task.yield() }
+        waiter.cancel()
+        #expect(await waiter.value == .cancelled)
+      }
+    }
+  }
+
+  @Test("fires timers in time and again")
+  func timers() async throws {
+    try await withReactor { reactor in
+      let heard = Doorbell(on: reactor)
+      nonisolated(unsafe) var count = 0
+      let timer = reactor.timer(label: "test") {
+        count += 1
+        if count == 3 { heard.ring() }
+      }
+      let start = ContinuousClock.now
+      timer.start(after: .milliseconds(5), every: .milliseconds(5))
+      #expect(await heard.wait(timeout: .seconds(5)) == .rung)
+      #expect(.now - start >= .milliseconds(15))
+      timer.cancel()
+      heard.close()
+    }
+  }
+
+  @Test("hears signals of the process")
+  func signals() async throws {
+    try await withReactor { reactor in
+      let stream = reactor.signals([SIGUSR2])
+      try await reactor.sleep(for: .milliseconds(5))
+      kill(getpid(), SIGUSR2)
+      for await number in stream {
+        #expect(number == SIGUSR2)
+        break
+      }
+    }
+  }
+
+  @Test("starts child processes and tells how they ended")
+  func children() async throws {
+    try await withReactor { reactor in
+      let failing = try await ChildProcess.start("sh", ["-c", "exit 3"], on: reactor)
+      #expect(await failing.wait() == .exited(status: 3))
+      let endless = try await ChildProcess.start("sleep", ["600"], on: reactor)
+      await endless.signal(SIGKILL)
+      #expect(await endless.wait() == .signalled(SIGKILL))
+      await #expect(throws: ChildProcess.LaunchError.self) {
+        try await ChildProcess.start("no-such-program-here", on: reactor)
+      }
+    }
+  }
+
+  @Test("counts and names a turn that takes long")
+  func lag() async throws {
+    let metrics = MetricsRegistry()
+    let counter = metrics.counter("annals_reactor_long_turns_total", ["reactor": "test"], help: "")
+    try await withReactor(metrics: metrics) { reactor in
+      usleep(80_000)
+      try await reactor.sleep(for: .milliseconds(1))
+      #expect(counter.value == 1)
+    }
+  }
+
+  @Test("shuts down with handles still open")
+  func shutdown() async throws {
+    for _ in 0..<10 {
+      try await withReactor { reactor in
+        reactor.timer(label: "test") {}.start(after: .seconds(60))
+        _ = try reactor.watch(0, for: [], label: "test") { _ in }
+      }
+    }
+  }
+}

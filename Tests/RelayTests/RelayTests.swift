@@ -1,0 +1,188 @@
+import EventStore
+import Identifiers
+import JSON
+import Kafka
+import Metrics
+import Postgres
+import Reactor
+@testable import Relay
+import Support
+import Testing
+
+@Suite("The relay") struct RelayTests {
+  static func options(_ database: TestDatabase, topic: String) throws -> RelayOptions {
+    RelayOptions(
+      postgres: database.options, kafka: KafkaOptions(brokers: try Stack.kafka),
+      slot: Stack.uniqueName("relay"), topic: TopicTemplate("\(topic).{aggregate}s")!, partitions: 3, version: "test")
+  }
+
+  static func events(_ id: String, _ range: ClosedRange<Int>) -> [NewEvent] {
+    range.map { number in
+      func image(_ number: Int) -> [UInt8]? { number == 0 ? nil : Array(#"{"id":"\#(id)","n":\#(number)}"#.utf8) }
+      return NewEvent(
+        type: "Counted", data: Array("{}".utf8), change: RowChange(before: image(number - 1), after: image(number)))
+    }
+  }
+
+  /// Reads messages of the topic from its beginning until `isEnough` says so, at most for half a minute.
+  static func read(
+    from topic: String, on reactor: Reactor, until isEnough: ([KafkaMessage]) -> Bool
+  ) async throws -> [KafkaMessage] {
+    let consumer = try KafkaConsumer(
+      KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
+      group: Stack.uniqueName("group"), topics: ["\(topic).things"], on: reactor, logger: quietLogger())
+    var messages: [KafkaMessage] = []
+    let deadline = ContinuousClock.now + .seconds(30)
+    while !isEnough(messages), .now < deadline {
+      messages += try await consumer.next(maximum: 1_000, timeout: .milliseconds(200))
+    }
+    await consumer.close()
+    return messages
+  }
+
+  @Test("publishes each outbox row as a change event with its headers, and a tombstone after a deletion")
+  func envelopes() async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      let store = EventStore(database.pool)
+      let relay = Relay(try Self.options(database, topic: topic), on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }
+      let id = UUID.version7().description
+      let stream = StreamID(category: "thing", id: id)
+      let metadata = EventMetadata(actor: "a", traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+      let events = Self.events(id, 1...2) + [
+        NewEvent(type: "Gone", data: Array("{}".utf8), change: RowChange(before: Array(#"{"id":"x"}"#.utf8), after: nil))
+      ]
+      _ = try await store.append(events, to: stream, expecting: .noStream, metadata: metadata)
+      let messages = try await Self.read(from: topic, on: database.reactor) { $0.count >= 4 }
+      #expect(messages.count == 4)
+      #expect(messages.map { $0.key.map { String(decoding: $0, as: UTF8.self) } } == Array(repeating: #"{"id":"\#(id)"}"#, count: 4))
+      let values = try messages.map { try $0.value.map { try JSONValue(parsing: $0) } }
+      #expect(values.map { $0?["op"]?.string } == ["c", "u", "d", nil])
+      #expect(values[3] == nil)
+      #expect(values[0]?["before"] == .null)
+      #expect(values[0]?["after"]?.description == #"{"id":"\#(id)","n":1}"#)
+      #expect(values[1]?["before"] == values[0]?["after"])
+      #expect(values[2]?["after"] == .null)
+      #expect(values[0]?.object?.members.map(\.name) == ["before", "after", "source", "transaction", "op", "ts_ms", "ts_us", "ts_ns"])
+      #expect(
+        values[0]?["source"]?.object?.members.map(\.name) == [
+          "version", "connector", "name", "ts_ms", "snapshot", "db", "sequence", "ts_us", "ts_ns", "schema", "table",
+          "txId", "lsn", "xmin", "origin", "origin_lsn",
+        ])
+      for (index, event) in events.enumerated() {
+        #expect(messages[index].header("event_id") == Array(event.id.description.utf8))
+        #expect(messages[index].header("event_type") == Array(event.type.utf8))
+        #expect(messages[index].header("stream_version") == Array("\(index + 1)".utf8))
+        #expect(messages[index].header("traceparent") == metadata.traceparent.map { Array($0.utf8) })
+      }
+      running.cancel()
+      await running.value
+    }
+  }
+
+  @Test("goes on where it was after it was stopped at any moment, and loses nothing (G3, G4)")
+  func restarts() async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      let store = EventStore(database.pool)
+      let options = try Self.options(database, topic: topic)
+      let ids = (0..<5).map { _ in UUID.version7().description }
+      let writer = Task(executorPreference: database.reactor) {
+        for number in 1...60 {
+          for id in ids {
+            _ = try await store.append(
+              Self.events(id, number...number), to: StreamID(category: "thing", id: id), expecting: .any,
+              metadata: EventMetadata(actor: "a"))
+          }
+        }
+      }
+      for _ in 0..<6 {
+        let relay = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+        let running = Task(executorPreference: database.reactor) { await relay.run() }
+        try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }
+        try await database.reactor.sleep(for: .milliseconds(Int.random(in: 1...80)))
+        running.cancel()
+        await running.value
+      }
+      try await writer.value
+      let relay = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      let session = try await database.session()
+      let end = try await session.execute("select pg_current_wal_lsn()")[0][0] ?? ""
+      try await eventually("everything is confirmed", on: database.reactor) {
+        try await session.execute(
+          "select confirmed_flush_lsn >= '\(end)' from pg_replication_slots where slot_name = '\(options.slot)'") == [["t"]]
+      }
+      func versions(_ id: String, in messages: [KafkaMessage]) -> [Int] {
+        messages.filter { $0.key == Array(#"{"id":"\#(id)"}"#.utf8) }
+          .compactMap { $0.header("stream_version").flatMap { Int(String(decoding: $0, as: UTF8.self)) } }
+      }
+      let messages = try await Self.read(from: topic, on: database.reactor) { messages in
+        messages.count >= 300 && ids.allSatisfy { Set(versions($0, in: messages)).count == 60 }
+      }
+      for id in ids {
+        let versions = versions(id, in: messages)
+        #expect(Set(versions) == Set(1...60))
+        // Duplicates repeat a stretch from its beginning: a version is never followed by one that skips another.
+        var last = 0
+        for version in versions {
+          #expect(version <= last + 1)
+          last = version
+        }
+      }
+      session.close()
+      running.cancel()
+      await running.value
+    }
+  }
+
+  @Test("lets a second relay wait, and take over")
+  func takeOver() async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      let options = try Self.options(database, topic: topic)
+      let first = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await first.run() }
+      try await eventually("the first streams", on: database.reactor) { await first.state == .streaming }
+      let second = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let waiting = Task(executorPreference: database.reactor) { await second.run() }
+      try await eventually("the second waits", on: database.reactor) { await second.state == .standby }
+      running.cancel()
+      await running.value
+      try await eventually("the second streams", on: database.reactor) { await second.state == .streaming }
+      waiting.cancel()
+      await waiting.value
+    }
+  }
+
+  @Test("confirms an idle database's WAL, so that none is kept")
+  func idle() async throws {
+    try await withDatabase { database in
+      let options = try Self.options(database, topic: Stack.uniqueName("cdc"))
+      let relay = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }
+      let session = try await database.session()
+      try await session.execute("create table noise as select generate_series(1, 20000)")
+      let end = try await session.execute("select pg_current_wal_lsn()")[0][0] ?? ""
+      try await eventually("the noise is confirmed", within: .seconds(30), on: database.reactor) {
+        try await session.execute(
+          "select confirmed_flush_lsn >= '\(end)' from pg_replication_slots where slot_name = '\(options.slot)'") == [["t"]]
+      }
+      session.close()
+      running.cancel()
+      await running.value
+    }
+  }
+}
+
+@Suite("Topics' names") struct TopicTemplateTests {
+  @Test("need the aggregate and Kafka's characters")
+  func names() {
+    #expect(TopicTemplate("cdc.{aggregate}s")?.topic(for: "document") == "cdc.documents")
+    #expect(TopicTemplate("cdc") == nil)
+    #expect(TopicTemplate("c d.{aggregate}") == nil)
+  }
+}

@@ -1,0 +1,27 @@
+import Glibc
+
+/// Where the servers of the tests are. A missing one fails the test that asks: nothing is skipped.
+public enum Stack {
+  public struct Missing: Error, CustomStringConvertible {
+    let variable: String
+    public var description: String {
+      "\(variable) is not set: run the tests by `make test`, or eval \"$(scripts/stack env test)\" after `scripts/stack up test`"
+    }
+  }
+
+  public static func address(_ variable: String) throws -> String {
+    guard let value = getenv(variable) else { throw Missing(variable: variable) }
+    return String(cString: value)
+  }
+
+  public static var postgres: String { get throws { try address("ANNALS_POSTGRES_URL") } }
+  public static var redis: String { get throws { try address("ANNALS_REDIS_URL") } }
+  public static var kafka: String { get throws { try address("ANNALS_KAFKA_BROKERS") } }
+  public static var elasticsearch: String { get throws { try address("ANNALS_ELASTICSEARCH_URL") } }
+  public static var s3: String { get throws { try address("ANNALS_S3_ENDPOINT") } }
+
+  /// A name that no other test has.
+  public static func uniqueName(_ prefix: String) -> String {
+    "\(prefix)_\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
+  }
+}
