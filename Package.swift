@@ -71,21 +71,28 @@ let package = Package(
       resources: [.embedInCode("migrations"), .embedInCode("queries")], swiftSettings: strict),
     module("EventStore", ["Schema", "Postgres", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
     module("Domain", ["EventStore", "JSON", "Identifiers", "Time"]),
-    module("Relay", ["Schema", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
+    module(
+      "Relay",
+      ["Schema", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
     module(
       "Projections",
-      ["Schema", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor", "Logging", "Metrics", "JSON", "Time"]),
+      [
+        "Schema", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor",
+        "Logging", "Metrics", "JSON", "Time",
+      ]),
     module(
       "Services",
       [
-        "Schema", "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "HTTPClient", "Elasticsearch", "Redis", "S3", "MediaType",
+        "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "HTTPClient", "Elasticsearch", "Redis",
+        "S3", "MediaType",
         "Reactor", "Logging", "Metrics", "Postgres", "JSON", "Crypto", "Identifiers", "Time",
       ]),
     .executableTarget(
       name: "annals",
       dependencies: [
         "Services", "Relay", "Projections", "EventStore", "Domain", "CommandLine", "Configuration", "Postgres",
-        "Kafka", "Redis", "Elasticsearch", "HTTPClient", "HTTPServer", "S3", "MediaType", "Reactor", "Logging", "Metrics", "JSON",
+        "Kafka", "Redis", "Elasticsearch", "HTTPClient", "HTTPServer", "S3", "MediaType", "Reactor", "Logging",
+        "Metrics", "JSON",
         "Identifiers", "Time",
       ], path: "Sources/annals", swiftSettings: strict),
 

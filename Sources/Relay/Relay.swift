@@ -172,7 +172,9 @@ public actor Relay {
   private func stream(to publisher: Publisher, _ streaming: () -> Void) async throws {
     let stream = try await ReplicationStream.start(
       slot: options.slot,
-      options: [("proto_version", "1"), ("publication_names", quotedIdentifier(options.publication)), ("binary", "true")],
+      options: [
+        ("proto_version", "1"), ("publication_names", quotedIdentifier(options.publication)), ("binary", "true"),
+      ],
       connecting: options.postgres, on: reactor, logger: logger)
     defer { stream.close() }
     state = .streaming

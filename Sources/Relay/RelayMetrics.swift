@@ -20,7 +20,8 @@ struct RelayMetrics: Sendable {
     unconfirmedBytes = registry.gauge(
       "annals_relay_lag_bytes", help: "WAL that the server has sent and that is not confirmed, in bytes.")
     lag = registry.gauge("annals_relay_lag_seconds", help: "Age of the oldest commit that is not confirmed.")
-    state = registry.gauge("annals_relay_state", help: "0 starting, 1 waiting for another relay, 2 streaming, 3 failing.")
+    state = registry.gauge(
+      "annals_relay_state", help: "0 starting, 1 waiting for another relay, 2 streaming, 3 failing.")
   }
 }
 

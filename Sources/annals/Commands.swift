@@ -137,9 +137,11 @@ enum Commands {
     let report = try await loader.load(directory: arguments[directory], limit: arguments[limit]) { done, total in
       ProgressBar.show(done, of: total, "documents")
     }
-    print("loaded \(report.loaded) documents, \(report.bytes) bytes, in \(report.seconds) s; \(report.failures.count) failed")
+    print(
+      "loaded \(report.loaded) documents, \(report.bytes) bytes, in \(report.seconds) s; \(report.failures.count) failed"
+    )
     for failure in report.failures.prefix(5) { print("  \(failure)") }
-    if !report.failures.isEmpty { exit(1) }
+    if !report.failures.isEmpty { leave(1) }
   }
 
   static let verify = Command(
@@ -159,7 +161,7 @@ enum Commands {
     }
     print("\(report.documents) documents, \(report.events) events, \(report.differences.count) differences")
     for difference in report.differences.prefix(20) { print("  \(difference)") }
-    if !report.differences.isEmpty { exit(1) }
+    if !report.differences.isEmpty { leave(1) }
   }
 
   static let settings = Command("settings", "Print every setting as a Markdown table.") { _ in

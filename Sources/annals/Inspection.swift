@@ -27,12 +27,12 @@ extension Commands {
     }
     guard let state else {
       print("slot \(slot): not there. The relay makes it when it first runs: annals relay run")
-      exit(1)
+      leave(1)
     }
     print("slot \(slot): \(state.isActive ? "a relay streams (pid \(state.activePID))" : "no relay is connected")")
     print("confirmed: \(state.confirmed.map { "\($0)" } ?? "nothing yet"), \(state.lag) bytes behind")
     print("WAL kept for it: \(state.retained) bytes (\(state.walStatus))")
-    if !state.isActive { exit(1) }
+    if !state.isActive { leave(1) }
   }
 
   static let doctor = Command(
@@ -45,7 +45,7 @@ extension Commands {
     for finding in findings { print(finding) }
     let problems = findings.count { !$0.isWell }
     print(problems == 0 ? "all is well" : "\(problems) of \(findings.count) checks found a problem")
-    if problems > 0 { exit(1) }
+    if problems > 0 { leave(1) }
   }
 }
 
@@ -57,34 +57,38 @@ extension Runtime {
         postgres, slot: configuration[Settings.relaySlot], on: reactor, logger: logger
       ).run()
       let topic = (try? topicTemplate.topic(for: "document")) ?? ""
-      findings.append(await Finding.about("Kafka") {
-        let cluster = try await KafkaAdmin(kafka, timeout: .seconds(5)).describe()
-        let partitions = cluster.topics[topic].map { "\($0) partitions" } ?? "not there yet, the relay makes it"
-        return "brokers \(cluster.brokers.joined(separator: ", ")); topic \(topic): \(partitions)"
-      })
-      findings.append(await Finding.about("Redis") {
-        let redis = try redis(on: reactor)
-        do { try await redis.start() } catch {
+      findings.append(
+        await Finding.about("Kafka") {
+          let cluster = try await KafkaAdmin(kafka, timeout: .seconds(5)).describe()
+          let partitions = cluster.topics[topic].map { "\($0) partitions" } ?? "not there yet, the relay makes it"
+          return "brokers \(cluster.brokers.joined(separator: ", ")); topic \(topic): \(partitions)"
+        })
+      findings.append(
+        await Finding.about("Redis") {
+          let redis = try redis(on: reactor)
+          do { try await redis.start() } catch {
+            await redis.close()
+            throw error
+          }
+          let info = try await redis.command(RedisCommand("INFO", "server")).text ?? ""
           await redis.close()
-          throw error
-        }
-        let info = try await redis.command(RedisCommand("INFO", "server")).text ?? ""
-        await redis.close()
-        let version = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("redis_version:") }
-        return "version \(version?.dropFirst("redis_version:".count) ?? "unknown")"
-      })
+          let version = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("redis_version:") }
+          return "version \(version?.dropFirst("redis_version:".count) ?? "unknown")"
+        })
       let client = http(on: reactor)
-      findings.append(await Finding.about("Elasticsearch") {
-        let elasticsearch = elasticsearch(over: client)
-        let (_, health) = try await elasticsearch.send(.get, "/_cluster/health", operation: "asking for its health")
-        return "\(elasticsearch.endpoint): \(health["status"]?.string ?? "unknown")"
-      })
-      findings.append(await Finding.about("Object store") {
-        let s3 = s3(over: client)
-        let exists = try await s3.bucketExists()
-        return "\(s3.endpoint), bucket \(configuration[Settings.s3Bucket]): "
-          + (exists ? "there" : "not there yet, serve makes it")
-      })
+      findings.append(
+        await Finding.about("Elasticsearch") {
+          let elasticsearch = elasticsearch(over: client)
+          let (_, health) = try await elasticsearch.send(.get, "/_cluster/health", operation: "asking for its health")
+          return "\(elasticsearch.endpoint): \(health["status"]?.string ?? "unknown")"
+        })
+      findings.append(
+        await Finding.about("Object store") {
+          let s3 = s3(over: client)
+          let exists = try await s3.bucketExists()
+          return "\(s3.endpoint), bucket \(configuration[Settings.s3Bucket]): "
+            + (exists ? "there" : "not there yet, serve makes it")
+        })
       await client.close()
       return findings
     }

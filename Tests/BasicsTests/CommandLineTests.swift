@@ -112,7 +112,8 @@ import Testing
     #expect(
       message { try configuration(file: "http:\n  prot: 1\n") }
         == "f.yaml:2: there is no setting http.prot; did you mean http.port?")
-    #expect(message { try configuration(file: "http:\n  port: x\n") } == "f.yaml:2: http.port: “x” is not a whole number")
+    #expect(
+      message { try configuration(file: "http:\n  port: x\n") } == "f.yaml:2: http.port: “x” is not a whole number")
     #expect(message { try configuration(file: "http:\n  port: 0\n") } == "f.yaml:2: http.port: “0” is not a port")
     #expect(
       message { try configuration(environment: ["ANNALS_HTTP_PROT": "1"]) }

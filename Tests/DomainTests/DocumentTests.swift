@@ -68,7 +68,10 @@ private func document(_ events: DocumentEvent...) -> Document? {
 
   @Test("does nothing with what is deleted or was never there")
   func gone() {
-    for command in [DocumentCommand.amend(title: "x", status: nil, at: later), .delete(at: later), .replaceContent(content, at: later)] {
+    for command in [
+      DocumentCommand.amend(title: "x", status: nil, at: later), .delete(at: later),
+      .replaceContent(content, at: later),
+    ] {
       #expect(throws: DocumentRefusal.deleted) { try DocumentDecider.decide(command, document(.deleted(at: at))) }
       #expect(throws: DocumentRefusal.notFound) { try DocumentDecider.decide(command, nil) }
     }
@@ -77,7 +80,10 @@ private func document(_ events: DocumentEvent...) -> Document? {
   @Test("gives each new event the row before and after it")
   func images() throws {
     let events = DocumentDecider.newEvents(
-      [.retitled(title: "New", at: later), .statusChanged(from: .created, to: .pending, at: later), .deleted(at: later)],
+      [
+        .retitled(title: "New", at: later), .statusChanged(from: .created, to: .pending, at: later),
+        .deleted(at: later),
+      ],
       from: document())
     #expect(events.map(\.change?.operation) == [.update, .update, .delete])
     #expect(events[0].change?.before == document()?.rowImage)
@@ -140,7 +146,8 @@ private func document(_ events: DocumentEvent...) -> Document? {
   @Test("of unknown types, versions or fields are refused")
   func unknown() {
     for (type, version, data) in [
-      ("DocumentEaten", Int32(1), #"{"at":"2026-11-22T00:00:00Z"}"#), ("DocumentDeleted", 2, #"{"at":"2026-11-22T00:00:00Z"}"#),
+      ("DocumentEaten", Int32(1), #"{"at":"2026-11-22T00:00:00Z"}"#),
+      ("DocumentDeleted", 2, #"{"at":"2026-11-22T00:00:00Z"}"#),
       ("DocumentDeleted", 1, #"{"at":"2026-11-22T00:00:00Z","by":"x"}"#), ("DocumentDeleted", 1, "{}"),
     ] {
       #expect(throws: JSONError.self) {

@@ -78,13 +78,16 @@ func withAnnals(_ body: @Sendable (RunningAnnals) async throws -> Void) async th
     let result: Result<Void, any Error>
     do {
       try await eventually("it serves", on: database.reactor) {
-        do { return try await client.send(HTTPRequest(.get, annals.url + "/healthz")).status == 200 } catch { return false }
+        do { return try await client.send(HTTPRequest(.get, annals.url + "/healthz")).status == 200 } catch {
+          return false
+        }
       }
       result = .success(try await body(annals))
     } catch { result = .failure(error) }
     await client.close()
     await child.signal(SIGTERM)
-    #expect(await child.wait() == .exited(status: 0))
+    let end = await child.wait()
+    #expect(end == .exited(status: 0))
     try result.get()
   }
 }
@@ -108,13 +111,17 @@ func withAnnals(_ body: @Sendable (RunningAnnals) async throws -> Void) async th
         return found.json["hits"]?.array?.first?["document"] == amended.json
       }
       let found = try await annals.send(.get, "/search?q=tenant")
-      #expect(found.json["hits"]?.array?.first?["highlights"]?["content"]?.array?.first?.string?.contains("<em>tenant</em>") == true)
+      #expect(
+        found.json["hits"]?.array?.first?["highlights"]?["content"]?.array?.first?.string?.contains("<em>tenant</em>")
+          == true)
       #expect(found.json["took_ms"]?.integer != nil)
       try await eventually("the cache has it", on: annals.reactor) {
         try await annals.send(.get, "/documents/\(id)").response.header("x-annals-source") == "cache"
       }
       #expect(try await annals.send(.get, "/documents/\(id)").json == amended.json)
-      #expect(try await annals.send(.get, "/documents/\(id)/content").response.body == Array("The tenant pays the rent monthly.".utf8))
+      #expect(
+        try await annals.send(.get, "/documents/\(id)/content").response.body
+          == Array("The tenant pays the rent monthly.".utf8))
       let counts = try await annals.send(.get, "/aggregations/status").json["values"]
       #expect(counts == [["value": "pending", "count": 1]])
       let list = try await annals.send(.get, "/documents?status=pending&limit=1").json
@@ -132,11 +139,15 @@ func withAnnals(_ body: @Sendable (RunningAnnals) async throws -> Void) async th
       #expect(try await annals.send(.get, "/documents/\(id)?as_of=1").json == created.json)
 
       let printed = try await annals.output(
-        of: "kcat", ["-b", try Stack.kafka, "-C", "-t", annals.topic, "-o", "beginning", "-c", "2", "-f", "%k|%h|%s\\n"])
+        of: "kcat",
+        ["-b", try Stack.kafka, "-C", "-t", annals.topic, "-o", "beginning", "-c", "2", "-f", "%k|%h|%s\\n"])
       let lines = printed.split(separator: "\n").filter { $0.hasPrefix("{") }
       #expect(lines.count == 2)
       #expect(lines.first?.hasPrefix("{\"id\":\"\(id)\"}|event_id=") == true)
-      #expect(lines.last?.contains("event_type=DocumentStatusChanged,stream_version=2|{\"before\":\(created.json),\"after\":\(amended.json),") == true)
+      #expect(
+        lines.last?.contains(
+          "event_type=DocumentStatusChanged,stream_version=2|{\"before\":\(created.json),\"after\":\(amended.json),")
+          == true)
 
       #expect(try await annals.send(.delete, "/documents/\(id)").status == 204)
       #expect(try await annals.send(.get, "/documents/\(id)?as_of=2").json == amended.json)

@@ -28,7 +28,10 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
       #expect(events.map(\.data) == Array(repeating: Array(#"{"amount": 0.10}"#.utf8), count: 3))
       #expect(events[0].metadata == metadata)
       let rows = try await database.pool.query(
-        Query("", "select count(*), count(distinct o.xid) from annals.outbox o join annals.events e using (xid, position, event_id)"))
+        Query(
+          "",
+          "select count(*), count(distinct o.xid) from annals.outbox o join annals.events e using (xid, position, event_id)"
+        ))
       #expect(try rows[0].get(0, as: Int.self) == 3)
       #expect(try rows[0].get(1, as: Int.self) == 2)
     }
@@ -206,7 +209,9 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
           seen.append(event.id)
         }
       }
-      let total = { try await database.pool.query(Query("", "select count(*) from annals.events"))[0].get(0, as: Int.self) }
+      let total = {
+        try await database.pool.query(Query("", "select count(*) from annals.events"))[0].get(0, as: Int.self)
+      }
       async let done: Void = writers.value
       for _ in 0..<200 { try await readOn() }
       try await done
@@ -273,7 +278,9 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
     try await withDatabase { database in
       let session = try await database.session()
       func partitions() async throws -> Int {
-        Int(try await session.execute("select count(*) from annals.outbox_partitions").first?.first.flatMap { $0 } ?? "") ?? -1
+        Int(
+          try await session.execute("select count(*) from annals.outbox_partitions").first?.first.flatMap { $0 } ?? "")
+          ?? -1
       }
       func maintain(_ confirmed: String) async throws {
         try await session.execute("select annals.maintain_outbox(\(confirmed), 3, 250000)")

@@ -56,7 +56,8 @@ func withServer(
   try await withReactor { reactor in
     let server = HTTPServer(
       options, router: router, on: reactor, logger: quietLogger(), metrics: MetricsRegistry(),
-      errorResponse: { error, _ in (error as? Problem)?.response ?? Problem(500, "Error", detail: "\(error)").response })
+      errorResponse: { error, _ in (error as? Problem)?.response ?? Problem(500, "Error", detail: "\(error)").response }
+    )
     let port = try await server.start()
     let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
     let result: Result<Void, any Error>
@@ -100,7 +101,8 @@ func withServer(
     router.on(.post, "/echo", body: .collect(limit: 100_000)) { request in
       switch request.body {
       case .bytes(let bytes): Response(200, body: .bytes(bytes))
-      case .form(let parts): .text(parts.map { "\($0.name)=\($0.filename ?? "")/\($0.bytes.count)" }.joined(separator: " "))
+      case .form(let parts):
+        .text(parts.map { "\($0.name)=\($0.filename ?? "")/\($0.bytes.count)" }.joined(separator: " "))
       default: .text("empty")
       }
     }
@@ -116,7 +118,8 @@ func withServer(
       }
       let answer4 = try await server.send(HTTPRequest(.post, server.url + "/echo"))
       #expect(text(answer4) == "empty")
-      let form = "--b\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nhello\r\n"
+      let form =
+        "--b\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nhello\r\n"
         + "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n"
         + String(repeating: "x", count: 50_000) + "\r\n--b--\r\n"
       let sent = HTTPRequest(

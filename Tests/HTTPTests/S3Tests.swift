@@ -12,7 +12,8 @@ import Testing
       let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
       let s3 = S3Client(
         S3Options(
-          endpoint: try Stack.s3, bucket: Stack.uniqueName("bucket").lowercased().split(separator: "_").joined(separator: "-"),
+          endpoint: try Stack.s3,
+          bucket: Stack.uniqueName("bucket").lowercased().split(separator: "_").joined(separator: "-"),
           accessKey: "annals", secretKey: "annals-secret"), over: client)
       #expect(try await !s3.bucketExists())
       try await s3.createBucket()
@@ -35,7 +36,8 @@ import Testing
     try await withReactor { reactor in
       let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
       func s3(_ endpoint: String, _ secret: String) -> S3Client {
-        S3Client(S3Options(endpoint: endpoint, bucket: "annals-none", accessKey: "annals", secretKey: secret), over: client)
+        S3Client(
+          S3Options(endpoint: endpoint, bucket: "annals-none", accessKey: "annals", secretKey: secret), over: client)
       }
       await #expect(throws: S3Error.self) { try await s3(try Stack.s3, "wrong").put("k", [1], contentType: "a/b") }
       do {

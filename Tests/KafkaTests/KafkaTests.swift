@@ -79,7 +79,8 @@ import Testing
   func bounded() async throws {
     try await withReactor { reactor in
       let producer = try KafkaProducer(
-        KafkaOptions(brokers: "127.0.0.1:1"), maximumBytes: 64 << 10, on: reactor, logger: quietLogger()) { _ in }
+        KafkaOptions(brokers: "127.0.0.1:1"), maximumBytes: 64 << 10, on: reactor, logger: quietLogger()
+      ) { _ in }
       let value = [UInt8](repeating: 1, count: 8 << 10)
       let error = #expect(throws: KafkaError.self) {
         for number in 1...100 {

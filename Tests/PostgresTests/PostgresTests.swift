@@ -94,7 +94,9 @@ import Time
         try await database.pool.query(Query("", "select pg_sleep(10)"))
       }
       try await eventually("the statement runs", on: database.reactor) {
-        try await database.session().execute("select 1 from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'").count == 1
+        try await database.session().execute(
+          "select 1 from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
+        ).count == 1
       }
       waiting.cancel()
       await #expect(throws: PostgresError.cancelled) { try await waiting.value }
@@ -105,7 +107,8 @@ import Time
   func reconnect() async throws {
     try await withDatabase(migrated: false) { database in
       try await database.session().execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+      )
       try await eventually("the pool answers again", on: database.reactor) {
         do { return try await database.pool.query(Query("one", "select 1")).count == 1 } catch { return false }
       }
@@ -147,7 +150,8 @@ import Time
   func scripts() async throws {
     try await withDatabase(migrated: false) { database in
       let session = try await database.session()
-      let rows = try await session.execute("create table t (n int, s text); insert into t values (1, null); select * from t")
+      let rows = try await session.execute(
+        "create table t (n int, s text); insert into t values (1, null); select * from t")
       #expect(rows == [["1", nil]])
       await #expect(throws: PostgresError.self) { try await session.execute("select nonsense", name: "nonsense") }
       #expect(try await session.execute("select 2") == [["2"]])

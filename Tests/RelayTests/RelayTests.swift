@@ -45,19 +45,24 @@ import Testing
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
       let store = EventStore(database.pool)
-      let relay = Relay(try Self.options(database, topic: topic), on: database.reactor, logger: quietLogger(), metrics: .init())
+      let relay = Relay(
+        try Self.options(database, topic: topic), on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await relay.run() }
       try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }
       let id = UUID.version7().description
       let stream = StreamID(category: "thing", id: id)
       let metadata = EventMetadata(actor: "a", traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-      let events = Self.events(id, 1...2) + [
-        NewEvent(type: "Gone", data: Array("{}".utf8), change: RowChange(before: Array(#"{"id":"x"}"#.utf8), after: nil))
-      ]
+      let events =
+        Self.events(id, 1...2) + [
+          NewEvent(
+            type: "Gone", data: Array("{}".utf8), change: RowChange(before: Array(#"{"id":"x"}"#.utf8), after: nil))
+        ]
       _ = try await store.append(events, to: stream, expecting: .noStream, metadata: metadata)
       let messages = try await Self.read(from: topic, on: database.reactor) { $0.count >= 4 }
       #expect(messages.count == 4)
-      #expect(messages.map { $0.key.map { String(decoding: $0, as: UTF8.self) } } == Array(repeating: #"{"id":"\#(id)"}"#, count: 4))
+      #expect(
+        messages.map { $0.key.map { String(decoding: $0, as: UTF8.self) } }
+          == Array(repeating: #"{"id":"\#(id)"}"#, count: 4))
       let values = try messages.map { try $0.value.map { try JSONValue(parsing: $0) } }
       #expect(values.map { $0?["op"]?.string } == ["c", "u", "d", nil])
       #expect(values[3] == nil)
@@ -65,7 +70,10 @@ import Testing
       #expect(values[0]?["after"]?.description == #"{"id":"\#(id)","n":1}"#)
       #expect(values[1]?["before"] == values[0]?["after"])
       #expect(values[2]?["after"] == .null)
-      #expect(values[0]?.object?.members.map(\.name) == ["before", "after", "source", "transaction", "op", "ts_ms", "ts_us", "ts_ns"])
+      #expect(
+        values[0]?.object?.members.map(\.name) == [
+          "before", "after", "source", "transaction", "op", "ts_ms", "ts_us", "ts_ns",
+        ])
       #expect(
         values[0]?["source"]?.object?.members.map(\.name) == [
           "version", "connector", "name", "ts_ms", "snapshot", "db", "sequence", "ts_us", "ts_ns", "schema", "table",
@@ -113,7 +121,9 @@ import Testing
       let end = try await session.execute("select pg_current_wal_lsn()")[0][0] ?? ""
       try await eventually("everything is confirmed", on: database.reactor) {
         try await session.execute(
-          "select confirmed_flush_lsn >= '\(end)' from pg_replication_slots where slot_name = '\(options.slot)'") == [["t"]]
+          "select confirmed_flush_lsn >= '\(end)' from pg_replication_slots where slot_name = '\(options.slot)'") == [
+            ["t"]
+          ]
       }
       func versions(_ id: String, in messages: [KafkaMessage]) -> [Int] {
         messages.filter { $0.key == Array(#"{"id":"\#(id)"}"#.utf8) }
@@ -169,7 +179,9 @@ import Testing
       let end = try await session.execute("select pg_current_wal_lsn()")[0][0] ?? ""
       try await eventually("the noise is confirmed", within: .seconds(30), on: database.reactor) {
         try await session.execute(
-          "select confirmed_flush_lsn >= '\(end)' from pg_replication_slots where slot_name = '\(options.slot)'") == [["t"]]
+          "select confirmed_flush_lsn >= '\(end)' from pg_replication_slots where slot_name = '\(options.slot)'") == [
+            ["t"]
+          ]
       }
       session.close()
       running.cancel()

@@ -58,7 +58,11 @@ extension Document {
     let type = try fields.optional("content_type", as: String.self)
     let size = try fields.optional("content_size", as: Int64.self)
     let key = try fields.optional("s3_key", as: String.self)
-    if let type, let size, let key { content = DocumentContent(type: type, size: size, key: key) } else { content = nil }
+    if let type, let size, let key {
+      content = DocumentContent(type: type, size: size, key: key)
+    } else {
+      content = nil
+    }
     status = try fields.required("status")
     createdBy = try fields.required("created_by")
     createdAt = try fields.required("created_at")

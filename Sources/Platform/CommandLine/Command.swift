@@ -106,7 +106,8 @@ public struct Program: Sendable {
           throw UsageError("--\(option.name) needs a value: \(option.placeholder)")
         }
         try check(option, value)
-        let previous = isShared ? shared.updateValue(value, forKey: option.name) : values.updateValue(value, forKey: option.name)
+        let previous =
+          isShared ? shared.updateValue(value, forKey: option.name) : values.updateValue(value, forKey: option.name)
         guard previous == nil else { throw UsageError("--\(option.name) is given twice") }
       }
     }
@@ -128,7 +129,8 @@ public struct Program: Sendable {
     if let own = command.options.first(where: matches) { return (own, false, attached) }
     if let shared = sharedOptions.first(where: matches) { return (shared, true, attached) }
     let known = (command.options.filter { $0.kind != .positional } + sharedOptions).map { "--\($0.name)" }
-    throw UsageError("there is no option \(given)" + (nearest(to: given, in: known).map { "; did you mean \($0)?" } ?? ""))
+    throw UsageError(
+      "there is no option \(given)" + (nearest(to: given, in: known).map { "; did you mean \($0)?" } ?? ""))
   }
 
   private func check(_ option: OptionDescription, _ value: String) throws(UsageError) {

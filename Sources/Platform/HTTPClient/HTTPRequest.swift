@@ -1,6 +1,8 @@
 /// A request to send.
 public struct HTTPRequest: Sendable {
-  public enum Method: String, Sendable { case get = "GET", head = "HEAD", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE" }
+  public enum Method: String, Sendable {
+    case get = "GET", head = "HEAD", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE"
+  }
 
   public var method: Method
   public var url: String

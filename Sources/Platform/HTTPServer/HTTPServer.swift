@@ -173,13 +173,14 @@ public actor HTTPServer {
 
 // MARK: Callbacks of libmicrohttpd; their context is the ListenerContext, which outlives the daemon.
 
-private let onTarget: @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, OpaquePointer?)
-  -> UnsafeMutableRawPointer? = { context, target, connection in
-    let server = Unmanaged<ListenerContext>.fromOpaque(context!).takeUnretainedValue()
-    let exchange = Exchange(target: target.map { String(cString: $0) } ?? "", server: server)
-    if let client = ClientConnection.of(connection) { client.exchange = exchange }
-    return Unmanaged.passRetained(exchange).toOpaque()
-  }
+private let onTarget:
+  @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, OpaquePointer?)
+    -> UnsafeMutableRawPointer? = { context, target, connection in
+      let server = Unmanaged<ListenerContext>.fromOpaque(context!).takeUnretainedValue()
+      let exchange = Exchange(target: target.map { String(cString: $0) } ?? "", server: server)
+      if let client = ClientConnection.of(connection) { client.exchange = exchange }
+      return Unmanaged.passRetained(exchange).toOpaque()
+    }
 
 private let onAccess: MHD_AccessHandlerCallback = { _, connection, _, method, version, data, count, slot in
   let exchange = Unmanaged<Exchange>.fromOpaque(slot!.pointee!).takeUnretainedValue()

@@ -38,7 +38,8 @@ public struct JSONError: Error, Equatable, Sendable {
     path.map { step in
       switch step {
       case .name(let name):
-        "/" + name.split(separator: "~", omittingEmptySubsequences: false).joined(separator: "~0")
+        "/"
+          + name.split(separator: "~", omittingEmptySubsequences: false).joined(separator: "~0")
           .split(separator: "/", omittingEmptySubsequences: false).joined(separator: "~1")
       case .index(let index): "/\(index)"
       }

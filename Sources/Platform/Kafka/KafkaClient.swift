@@ -94,7 +94,9 @@ final class KafkaClient {
       let code = rd_kafka_event_error(event)
       logger.warning(
         "Kafka reported an error",
-        metadata: [.host: brokers, .error: String(cString: rd_kafka_event_error_string(event)), "code": "\(code.rawValue)"])
+        metadata: [
+          .host: brokers, .error: String(cString: rd_kafka_event_error_string(event)), "code": "\(code.rawValue)",
+        ])
     case let type: take(event, type)
     }
     return true

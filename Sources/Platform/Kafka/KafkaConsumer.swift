@@ -76,19 +76,21 @@ public final class KafkaConsumer {
 
   private func takeEvents(maximum: Int) -> [KafkaMessage] {
     var messages: [KafkaMessage] = []
-    while messages.count < maximum, client.nextEvent({ event, type in
-      switch type {
-      case RD_KAFKA_EVENT_FETCH:
-        while let message = rd_kafka_event_message_next(event) { take(message, &messages) }
-      case RD_KAFKA_EVENT_REBALANCE: rebalance(event)
-      case RD_KAFKA_EVENT_OFFSET_COMMIT:
-        let code = rd_kafka_event_error(event)
-        if code != RD_KAFKA_RESP_ERR_NO_ERROR, code != RD_KAFKA_RESP_ERR__NO_OFFSET {
-          logger.warning("An offset was not committed", metadata: [.error: String(cString: rd_kafka_err2str(code))])
+    while messages.count < maximum,
+      client.nextEvent({ event, type in
+        switch type {
+        case RD_KAFKA_EVENT_FETCH:
+          while let message = rd_kafka_event_message_next(event) { take(message, &messages) }
+        case RD_KAFKA_EVENT_REBALANCE: rebalance(event)
+        case RD_KAFKA_EVENT_OFFSET_COMMIT:
+          let code = rd_kafka_event_error(event)
+          if code != RD_KAFKA_RESP_ERR_NO_ERROR, code != RD_KAFKA_RESP_ERR__NO_OFFSET {
+            logger.warning("An offset was not committed", metadata: [.error: String(cString: rd_kafka_err2str(code))])
+          }
+        default: break
         }
-      default: break
-      }
-    }) {}
+      })
+    {}
     return messages
   }
 

@@ -30,7 +30,8 @@ public final class KafkaProducer {
       RD_KAFKA_PRODUCER, options,
       settings: [
         ("enable.idempotence", "true"), ("acks", "all"), ("partitioner", "murmur2_random"),
-        ("compression.type", compression), ("linger.ms", "\(linger.components.attoseconds / 1_000_000_000_000_000 + linger.components.seconds * 1_000)"),
+        ("compression.type", compression),
+        ("linger.ms", "\(linger.components.attoseconds / 1_000_000_000_000_000 + linger.components.seconds * 1_000)"),
         ("queue.buffering.max.kbytes", "\(max(1, maximumBytes >> 10))"),
         ("queue.buffering.max.messages", "1000000"), ("batch.num.messages", "20000"),
         // Order and completeness are worth waiting for: a message is retried until the broker is back.

@@ -40,6 +40,7 @@ public struct StandardErrorLog: LogHandler {
       case .error, .critical: "31"
       }
     let level = line.level.rawValue + String(repeating: " ", count: max(0, 8 - line.level.rawValue.count))
-    return Array("\u{1B}[2m\(time)\u{1B}[0m \u{1B}[\(colour)m\(level)\(line.message)\u{1B}[0m\u{1B}[2m\(values)\u{1B}[0m\n".utf8)
+    return Array(
+      "\u{1B}[2m\(time)\u{1B}[0m \u{1B}[\(colour)m\(level)\(line.message)\u{1B}[0m\u{1B}[2m\(values)\u{1B}[0m\n".utf8)
   }
 }

@@ -56,7 +56,8 @@ struct Pipeline {
   /// Notes the first error, and returns the name of a statement that therefore is not prepared.
   mutating func failed(_ error: PostgresError?) -> String? {
     if let error, requests[head].error == nil { requests[head].error = error }
-    guard requests[head].step < requests[head].steps.count, case .prepare(let name) = requests[head].steps[requests[head].step]
+    guard requests[head].step < requests[head].steps.count,
+      case .prepare(let name) = requests[head].steps[requests[head].step]
     else { return nil }
     return name
   }

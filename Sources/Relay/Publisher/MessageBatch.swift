@@ -23,7 +23,8 @@ struct MessageBatch {
   var byteCount: Int { writer.bytes.count }
 
   mutating func append(
-    _ row: OutboxRow, topic: String, source: ChangeSource, encoder: ChangeEventEncoder, transaction: Int, at now: Timestamp
+    _ row: OutboxRow, topic: String, source: ChangeSource, encoder: ChangeEventEncoder, transaction: Int,
+    at now: Timestamp
   ) {
     let key = written { encoder.key(row.key, into: &$0) }
     let value = written { encoder.value(row, source, at: now, into: &$0) }

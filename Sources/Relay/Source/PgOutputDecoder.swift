@@ -53,7 +53,8 @@ struct PgOutputDecoder {
       columns.append(PgOutputMessage.Relation.Column(name: name, type: type))
     }
     // pg_catalog comes as an empty name.
-    return PgOutputMessage.Relation(id: id, schema: schema.isEmpty ? "pg_catalog" : schema, name: name, columns: columns)
+    return PgOutputMessage.Relation(
+      id: id, schema: schema.isEmpty ? "pg_catalog" : schema, name: name, columns: columns)
   }
 
   private mutating func tuple() throws(PgOutputError) -> PgOutputMessage.Tuple {

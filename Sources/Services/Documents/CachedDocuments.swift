@@ -34,7 +34,8 @@ extension DocumentService {
         RedisCommand("INCR", Self.viewsKey(id)),
         RedisCommand("PFADD", Self.visitorsKey(id), visitor),
       ])
-      guard let fields = replies[0].array, fields.count == 2, let text = fields[0].text, let version = Int64(text) else {
+      guard let fields = replies[0].array, fields.count == 2, let text = fields[0].text, let version = Int64(text)
+      else {
         return nil
       }
       return (StreamVersion(version), fields[1].bytes)

@@ -63,7 +63,8 @@ extension Request {
     guard let text = query(name) else { return fallback }
     guard let value = Int(text), bounds.contains(value) else {
       throw Problem(
-        400, "Malformed query", detail: "\(name) is “\(text)”; a whole number from \(bounds.lowerBound) to \(bounds.upperBound) is expected",
+        400, "Malformed query",
+        detail: "\(name) is “\(text)”; a whole number from \(bounds.lowerBound) to \(bounds.upperBound) is expected",
         field: name)
     }
     return value

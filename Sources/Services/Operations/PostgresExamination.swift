@@ -3,7 +3,6 @@ public import Logging
 public import Postgres
 public import Reactor
 import Relay
-import Schema
 
 /// Looks at a database: can it be reached, can it be streamed from, is its schema this binary's, does anything hold
 /// readers or WAL back.
@@ -16,9 +15,6 @@ public struct PostgresExamination {
   public init(_ options: PostgresOptions, slot: String, on reactor: Reactor, logger: Logger) {
     (self.options, self.slot, self.reactor, self.logger) = (options, slot, reactor, logger)
   }
-
-  static let settings = Query("server_settings", Schema.serverSettings)
-  static let oldestTransaction = Query("oldest_transaction", Schema.oldestTransaction)
 
   public func run() async -> [Finding] {
     let session: PostgresSession
@@ -37,11 +33,10 @@ public struct PostgresExamination {
   }
 
   private func server(_ session: PostgresSession) async throws -> [Finding] {
-    guard let row = try await session.query(Self.settings).first else { return [] }
-    let version = try row.get(0, as: Int.self)
-    let walLevel = try row.get(1, as: String.self)
-    let (slots, senders) = (try row.get(2, as: Int.self), try row.get(3, as: Int.self))
-    let mayReplicate = try row.get(4, as: Bool.self)
+    let state = try await ServerState.read(session)
+    let (version, walLevel) = (state.version, state.walLevel)
+    let (slots, senders) = (state.replicationSlots, state.walSenders)
+    let mayReplicate = state.mayReplicate
     return [
       Finding(
         "Postgres", isWell: version >= 140_000,
@@ -80,13 +75,12 @@ public struct PostgresExamination {
   }
 
   private func transactions(_ session: PostgresSession) async throws -> Finding {
-    guard let row = try await session.query(Self.oldestTransaction, [.double(60)]).first else {
+    guard let transaction = try await LongTransaction.oldest(atLeast: 60, session) else {
       return Finding("Transactions", isWell: true, "none is older than a minute")
     }
-    let seconds = Int(try row.get(1, as: Double.self))
     return Finding(
       "Transactions", isWell: false,
-      "pid \(try row.get(0, as: Int.self)) (\(try row.get(2, as: String.self))) has been open for \(seconds) s and "
-        + "holds readers of the log back: \(try row.get(3, as: String.self)). End it, or pg_terminate_backend it")
+      "pid \(transaction.processID) (\(transaction.application)) has been open for \(transaction.seconds) s and holds "
+        + "readers of the log back: \(transaction.query). End it, or pg_terminate_backend it")
   }
 }

@@ -1,0 +1,45 @@
+# The whole interface of the project: `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Real engines where ANNALS_ENGINES names their folder, stand-ins otherwise.
+EXTRA := $(if $(ANNALS_ENGINES),engines,stand-ins)
+TEST_STACK = eval "$$(scripts/stack env test)"
+
+.PHONY: help up down clean-stack build test lint format test-promise bench-http check-settings install
+
+help: ## List what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+install: ## Install what is missing (apt, pip)
+	@scripts/install $(EXTRA)
+
+build: install ## Build the binary, optimized
+	@swift build -c release --product annals
+
+up: install ## Start everything on ports of its own, load documents and show a tour
+	@scripts/up
+
+down: ## Stop exactly what `make up` started
+	@scripts/down
+
+clean-stack: down ## Also forget the data
+	@scripts/stack forget dev
+	@scripts/stack forget test
+
+test: install ## Run every test on a stack of its own, then stop it
+	@scripts/with-test-stack swift test
+
+test-promise: install ## Kill relay and projector again and again under load; nothing may be lost or out of order
+	@scripts/with-test-stack scripts/test-promise
+
+bench-http: ## Requests per second beside pgbench and nginx
+	@scripts/install $(EXTRA) bench
+	@scripts/with-test-stack scripts/bench-http
+
+lint: ## Style, direction of imports, settings page
+	@scripts/lint
+
+format: ## Format all Swift sources
+	@swift format --in-place --recursive Package.swift Sources Tests sql

@@ -1,0 +1,41 @@
+public import Postgres
+import Schema
+
+/// What a database server says of itself that matters to an event store and its relay.
+public struct ServerState: Sendable {
+  public let version: Int
+  public let walLevel: String
+  public let replicationSlots: Int
+  public let walSenders: Int
+  /// Whether the present role may stream.
+  public let mayReplicate: Bool
+
+  static let query = Query("server_settings", Schema.serverSettings)
+
+  public static func read(_ session: PostgresSession) async throws(PostgresError) -> ServerState {
+    guard let row = try await session.query(query).first else { throw .decoding(column: 0, expected: "there") }
+    return ServerState(
+      version: try row.get(0), walLevel: try row.get(1), replicationSlots: try row.get(2), walSenders: try row.get(3),
+      mayReplicate: try row.get(4))
+  }
+}
+
+/// A transaction that has been open for long: it holds readers of the log back (G2).
+public struct LongTransaction: Sendable {
+  public let processID: Int
+  public let seconds: Int
+  public let application: String
+  public let query: String
+
+  static let oldest = Query("oldest_transaction", Schema.oldestTransaction)
+
+  /// The oldest one of at least that age; nil where there is none.
+  public static func oldest(
+    atLeast age: Double, _ session: PostgresSession
+  ) async throws(PostgresError) -> LongTransaction? {
+    guard let row = try await session.query(oldest, [.double(age)]).first else { return nil }
+    return LongTransaction(
+      processID: try row.get(0), seconds: Int(try row.get(1, as: Double.self)), application: try row.get(2),
+      query: try row.get(3))
+  }
+}
