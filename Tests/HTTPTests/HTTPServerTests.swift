@@ -119,11 +119,11 @@ func withServer(
       let answer4 = try await server.send(HTTPRequest(.post, server.url + "/echo"))
       #expect(text(answer4) == "empty")
       let form =
-        "--b\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nhello\r\n"
-        + "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n"
-        + String(repeating: "x", count: 50_000) + "\r\n--b--\r\n"
+        "--border\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nhello\r\n"
+        + "--border\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n"
+        + String(repeating: "x", count: 50_000) + "\r\n--border--\r\n"
       let sent = HTTPRequest(
-        .post, server.url + "/echo", headers: [("Content-Type", "multipart/form-data; boundary=b")],
+        .post, server.url + "/echo", headers: [("Content-Type", "multipart/form-data; boundary=border")],
         body: Array(form.utf8))
       let answer5 = try await server.send(sent)
       #expect(text(answer5) == "title=/5 file=a.txt/50000")

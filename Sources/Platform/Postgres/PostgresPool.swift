@@ -49,6 +49,11 @@ public actor PostgresPool {
       do {
         if connection == nil { connection = try await PostgresConnection.connect(options, on: reactor, logger: logger) }
         guard let established = connection else { continue }
+        if Task.isCancelled {
+          // The pool was closed while this connection was being made: nobody else knows of it.
+          await established.close()
+          return
+        }
         backoff.reset()
         if !connections.contains(where: { $0 === established }) { connections.append(established) }
         connected.set(connections.count)
