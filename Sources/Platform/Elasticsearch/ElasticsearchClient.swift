@@ -33,7 +33,7 @@ public struct ElasticsearchClient: Sendable {
   private let client: HTTPClient
 
   /// - Parameter url: `http://[user:password@]host:port`.
-  public init(url: String, timeout: Duration = .seconds(10), over client: HTTPClient) {
+  public init(url: String, timeout: Duration = .seconds(30), over client: HTTPClient) {
     (self.timeout, self.client) = (timeout, client)
     if let scheme = url.firstRange(of: "://"), let at = url.lastIndex(of: "@") {
       authorization = "Basic " + Self.base64(Array(url[scheme.upperBound..<at].utf8))
