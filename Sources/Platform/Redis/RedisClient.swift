@@ -197,7 +197,8 @@ public actor RedisClient {
       throw .refused(command: "SCRIPT LOAD", reason: script.name)
     }
     hashes[script.name] = loaded
-    return try await pipeline(commands("EVALSHA", loaded))
+    // By its text this time: somebody may have the server forget it again at once.
+    return try await pipeline(commands("EVAL", script.text))
   }
 
   private var hashes: [String: String] = [:]
