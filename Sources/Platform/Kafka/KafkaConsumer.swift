@@ -40,7 +40,7 @@ public final class KafkaConsumer {
       RD_KAFKA_CONSUMER, options,
       settings: [
         ("group.id", group), ("enable.auto.commit", "false"), ("auto.offset.reset", "earliest"),
-        ("isolation.level", "read_committed"), ("session.timeout.ms", "10000"),
+        ("isolation.level", "read_committed"), ("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "1500"),
         ("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100"),
         ("allow.auto.create.topics", "false"),
       ], events: RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_FETCH, on: reactor,
