@@ -62,7 +62,7 @@ let package = Package(
     platform("Redis", over: "CHiredis", ["Reactor", "Logging", "Metrics"]),
     platform("HTTPClient", over: "CCurl", ["Reactor", "Metrics"]),
     platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON"]),
-    platform("S3", ["HTTPClient", "Crypto", "Time"]),
+    platform("S3", ["HTTPClient", "Crypto", "Reactor", "Time"]),
 
     platform("Elasticsearch", ["HTTPClient", "JSON"]),
 

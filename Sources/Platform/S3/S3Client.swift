@@ -1,4 +1,5 @@
 public import HTTPClient
+import Reactor
 import Time
 
 /// Where objects are kept.
@@ -92,8 +93,30 @@ public struct S3Client: Sendable {
     return true
   }
 
+  /// How often a request is sent that the store could not answer. All of them may be sent twice: an object is written
+  /// whole.
+  static let maximumTries = 4
+
   private func send(
     _ method: HTTPRequest.Method, key: String?, body: [UInt8]? = nil, headers: [(name: String, value: String)] = []
+  ) async throws(S3Error) -> HTTPResponse {
+    var backoff = Backoff(first: .milliseconds(50), limit: .seconds(1))
+    while true {
+      let isLast = backoff.attempts == Self.maximumTries - 1
+      do throws(S3Error) {
+        let response = try await sendOnce(method, key: key, body: body, headers: headers)
+        if isLast || response.status < 500 { return response }
+      } catch {
+        if isLast || Task.isCancelled { throw error }
+      }
+      do { try await Task.sleep(for: backoff.next()) } catch {
+        throw .unreachable(endpoint: options.endpoint, reason: "cancelled")
+      }
+    }
+  }
+
+  private func sendOnce(
+    _ method: HTTPRequest.Method, key: String?, body: [UInt8]?, headers: [(name: String, value: String)]
   ) async throws(S3Error) -> HTTPResponse {
     let path = "/\(options.bucket)" + (key.map { "/" + Signature.encoded($0, keepingSlash: true) } ?? "")
     let schemeEnd = options.endpoint.firstRange(of: "://").map { options.endpoint[$0.upperBound...] }

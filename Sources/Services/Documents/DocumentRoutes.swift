@@ -4,6 +4,7 @@ public import HTTPServer
 import Identifiers
 import JSON
 public import MediaType
+import Reactor
 import Time
 
 /// `/documents`: create, read, change, delete.
@@ -33,9 +34,9 @@ public struct DocumentRoutes: Sendable {
   @Sendable
   private func create(_ request: Request) async throws -> Response {
     let draft = try DocumentDraft(request, maximumContent: maximumContent)
+    let type: String? = if let content = draft.content, draft.type == nil { await detect(content) } else { draft.type }
     let document = try await documents.create(
-      title: draft.title, content: draft.content, type: draft.content.map { draft.type ?? detector.detect($0) },
-      metadata: try request.metadata())
+      title: draft.title, content: draft.content, type: type, metadata: try request.metadata())
     return Self.answer(document, status: 201, headers: [("Location", "/v1/documents/\(document.id)")])
   }
 
@@ -66,7 +67,7 @@ public struct DocumentRoutes: Sendable {
     let id = try request.documentID()
     let bytes: [UInt8] = if case .bytes(let bytes) = request.body { bytes } else { [] }
     guard !bytes.isEmpty else { throw Problem(400, "Malformed body", detail: "the content is empty") }
-    let type = request.headers["Content-Type"] ?? detector.detect(bytes)
+    let type = if let given = request.headers["Content-Type"] { given } else { await detect(bytes) }
     return try await withPrecondition {
       Self.answer(
         try await documents.replaceContent(
@@ -81,6 +82,11 @@ public struct DocumentRoutes: Sendable {
       try await documents.delete(id, expecting: try request.expectedVersion(), metadata: try request.metadata())
       return Response(204)
     }
+  }
+
+  /// Off the loop: libmagic may take milliseconds.
+  private func detect(_ bytes: [UInt8]) async -> String {
+    await Reactor.offLoop { [detector] in detector.detect(bytes) }
   }
 
   private func withPrecondition(_ body: () async throws -> Response) async throws -> Response {

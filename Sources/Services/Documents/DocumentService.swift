@@ -3,6 +3,7 @@ public import Domain
 public import EventStore
 public import Identifiers
 import Projections
+import Reactor
 public import Redis
 public import S3
 public import Time
@@ -92,7 +93,9 @@ public struct DocumentService: Sendable {
   }
 
   private func store(_ bytes: [UInt8], type: String) async throws -> DocumentContent {
-    let key = "sha256/\(SHA256.hash(bytes).hexadecimal)"
+    // A large content is hashed off the loop: a megabyte takes most of a millisecond.
+    let hash = bytes.count < 65_536 ? SHA256.hash(bytes) : await Reactor.offLoop { SHA256.hash(bytes) }
+    let key = "sha256/\(hash.hexadecimal)"
     try await content.put(key, bytes, contentType: type)
     return DocumentContent(type: type, size: Int64(bytes.count), key: key)
   }
