@@ -1,7 +1,8 @@
+import Domain
 public import Elasticsearch
 import EventStore
 import HTTPClient
-import JSON
+public import JSON
 public import S3
 
 /// Documents in Elasticsearch: the row image and the content's text, under an alias whose index carries the view's
@@ -168,11 +169,19 @@ public struct DocumentSearch: View {
       guard let id = document["_id"]?.string, let source = document["_source"]?.object,
         let version = document["_version"]?.integer
       else { continue }
-      let image = JSONObject(source.members.filter { $0.name != "content" && $0.name != "deleted" })
       let isDeleted = source["deleted"] == .bool(true)
       rows[id] = ViewRow(
-        version: StreamVersion(version), image: isDeleted ? nil : JSONValue.object(image).description)
+        version: StreamVersion(version),
+        image: isDeleted ? nil : String(decoding: Self.rowImage(.object(source)), as: UTF8.self))
     }
     return rows
+  }
+
+  /// The row image in what the index keeps of a document, its fields in their own order: not every engine keeps the order
+  /// in which they were written.
+  public static func rowImage(_ source: JSONValue) -> [UInt8] {
+    let row = JSONValue.object(
+      JSONObject((source.object?.members ?? []).filter { $0.name != "content" && $0.name != "deleted" }))
+    do { return try Document(rowImage: row).rowImage } catch { return row.bytes }
   }
 }

@@ -31,7 +31,8 @@ public struct SearchRoutes: Sendable {
         for hit in page.hits {
           writer.element()
           writer.object {
-            $0.member("document", hit.row)
+            $0.name("document")
+            $0.splice(hit.row)
             $0.member("score", hit.score)
             $0.member("highlights", hit.highlights)
           }
@@ -54,7 +55,7 @@ public struct SearchRoutes: Sendable {
       writer.array { writer in
         for hit in page.hits {
           writer.element()
-          writer.value(hit.row)
+          writer.splice(hit.row)
         }
       }
       writer.member("next_cursor", orNull: page.hits.count < limit ? nil : page.hits.last.map { Cursor.text($0.sort) })

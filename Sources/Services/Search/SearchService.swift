@@ -2,6 +2,7 @@ import Domain
 public import Elasticsearch
 import HTTPClient
 import JSON
+import Projections
 
 /// Reads documents from the search index, on one reactor. Markers of deleted documents are left out everywhere.
 public struct SearchService: Sendable {
@@ -30,7 +31,8 @@ public struct SearchService: Sendable {
   private static let sourceFields: JSONValue = ["excludes": ["content", "deleted"]]
 
   struct Hit {
-    let row: JSONValue
+    /// The row image, as every reader of a document gets it.
+    let row: [UInt8]
     let score: JSONValue
     let highlights: JSONValue
     let sort: JSONValue
@@ -80,7 +82,8 @@ public struct SearchService: Sendable {
       total: total, took: answer["took"]?.integer ?? 0,
       hits: hits.map { hit in
         Hit(
-          row: hit["_source"] ?? .null, score: hit["_score"] ?? .null, highlights: hit["highlight"] ?? [:],
+          row: DocumentSearch.rowImage(hit["_source"] ?? .null), score: hit["_score"] ?? .null,
+          highlights: hit["highlight"] ?? [:],
           sort: hit["sort"] ?? .null)
       })
   }
