@@ -220,15 +220,15 @@ public actor Relay {
       case .begin(_, let committedAt, let transaction):
         open = OpenTransaction(number: tracker.begin(), committedAt: committedAt, transaction: transaction)
       case .commit(let lsn, let end, _):
-        guard let open else { throw RelayError.outOfPlace("a commit without a begin") }
+        guard let open else { throw ReplicationError.outOfPlace("a commit without a begin") }
         tracker.committed(open.number, end: end)
         lastCommit = lsn
         self.open = nil
       case .relation(let relation): layouts[relation.id] = try OutboxLayout(relation)
       case .insert(let relation, let tuple):
-        guard let open, let layout = layouts[relation] else { throw RelayError.outOfPlace("a row of an unknown table") }
+        guard let open, let layout = layouts[relation] else { throw ReplicationError.outOfPlace("a row of an unknown table") }
         publish(try layout.row(tuple), of: layout, in: open, at: start, into: &batch)
-      case .change: throw RelayError.outOfPlace("an update, delete or truncate of the outbox")
+      case .change: throw ReplicationError.outOfPlace("an update, delete or truncate of the outbox")
       case .other: break
       }
     }
@@ -274,16 +274,5 @@ public actor Relay {
     metrics.inFlight.set(tracker.inFlight)
     metrics.confirmedLSN.set(tracker.confirmed.value)
     metrics.unconfirmedBytes.set(serverEnd > tracker.confirmed ? serverEnd.value - tracker.confirmed.value : 0)
-  }
-}
-
-/// Why the relay cannot go on as it is.
-public enum RelayError: Error, Equatable, CustomStringConvertible {
-  case outOfPlace(String)
-
-  public var description: String {
-    switch self {
-    case .outOfPlace(let what): "the replication stream brought \(what)"
-    }
   }
 }

@@ -42,7 +42,7 @@ struct ReplicationSlot {
       name: "CREATE_REPLICATION_SLOT")
     guard let row = rows.first, row.count >= 3, let start = row[1].flatMap({ LogSequenceNumber($0) }),
       let snapshot = row[2]
-    else { throw RelayError.outOfPlace("a slot without a snapshot") }
+    else { throw ReplicationError.outOfPlace("a slot without a snapshot") }
     return (start, snapshot)
   }
 
