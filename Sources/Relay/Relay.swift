@@ -226,7 +226,9 @@ public actor Relay {
         self.open = nil
       case .relation(let relation): layouts[relation.id] = try OutboxLayout(relation)
       case .insert(let relation, let tuple):
-        guard let open, let layout = layouts[relation] else { throw ReplicationError.outOfPlace("a row of an unknown table") }
+        guard let open, let layout = layouts[relation] else {
+          throw ReplicationError.outOfPlace("a row of an unknown table")
+        }
         publish(try layout.row(tuple), of: layout, in: open, at: start, into: &batch)
       case .change: throw ReplicationError.outOfPlace("an update, delete or truncate of the outbox")
       case .other: break

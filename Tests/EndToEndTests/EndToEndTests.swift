@@ -54,7 +54,10 @@ struct RunningAnnals: Sendable {
   }
 }
 
-func withAnnals(_ body: @Sendable (RunningAnnals) async throws -> Void) async throws {
+/// - Parameter overrides: Variables that replace those of the test stack.
+func withAnnals(
+  _ overrides: [String: String] = [:], _ body: @Sendable (RunningAnnals) async throws -> Void
+) async throws {
   try await withDatabase { database in
     let name = Stack.uniqueName("e2e")
     let port = Int.random(in: 17_000..<18_000)
@@ -67,6 +70,7 @@ func withAnnals(_ body: @Sendable (RunningAnnals) async throws -> Void) async th
     ]
     environment["PATH"] = getenv("PATH").map { String(cString: $0) }
     environment["LD_LIBRARY_PATH"] = getenv("LD_LIBRARY_PATH").map { String(cString: $0) }
+    environment.merge(overrides) { $1 }
     let log = open("/dev/null", O_WRONLY | O_CLOEXEC)
     defer { close(log) }
     let child = try await ChildProcess.start(
@@ -202,6 +206,43 @@ func withAnnals(_ body: @Sendable (RunningAnnals) async throws -> Void) async th
       #expect(stale.response.header("etag") == "\"1\"")
       let audit = try await annals.send(.get, "/documents/\(id)/audit").json["entries"]?.array
       #expect(audit?.count == 1)
+    }
+  }
+
+  @Test("Without Redis, Elasticsearch and Kafka documents are written and read; what is missing is named")
+  func degraded() async throws {
+    let nobody = "127.0.0.1:1"
+    try await withAnnals([
+      "ANNALS_REDIS_URL": "redis://\(nobody)", "ANNALS_ELASTICSEARCH_URL": "http://\(nobody)",
+      "ANNALS_KAFKA_BROKERS": nobody,
+    ]) { annals in
+      let created = try await annals.send(.post, "/documents", #"{"title":"Lease","content":"text"}"#)
+      #expect(created.status == 201)
+      let id = created.json["id"]?.string ?? ""
+      let read = try await annals.send(.get, "/documents/\(id)")
+      #expect(read.status == 200)
+      #expect(read.json == created.json)
+      #expect(read.response.header("x-annals-source") == "log")
+      #expect(try await annals.send(.patch, "/documents/\(id)", #"{"status":"viewed"}"#).status == 200)
+      #expect(try await annals.send(.get, "/documents/\(id)/audit").json["entries"]?.array?.count == 2)
+      for (path, name) in [
+        ("/search?q=x", "Elasticsearch"), ("/documents", "Elasticsearch"), ("/documents/\(id)/stats", "Redis"),
+      ] {
+        let answer = try await annals.send(.get, path)
+        #expect(answer.status == 503)
+        #expect(answer.json["detail"]?.string?.hasPrefix("\(name) does not answer") == true)
+        #expect(answer.response.header("retry-after") != nil)
+      }
+    }
+  }
+
+  @Test("Without the object store what needs content is refused by its name, and nothing else")
+  func noObjectStore() async throws {
+    try await withAnnals(["ANNALS_S3_ENDPOINT": "http://127.0.0.1:1"]) { annals in
+      let refused = try await annals.send(.post, "/documents", #"{"title":"Lease","content":"text"}"#)
+      #expect(refused.status == 503)
+      #expect(refused.json["detail"]?.string?.hasPrefix("The object store does not answer") == true)
+      #expect(try await annals.send(.post, "/documents", #"{"title":"Lease"}"#).status == 201)
     }
   }
 }

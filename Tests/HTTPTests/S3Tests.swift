@@ -16,7 +16,7 @@ import Testing
           bucket: Stack.uniqueName("bucket").lowercased().split(separator: "_").joined(separator: "-"),
           accessKey: "annals", secretKey: "annals-secret"), over: client)
       #expect(try await !s3.bucketExists())
-      try await s3.createBucket()
+      try await s3.put("first", [1], contentType: "text/plain")
       try await s3.createBucket()
       #expect(try await s3.bucketExists())
       for key in ["a", "folder/with blank+plus/é.txt", "sha256/ab"] {

@@ -64,9 +64,14 @@ public struct S3Client: Sendable {
     guard response.isSuccess || response.status == 409 else { throw refused("creating the bucket", response) }
   }
 
-  /// Writes an object whole, over what may be there.
+  /// Writes an object whole, over what may be there. Makes the bucket where it is missing.
   public func put(_ key: String, _ body: [UInt8], contentType: String) async throws(S3Error) {
-    let response = try await send(.put, key: key, body: body, headers: [("Content-Type", contentType)])
+    var response = try await send(.put, key: key, body: body, headers: [("Content-Type", contentType)])
+    if response.status == 404 {
+      // The bucket is not there yet, or not any more.
+      try await createBucket()
+      response = try await send(.put, key: key, body: body, headers: [("Content-Type", contentType)])
+    }
     guard response.isSuccess else { throw refused("writing \(key)", response) }
   }
 
