@@ -144,7 +144,7 @@ public actor Relay {
       if let failure { throw failure }
       let full = batch
       batch = MessageBatch()
-      try await publisher.send(full) { _ in }
+      try await publisher.send(full)
       if let deliveryFailure { throw deliveryFailure }
     }
     try await session.copyOut(OutboxBacklog.query, pause: send) { message in
@@ -193,7 +193,7 @@ public actor Relay {
       if let failure { throw failure }
       // What is in the tracker but not sent yet keeps its transaction from being confirmed: `sent` was counted when
       // the message was made.
-      try await publisher.send(batch) { _ in }
+      try await publisher.send(batch)
       if let deliveryFailure { throw deliveryFailure }
       if let fatal = publisher.fatalError { throw fatal }
       streaming()

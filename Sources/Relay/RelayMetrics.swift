@@ -8,7 +8,6 @@ struct RelayMetrics: Sendable {
   let inFlight: Gauge
   let confirmedLSN: Gauge
   let unconfirmedBytes: Gauge
-  let lag: Gauge
   let state: Gauge
 
   init(_ registry: MetricsRegistry) {
@@ -19,7 +18,6 @@ struct RelayMetrics: Sendable {
     confirmedLSN = registry.gauge("annals_relay_confirmed_lsn", help: "Confirmed position in the WAL, in bytes.")
     unconfirmedBytes = registry.gauge(
       "annals_relay_lag_bytes", help: "WAL that the server has sent and that is not confirmed, in bytes.")
-    lag = registry.gauge("annals_relay_lag_seconds", help: "Age of the oldest commit that is not confirmed.")
     state = registry.gauge(
       "annals_relay_state", help: "0 starting, 1 waiting for another relay, 2 streaming, 3 failing.")
   }

@@ -44,6 +44,32 @@ struct Handle: ~Copyable {
 
   deinit { PQfinish(pointer) }
 
+  /// Goes on to connect, on the loop, until the connection stands; then no call on it blocks any more.
+  func finishConnecting(within timeout: Duration, on reactor: Reactor) async throws(PostgresError) {
+    let doorbell = Doorbell(on: reactor)
+    defer { doorbell.close() }
+    let deadline = ContinuousClock.now + timeout
+    // libpq: behave as if the last poll had said “writing” before the first one.
+    var state = PGRES_POLLING_WRITING
+    while state != PGRES_POLLING_OK {
+      guard state != PGRES_POLLING_FAILED else { throw .connecting(host: host, reason: problem) }
+      let outcome: Doorbell.Outcome
+      do {
+        // A watch for each step: the descriptor may be another one afterwards, even under the same number.
+        let interest: Readiness = state == PGRES_POLLING_READING ? .readable : .writable
+        let watch = try reactor.watch(PQsocket(pointer), for: interest, label: "postgres") { _ in doorbell.ring() }
+        outcome = await doorbell.wait(timeout: max(.zero, deadline - .now))
+        watch.cancel()
+      } catch { throw .connecting(host: host, reason: "\(error)") }
+      switch outcome {
+      case .rung: state = PQconnectPoll(pointer)
+      case .timedOut: throw .timedOut(host: host, operation: "connecting", after: timeout)
+      case .cancelled: throw .cancelled
+      }
+    }
+    guard PQsetnonblocking(pointer, 1) == 0 else { throw .connecting(host: host, reason: problem) }
+  }
+
   /// libpq's last message, on one line.
   var problem: String {
     let text = PQerrorMessage(pointer).map { String(cString: $0) } ?? ""

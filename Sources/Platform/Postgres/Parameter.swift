@@ -125,5 +125,5 @@ struct EncodedParameters {
 
 extension Timestamp {
   /// 2000-01-01, from which Postgres counts, in microseconds since 1970.
-  static let postgresEpoch: Int64 = 946_684_800_000_000
+  public static let postgresEpoch: Int64 = 946_684_800_000_000
 }

@@ -42,28 +42,8 @@ public actor PostgresConnection {
   }
 
   private func finishConnecting() async throws(PostgresError) {
-    let doorbell = Doorbell(on: reactor)
-    defer { doorbell.close() }
-    let deadline = ContinuousClock.now + options.connectTimeout
-    var state = PGRES_POLLING_WRITING
-    while state != PGRES_POLLING_OK {
-      guard state != PGRES_POLLING_FAILED else { throw .connecting(host: host, reason: handle.problem) }
-      let outcome: Doorbell.Outcome
-      do {
-        let interest: Readiness = state == PGRES_POLLING_READING ? .readable : .writable
-        let watch = try reactor.watch(PQsocket(handle.pointer), for: interest, label: "postgres") { _ in
-          doorbell.ring()
-        }
-        outcome = await doorbell.wait(timeout: max(.zero, deadline - .now))
-        watch.cancel()
-      } catch { throw .connecting(host: host, reason: "\(error)") }
-      switch outcome {
-      case .rung: state = PQconnectPoll(handle.pointer)
-      case .timedOut: throw .timedOut(host: host, operation: "connecting", after: options.connectTimeout)
-      case .cancelled: throw .cancelled
-      }
-    }
-    guard PQsetnonblocking(handle.pointer, 1) == 0, PQenterPipelineMode(handle.pointer) == 1 else {
+    try await handle.finishConnecting(within: options.connectTimeout, on: reactor)
+    guard PQenterPipelineMode(handle.pointer) == 1 else {
       throw .connecting(host: host, reason: handle.problem)
     }
     handle.sendNotices(to: logger)

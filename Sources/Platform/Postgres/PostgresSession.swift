@@ -21,7 +21,7 @@ public final class PostgresSession {
   ) async throws(PostgresError) -> PostgresSession {
     let session = PostgresSession(
       handle: try await startConnecting(options, replication: replication), options: options, reactor: reactor)
-    try await session.finishConnecting(timeout: options.connectTimeout)
+    try await session.handle.finishConnecting(within: options.connectTimeout, on: reactor)
     session.handle.sendNotices(to: logger)
     return session
   }
@@ -42,24 +42,6 @@ public final class PostgresSession {
     self.reactor = reactor
     doorbell = Doorbell(on: reactor)
     timeout = options.statementTimeout + .seconds(5)
-  }
-
-  private func finishConnecting(timeout: Duration) async throws(PostgresError) {
-    let deadline = ContinuousClock.now + timeout
-    // libpq: behave as if the last poll had said “writing” before the first one.
-    var state = PGRES_POLLING_WRITING
-    while state != PGRES_POLLING_OK {
-      guard state != PGRES_POLLING_FAILED else { throw .connecting(host: host, reason: handle.problem) }
-      // The descriptor may be another one after each step, even under the same number.
-      watch?.cancel()
-      watch = nil
-      let interest: Readiness = state == PGRES_POLLING_READING ? .readable : .writable
-      try await wait(for: interest, "connecting", until: deadline)
-      state = PQconnectPoll(handle.pointer)
-    }
-    watch?.cancel()
-    watch = nil
-    guard PQsetnonblocking(handle.pointer, 1) == 0 else { throw .connecting(host: host, reason: handle.problem) }
   }
 
   /// Closes the connection, on the loop.

@@ -137,7 +137,7 @@ public actor RedisClient {
     _ commands: [RedisCommand], over link: RedisLink,
     _ continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>
   ) {
-    let batch = Batch(count: commands.count, continuation)
+    let batch = Batch(count: commands.count, host: host, continuation)
     if waiting == 0 { waitingSince = .now }
     for command in commands {
       waiting += 1
@@ -150,7 +150,6 @@ public actor RedisClient {
         batch.take(nil)
       }
     }
-    batch.host = host
   }
 
   private func answered() {
@@ -228,10 +227,12 @@ private final class Batch {
   private var missing: Int
   private var isBroken = false
   private let continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>
-  var host = ""
+  private let host: String
 
-  init(count: Int, _ continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>) {
-    (missing, self.continuation) = (count, continuation)
+  init(
+    count: Int, host: String, _ continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>
+  ) {
+    (missing, self.host, self.continuation) = (count, host, continuation)
   }
 
   func take(_ value: RedisValue?) {

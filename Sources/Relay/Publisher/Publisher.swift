@@ -12,12 +12,6 @@ final class Publisher {
   private let room: Doorbell
   private let logger: Logger
   private var knownTopics: Set<String> = []
-  private var inbox: Inbox
-
-  /// Where delivery reports arrive, on the loop.
-  final class Inbox {
-    var onReports: ([DeliveryReport]) -> Void = { _ in }
-  }
 
   init(
     _ options: KafkaOptions, partitions: Int, compression: String, maximumBytes: Int, on reactor: Reactor,
@@ -25,28 +19,23 @@ final class Publisher {
   ) throws(KafkaError) {
     (self.options, self.partitions, self.logger) = (options, partitions, logger)
     let room = Doorbell(on: reactor)
-    let inbox = Inbox()
-    inbox.onReports = onReports
-    (self.room, self.inbox) = (room, inbox)
+    self.room = room
     producer = try KafkaProducer(
       options, compression: compression, maximumBytes: maximumBytes, on: reactor, logger: logger,
       onDelivery: { reports in
-        inbox.onReports(reports)
+        onReports(reports)
         if room.isAwaited { room.ring() }
       })
   }
 
   /// Hands every message of the batch to the producer, in order, waiting for room as long as it takes.
-  ///
-  /// - Parameter sent: Called with the transaction of each message that the producer took.
-  func send(_ batch: MessageBatch, _ sent: (Int) -> Void) async throws {
+  func send(_ batch: MessageBatch) async throws {
     for message in batch.messages {
       if !knownTopics.contains(message.topic) { try await createTopic(message.topic) }
       while !(try send(message, of: batch)) {
         if let fatal = producer.fatalError { throw fatal }
         if await room.wait(timeout: .milliseconds(500)) == .cancelled { throw CancellationError() }
       }
-      sent(message.transaction)
     }
   }
 
@@ -101,7 +90,6 @@ final class Publisher {
   var fatalError: KafkaError? { producer.fatalError }
 
   func close() async {
-    inbox.onReports = { _ in }
     await producer.close()
     room.close()
   }

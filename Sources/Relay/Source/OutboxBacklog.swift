@@ -51,7 +51,7 @@ struct OutboxBacklog {
     return Row(
       columns: PgOutputMessage.Tuple(columns: columns),
       transaction: UInt64(bigEndian: xid.loadUnaligned(as: UInt64.self)),
-      recordedAt: Timestamp(microseconds: microseconds &+ 946_684_800_000_000))
+      recordedAt: Timestamp(microseconds: microseconds &+ Timestamp.postgresEpoch))
   }
 
   private static func integer<Value: FixedWidthInteger>(

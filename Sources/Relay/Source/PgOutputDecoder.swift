@@ -93,7 +93,7 @@ struct PgOutputDecoder {
 
   private mutating func timestamp() throws(PgOutputError) -> Timestamp {
     let value = try integer(Int64.self, "a time")
-    let (sum, overflow) = value.addingReportingOverflow(946_684_800_000_000)
+    let (sum, overflow) = value.addingReportingOverflow(Timestamp.postgresEpoch)
     guard !overflow else { throw failure("a time") }
     return Timestamp(microseconds: sum)
   }
