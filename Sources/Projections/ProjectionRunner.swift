@@ -16,6 +16,7 @@ public actor ProjectionRunner {
   private let kafka: KafkaOptions
   private let topics: [String]
   private let group: String
+  private let instance: String?
   private let logger: Logger
   private let applied: Counter
   private let failures: Counter
@@ -23,13 +24,15 @@ public actor ProjectionRunner {
 
   static let maximumBatch = 1_000
 
-  /// - Parameter group: The consumer group's prefix; the view's name is added.
+  /// - Parameters:
+  ///   - group: The consumer group's prefix; the view's name is added.
+  ///   - instance: This runner's name in the group across restarts, if it has one.
   public init(
-    _ view: any View, topics: [String], kafka: KafkaOptions, group: String, on reactor: Reactor, logger: Logger,
-    metrics: MetricsRegistry
+    _ view: any View, topics: [String], kafka: KafkaOptions, group: String, instance: String? = nil,
+    on reactor: Reactor, logger: Logger, metrics: MetricsRegistry
   ) {
     (self.view, self.topics, self.kafka, self.reactor) = (view, topics, kafka, reactor)
-    self.group = "\(group)-\(view.name)"
+    (self.group, self.instance) = ("\(group)-\(view.name)", instance)
     self.logger = logger.labelled("project").with("view", view.name)
     applied = metrics.counter(
       "annals_projection_changes_total", ["view": view.name], help: "Changes applied to a view.")
@@ -60,7 +63,8 @@ public actor ProjectionRunner {
 
   private func attempt(_ progressed: () -> Void) async throws {
     try await view.prepare()
-    let consumer = try KafkaConsumer(kafka, group: group, topics: topics, on: reactor, logger: logger)
+    let consumer = try KafkaConsumer(
+      kafka, group: group, instance: instance, topics: topics, on: reactor, logger: logger)
     do {
       while true {
         let messages = try await consumer.next(maximum: Self.maximumBatch, timeout: .seconds(5))

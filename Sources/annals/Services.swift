@@ -117,11 +117,12 @@ struct ProjectionService: Service {
     }
     let topic = try runtime.topicTemplate.topic(for: "document")
     let views = runtime.views(redis: redis, client: client)
+    let instance = runtime.configuration[Settings.projectionInstance]
     await withTaskGroup { group in
       for view in views {
         let runner = ProjectionRunner(
           view, topics: [topic], kafka: runtime.kafka, group: runtime.configuration[Settings.projectionGroup],
-          on: reactor, logger: runtime.logger, metrics: runtime.metrics)
+          instance: instance.isEmpty ? nil : instance, on: reactor, logger: runtime.logger, metrics: runtime.metrics)
         group.addTask { await runner.run() }
       }
     }
