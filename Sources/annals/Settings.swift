@@ -71,7 +71,8 @@ enum Settings {
   static let projectionGroup = Setting("projection.group", default: "annals", "Prefix of the consumer groups' names.")
   static let projectionInstance = Setting(
     "projection.instance", default: "",
-    "Name of this process in the consumer groups, kept across restarts (group.instance.id): it is taken back at once. Each process has its own; empty: none.")
+    "Name of this process in the consumer groups, kept across restarts (group.instance.id): it is taken back at once. Each process has its own; empty: none."
+  )
   static let projectionPort = Setting(
     "projection.port", default: 28_082, "Port of the projections' /metrics and /healthz when they run alone.",
     accepts: ports, remedy: aPort)
@@ -87,7 +88,8 @@ enum Settings {
     s3SecretKey.description, s3Region.description, httpAddress.description, httpPort.description,
     reactors.description, maximumContent.description, relaySlot.description, relayPublication.description,
     relayTopic.description, relayName.description, relayPartitions.description, relayCompression.description,
-    relayMaximumInFlight.description, relayPort.description, projectionGroup.description, projectionInstance.description,
+    relayMaximumInFlight.description, relayPort.description, projectionGroup.description,
+    projectionInstance.description,
     projectionPort.description, logLevel.description, logForm.description,
   ]
 }

@@ -46,7 +46,8 @@ public final class KafkaConsumer {
         ("isolation.level", "read_committed"), ("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "1500"),
         ("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100"),
         ("allow.auto.create.topics", "false"),
-      ] + (instance.map { [("group.instance.id", $0)] } ?? []), events: RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_FETCH, on: reactor,
+      ] + (instance.map { [("group.instance.id", $0)] } ?? []),
+      events: RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT | RD_KAFKA_EVENT_FETCH, on: reactor,
       logger: logger, onEvents: { doorbell.ring() })
     let list = rd_kafka_topic_partition_list_new(Int32(topics.count))
     defer { rd_kafka_topic_partition_list_destroy(list) }
