@@ -12,7 +12,7 @@ enum Settings {
     "postgres.url", default: "postgresql://annals@127.0.0.1:25432/annals",
     "Connection string of libpq. The relay needs the right to replicate, `migrate` to create.")
   static let postgresPool = Setting(
-    "postgres.pool-size", default: 8, "Connections of each reactor.", accepts: { (1...256).contains($0) },
+    "postgres.pool-size", default: 4, "Connections of each reactor.", accepts: { (1...256).contains($0) },
     remedy: "a number from 1 to 256")
   static let statementTimeout = Setting(
     "postgres.statement-timeout", default: Duration.seconds(30), "After which the server ends a statement.")

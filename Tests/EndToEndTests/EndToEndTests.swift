@@ -60,7 +60,7 @@ func withAnnals(
 ) async throws {
   try await withDatabase { database in
     let name = Stack.uniqueName("e2e")
-    let port = Int.random(in: 17_000..<18_000)
+    let port = Stack.uniquePort()
     var environment = [
       "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": try Stack.redis,
       "ANNALS_KAFKA_BROKERS": try Stack.kafka, "ANNALS_ELASTICSEARCH_URL": try Stack.elasticsearch,
@@ -244,5 +244,49 @@ func withAnnals(
       #expect(refused.json["detail"]?.string?.hasPrefix("The object store does not answer") == true)
       #expect(try await annals.send(.post, "/documents", #"{"title":"Lease"}"#).status == 201)
     }
+  }
+
+  @Test("Elasticsearch, Redis and the object store go away and come back: named while away, caught up afterwards")
+  func comesBack() async throws {
+    let search = try Gate(to: try Stack.elasticsearch, isOpen: true)
+    let cache = try Gate(to: try Stack.redis, isOpen: true)
+    let store = try Gate(to: try Stack.s3, isOpen: true)
+    try await withAnnals([
+      "ANNALS_ELASTICSEARCH_URL": "http://127.0.0.1:\(search.port)",
+      "ANNALS_REDIS_URL": "redis://127.0.0.1:\(cache.port)",
+      "ANNALS_S3_ENDPOINT": "http://127.0.0.1:\(store.port)",
+    ]) { annals in
+      func isFound(_ title: String) async throws -> Bool {
+        try await annals.send(.get, "/search?q=\(title)").json["total"] == 1
+      }
+      let first = try await annals.send(.post, "/documents", #"{"title":"Before","content":"text"}"#)
+      #expect(first.status == 201)
+      try await eventually("search finds the first", on: annals.reactor) { try await isFound("Before") }
+
+      for gate in [search, cache, store] { gate.shut() }
+      let second = try await annals.send(.post, "/documents", #"{"title":"Meanwhile"}"#)
+      #expect(second.status == 201)
+      let id = second.json["id"]?.string ?? ""
+      #expect(try await annals.send(.get, "/documents/\(id)").response.header("x-annals-source") == "log")
+      for (method, path, name) in [
+        (HTTPRequest.Method.get, "/search?q=x", "Elasticsearch"), (.get, "/documents/\(id)/stats", "Redis"),
+        (.put, "/documents/\(id)/content", "The object store"),
+      ] {
+        let answer = try await annals.send(method, path, method == .put ? "{}" : nil)
+        #expect(answer.status == 503)
+        #expect(answer.json["detail"]?.string?.hasPrefix("\(name) does not answer") == true)
+      }
+
+      for gate in [search, cache, store] { try gate.open() }
+      try await eventually("search finds what came meanwhile", on: annals.reactor) { try await isFound("Meanwhile") }
+      try await eventually("the cache has it", on: annals.reactor) {
+        try await annals.send(.get, "/documents/\(id)").response.header("x-annals-source") == "cache"
+      }
+      #expect(try await annals.send(.put, "/documents/\(id)/content", "{}").status == 200)
+      try await eventually("the views are whole", on: annals.reactor) {
+        try await annals.output(of: RunningAnnals.binary, ["verify"]).contains("2 documents, 3 events, 0 differences")
+      }
+    }
+    for gate in [search, cache, store] { gate.shut() }
   }
 }

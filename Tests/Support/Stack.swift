@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// Where the servers of the tests are. A missing one fails the test that asks: nothing is skipped.
 public enum Stack {
@@ -19,6 +20,11 @@ public enum Stack {
   public static var kafka: String { get throws { try address("ANNALS_KAFKA_BROKERS") } }
   public static var elasticsearch: String { get throws { try address("ANNALS_ELASTICSEARCH_URL") } }
   public static var s3: String { get throws { try address("ANNALS_S3_ENDPOINT") } }
+
+  private static let ports = Atomic<Int>(0)
+
+  /// A port that no other test of this run gets.
+  public static func uniquePort() -> Int { 17_300 + ports.add(1, ordering: .relaxed).oldValue % 700 }
 
   /// A name that no other test has.
   public static func uniqueName(_ prefix: String) -> String {

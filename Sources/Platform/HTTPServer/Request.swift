@@ -46,13 +46,13 @@ public struct Headers: Sendable {
   mutating func append(_ name: String, _ value: String) { fields.append((name, value)) }
 
   public subscript(_ name: String) -> String? {
-    fields.first { $0.name.utf8.count == name.utf8.count && Self.equal($0.name, name) }?.value
+    fields.first { Self.equal($0.name, name) }?.value
   }
 
   public func count(of name: String) -> Int { fields.count { Self.equal($0.name, name) } }
 
   private static func equal(_ left: String, _ right: String) -> Bool {
-    left.utf8.elementsEqual(right.utf8) { lowered($0) == lowered($1) }
+    left.utf8.count == right.utf8.count && left.utf8.elementsEqual(right.utf8) { lowered($0) == lowered($1) }
   }
 
   private static func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }

@@ -47,29 +47,30 @@ struct RequestHead {
     guard let method = Request.Method(rawValue: method) else { throw Refusal(reason: "the method is unknown") }
     hasBody = contentLength != 0
     expectsContinue = headers["Expect"]?.lowercased() == "100-continue"
-    let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+    let parts = target.utf8.split(separator: UInt8(ascii: "?"), maxSplits: 1, omittingEmptySubsequences: false)
     request = Request(
       method: method, target: target, path: try Self.path(parts[0]),
       query: parts.count == 2 ? try Self.query(parts[1]) : [], headers: headers)
   }
 
-  private static func path(_ text: Substring) throws(Refusal) -> [String] {
+  // Bytes all the way: a target is ASCII, and finding the characters of a String costs more than the rest together.
+  private static func path(_ text: Substring.UTF8View) throws(Refusal) -> [String] {
     var segments: [String] = []
-    for segment in text.split(separator: "/") {
+    for segment in text.split(separator: UInt8(ascii: "/")) {
       guard let decoded = percentDecoded(segment, plusIsSpace: false), decoded != ".", decoded != "..",
-        !decoded.contains("/"), !decoded.contains("\0")
+        !decoded.utf8.contains(UInt8(ascii: "/")), !decoded.utf8.contains(0)
       else { throw Refusal(reason: "the path is malformed") }
       segments.append(decoded)
     }
     return segments
   }
 
-  private static func query(_ text: Substring) throws(Refusal) -> [(name: String, value: String)] {
+  private static func query(_ text: Substring.UTF8View) throws(Refusal) -> [(name: String, value: String)] {
     var items: [(name: String, value: String)] = []
-    for item in text.split(separator: "&") {
-      let parts = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    for item in text.split(separator: UInt8(ascii: "&")) {
+      let parts = item.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
       guard let name = percentDecoded(parts[0], plusIsSpace: true),
-        let value = percentDecoded(parts.count == 2 ? parts[1] : "", plusIsSpace: true)
+        let value = parts.count == 2 ? percentDecoded(parts[1], plusIsSpace: true) : ""
       else { throw Refusal(reason: "the query is malformed") }
       items.append((name, value))
     }
@@ -77,10 +78,12 @@ struct RequestHead {
   }
 
   /// nil for a malformed escape and for what is not UTF-8.
-  private static func percentDecoded(_ text: Substring, plusIsSpace: Bool) -> String? {
-    guard text.utf8.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else { return String(text) }
+  private static func percentDecoded(_ text: Substring.UTF8View, plusIsSpace: Bool) -> String? {
+    guard text.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else {
+      return String(Substring(text))
+    }
     var bytes: [UInt8] = []
-    var rest = Array(text.utf8)[...]
+    var rest = Array(text)[...]
     while let byte = rest.popFirst() {
       if byte == UInt8(ascii: "+"), plusIsSpace {
         bytes.append(UInt8(ascii: " "))

@@ -6,6 +6,7 @@ final class RedisLink {
   private(set) var context: UnsafeMutablePointer<redisAsyncContext>?
   private var watch: Watch?
   private var interest: Readiness = []
+  private var isConnected = false
   var onConnect: (String?) -> Void = { _ in }
   var onEnd: (String) -> Void = { _ in }
 
@@ -47,6 +48,7 @@ final class RedisLink {
     pointer.pointee.ev.cleanup = { RedisLink.at($0).detach() }
     redisAsyncSetConnectCallback(pointer) { context, status in
       let link = RedisLink.at(context?.pointee.data)
+      link.isConnected = status == REDIS_OK
       link.onConnect(status == REDIS_OK ? nil : RedisLink.problem(context))
     }
     redisAsyncSetDisconnectCallback(pointer) { context, status in
@@ -64,9 +66,12 @@ final class RedisLink {
     return String(cString: text)
   }
 
+  /// What hiredis wants to hear of. It asks to write with each command and stops once it has written: the loop learns the
+  /// outcome at the end of the turn, with no call to the kernel where nothing changed. Until the connection stands
+  /// nobody flushes, and it is told at once.
   private func change(_ body: (inout Readiness) -> Void) {
     body(&interest)
-    watch?.update(interest)
+    if !isConnected { watch?.update(interest) }
   }
 
   private func handleRead() {
@@ -77,8 +82,11 @@ final class RedisLink {
     if let context { redisAsyncHandleWrite(context) }
   }
 
-  /// Writes what is waiting, without waiting for the loop to say that it may.
-  func flush() { if interest.contains(.writable) { handleWrite() } }
+  /// Writes what is waiting, without waiting for the loop to say that it may. Called at the end of each turn.
+  func flush() {
+    if interest.contains(.writable) { handleWrite() }
+    watch?.update(interest)
+  }
 
   /// hiredis is about to free the context.
   private func detach() {
