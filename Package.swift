@@ -73,7 +73,10 @@ let package = Package(
     module("Domain", ["EventStore", "JSON", "Identifiers", "Time"]),
     module(
       "Relay",
-      ["Schema", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
+      [
+        "Schema", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Crypto", "Spelling",
+        "Identifiers", "Time",
+      ]),
     module(
       "Projections",
       [

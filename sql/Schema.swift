@@ -26,6 +26,9 @@ public enum Schema {
   public static let recordRelaySlot = text(PackageResources.record_relay_slot_sql)
   public static let slotState = text(PackageResources.slot_state_sql)
   public static let publicationExists = text(PackageResources.publication_exists_sql)
+  public static let tableColumns = text(PackageResources.table_columns_sql)
+  public static let publishedTables = text(PackageResources.published_tables_sql)
+  public static let userTables = text(PackageResources.user_tables_sql)
   public static let serverSettings = text(PackageResources.server_settings_sql)
 
   static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

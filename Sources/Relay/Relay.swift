@@ -17,15 +17,16 @@ public actor Relay {
   private let options: RelayOptions
   private let logger: Logger
   private let metrics: RelayMetrics
-  private let encoder: ChangeEventEncoder
   public private(set) var state = RelayState.starting {
     didSet { metrics.state.set(state.number) }
   }
 
   // The present attempt.
   private var tracker = ConfirmationTracker()
-  private var layouts: [UInt32: OutboxLayout] = [:]
-  private var topics: [String: String] = [:]
+  private var encoder: any ChangeEncoder
+  /// A layout that the catalog has to be asked about, and what came behind it.
+  private var undescribed: (relation: PgOutputMessage.Relation, rest: [(start: LogSequenceNumber, payload: [UInt8])])?
+  private var origin: (name: String, lsn: LogSequenceNumber)?
   private var open: OpenTransaction?
   private var lastCommit: LogSequenceNumber?
   private var serverEnd = LogSequenceNumber.zero
@@ -39,11 +40,18 @@ public actor Relay {
     let transaction: UInt32
   }
 
-  public init(_ options: RelayOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
+  public init(_ options: RelayOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) throws {
     (self.options, self.reactor) = (options, reactor)
     self.logger = logger.labelled("relay")
     self.metrics = RelayMetrics(metrics)
-    encoder = ChangeEventEncoder(version: options.version)
+    encoder = try Self.makeEncoder(options, logger: logger)
+  }
+
+  private static func makeEncoder(_ options: RelayOptions, logger: Logger) throws -> any ChangeEncoder {
+    switch options.feed {
+    case .outbox(let topic, let name): OutboxEncoder(version: options.version, name: name, topic: topic)
+    case .connector(let connector): try ConnectorEncoder(connector, version: options.version, logger: logger)
+    }
   }
 
   /// Relays until the task is cancelled.
@@ -76,43 +84,75 @@ public actor Relay {
 
   private func attempt(_ streaming: () -> Void) async throws {
     if state != .standby { state = .starting }
-    forgetLastAttempt()
-    let publisher = try Publisher(
-      options.kafka, partitions: options.partitions, compression: options.compression,
-      maximumBytes: options.maximumInFlight, on: reactor, logger: logger,
-      onReports: { reports in self.assumeIsolated { $0.take(reports) } })
+    try forgetLastAttempt()
+    let sink = try makeSink()
     do {
-      try await prepare(publisher)
-      try await stream(to: publisher, streaming)
+      try await prepare(sink)
+      try await stream(to: sink, streaming)
     } catch {
-      await publisher.close()
+      await sink.close()
       throw error
     }
   }
 
-  private func forgetLastAttempt() {
+  private func forgetLastAttempt() throws {
     tracker = ConfirmationTracker()
-    layouts = [:]
+    encoder = try Self.makeEncoder(options, logger: logger)
+    undescribed = nil
+    origin = nil
     open = nil
     lastCommit = nil
     deliveryFailure = nil
     wantsReply = false
   }
 
-  /// Makes publication and slot where they are missing. A new slot sees only what is committed after it: what the
-  /// outbox holds by then is published from the table first. The slot counts as ready once all of that is acknowledged;
-  /// one that is not ready, lost or gone is made anew, and the outbox is read again.
-  private func prepare(_ publisher: Publisher) async throws {
+  private func makeSink() throws -> any MessageSink {
+    let onReports: ([DeliveryReport]) -> Void = { reports in self.assumeIsolated { $0.take(reports) } }
+    switch options.destination {
+    case .kafka:
+      return try KafkaSink(
+        options.kafka, partitions: options.partitions, compression: options.compression,
+        maximumBytes: options.maximumInFlight, on: reactor, logger: logger, onReports: onReports)
+    case .print: return PrintingSink(onReports: onReports)
+    case .nothing: return DiscardingSink(onReports: onReports)
+    }
+  }
+
+  /// Makes publication and slot where they are missing, and publishes what the slot will not tell of.
+  private func prepare(_ sink: any MessageSink) async throws {
     let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
     defer { session.close() }
-    let slot = ReplicationSlot(name: options.slot, publication: options.publication)
-    try await slot.createPublicationIfMissing(session, logger: logger)
     database = try await session.execute("select current_database()").first?.first.flatMap { $0 } ?? ""
+    let slot = ReplicationSlot(name: options.slot, publication: options.publication)
+    switch options.feed {
+    case .outbox: try await prepareOutbox(slot, session, sink)
+    case .connector(let connector): try await prepareTables(slot, connector, session, sink)
+    }
+  }
+
+  /// A new slot sees only what is committed after it: what the outbox holds by then is published from the table first.
+  /// The slot counts as ready once all of that is acknowledged; one that is not ready, lost or gone is made anew, and
+  /// the outbox is read again.
+  private func prepareOutbox(
+    _ slot: ReplicationSlot, _ session: PostgresSession, _ sink: any MessageSink
+  ) async throws {
+    try await slot.createOutboxPublicationIfMissing(session, logger: logger)
     let known = try await SlotState.read(options.slot, session)
     if try await slot.isReady(session), let known, known.walStatus != "lost" {
       tracker = ConfirmationTracker(confirmed: known.confirmed ?? .zero)
       return
     }
+    let start = try await withNewSlot(slot, session) { start in
+      let count = try await publishBacklog(session, start: start, to: sink)
+      logger.notice("Outbox published from the table", metadata: [.count: "\(count)"])
+    }
+    try await slot.recordReady(session, start: start)
+  }
+
+  /// Makes the slot anew and runs `body` while the session sees exactly what was committed before the slot's start.
+  private func withNewSlot(
+    _ slot: ReplicationSlot, _ session: PostgresSession, _ body: (LogSequenceNumber) async throws -> Void
+  ) async throws -> LogSequenceNumber {
     let replication = try await PostgresSession.connect(
       options.postgres, replication: true, on: reactor, logger: logger)
     defer { replication.close() }
@@ -124,78 +164,195 @@ public actor Relay {
       set local statement_timeout = 0;
       set transaction snapshot \(quotedLiteral(snapshot));
       """, name: "taking the slot's snapshot")
-    let count = try await publishBacklog(session, start: start, to: publisher)
+    try await body(start)
     try await session.execute("commit", name: "commit")
-    try await slot.recordReady(session, start: start)
-    logger.notice("Outbox published from the table", metadata: [.count: "\(count)"])
+    return start
   }
 
   /// Publishes every row that the session's snapshot sees and waits until all of them are acknowledged.
   private func publishBacklog(
-    _ session: PostgresSession, start: LogSequenceNumber, to publisher: Publisher
+    _ session: PostgresSession, start: LogSequenceNumber, to sink: any MessageSink
   ) async throws -> Int {
+    guard let encoder = encoder as? OutboxEncoder else { return 0 }
     let layout = try OutboxLayout(OutboxBacklog.relation)
     let number = tracker.begin()
     var backlog = OutboxBacklog()
-    var batch = MessageBatch()
     var count = 0
+    try await copyOut(OutboxBacklog.query, session, to: sink) { message, batch in
+      guard let row = try backlog.row(message) else { return }
+      count += 1
+      let context = ChangeContext(
+        database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.transaction),
+        committedAt: row.recordedAt, lsn: start, lastCommit: nil, origin: nil)
+      try counting(number, &batch) { batch in
+        encoder.encode(try layout.row(row.columns), schema: layout.relation.schema, context, into: &batch)
+      }
+    }
+    tracker.committed(number, end: start)
+    try await waitUntilAcknowledged(sink)
+    return count
+  }
+
+  /// Runs a COPY and sends what `body` makes of its messages.
+  private func copyOut(
+    _ query: Query, _ session: PostgresSession, to sink: any MessageSink,
+    _ body: (UnsafeRawBufferPointer, inout MessageBatch) throws -> Void
+  ) async throws {
+    var batch = MessageBatch()
     var failure: (any Error)?
     func send() async throws {
       if let failure { throw failure }
       let full = batch
       batch = MessageBatch()
-      try await publisher.send(full)
+      try await sink.send(full)
       if let deliveryFailure { throw deliveryFailure }
     }
-    try await session.copyOut(OutboxBacklog.query, pause: send) { message in
+    try await session.copyOut(query, pause: send) { message in
       guard failure == nil else { return }
-      do {
-        guard let row = try backlog.row(message) else { return }
-        count += 1
-        let transaction = OpenTransaction(
-          number: number, committedAt: row.recordedAt, transaction: UInt32(truncatingIfNeeded: row.transaction))
-        publish(try layout.row(row.columns), of: layout, in: transaction, at: start, into: &batch)
-      } catch { failure = error }
+      do { try body(message, &batch) } catch { failure = error }
     }
     try await send()
-    tracker.committed(number, end: start)
+  }
+
+  private func waitUntilAcknowledged(_ sink: any MessageSink) async throws {
     while !tracker.isIdle {
       if let deliveryFailure { throw deliveryFailure }
-      if let fatal = publisher.fatalError { throw fatal }
-      try await publisher.waitForReports()
+      if let fatal = sink.fatalError { throw fatal }
+      try await sink.waitForReports()
     }
+  }
+
+  // MARK: Tables of others
+
+  /// With a snapshot, a slot's first life begins with the tables' rows. Until they are all acknowledged a second slot,
+  /// which keeps no WAL, marks the first as unfinished: it is made anew then.
+  private func prepareTables(
+    _ slot: ReplicationSlot, _ connector: ConnectorOptions, _ session: PostgresSession, _ sink: any MessageSink
+  ) async throws {
+    try await slot.createPublicationIfMissing(connector, session, logger: logger)
+    let known = try await SlotState.read(options.slot, session)
+    let isUnfinished = try await SlotState.read(slot.marker, session) != nil
+    if let known, !isUnfinished {
+      guard known.walStatus == "lost" else {
+        tracker = ConfirmationTracker(confirmed: known.confirmed ?? .zero)
+        return
+      }
+      guard connector.snapshotMode == .whenNeeded else { throw ReplicationError.slotLost(options.slot) }
+    }
+    if connector.snapshotMode.readsTables { try await slot.mark(session) }
+    _ = try await withNewSlot(slot, session) { start in
+      guard connector.snapshotMode.readsTables else { return }
+      let count = try await publishTables(of: slot.publication, session, start: start, to: sink)
+      logger.notice("Tables published", metadata: [.count: "\(count)"])
+    }
+    if connector.snapshotMode.readsTables { try await slot.unmark(session) }
+  }
+
+  private func publishTables(
+    of publication: String, _ session: PostgresSession, start: LogSequenceNumber, to sink: any MessageSink
+  ) async throws -> Int {
+    guard let encoder = encoder as? ConnectorEncoder else { return 0 }
+    let number = tracker.begin()
+    let transaction = try await session.execute("select txid_snapshot_xmax(txid_current_snapshot())")
+    let context = ChangeContext(
+      database: database, number: number,
+      transaction: transaction.first?.first.flatMap { $0 }.flatMap { UInt64($0) }.map { UInt32(truncatingIfNeeded: $0) }
+        ?? 0, committedAt: .now(), lsn: start, lastCommit: nil, origin: nil)
+    var count = 0
+    // A row is sent when the next one is known: the last of a table, and the last of all, say so.
+    var held: (row: TableSnapshot.Row, table: UInt32, isFirst: Bool)?
+    func release(isLast: Bool, next: UInt32?, into batch: inout MessageBatch) throws {
+      guard let present = held else { return }
+      let marker: StaticString =
+        isLast
+        ? "\"last\""
+        : next != present.table
+          ? "\"last_in_data_collection\""
+          : count == 0 ? "\"first\"" : present.isFirst ? "\"first_in_data_collection\"" : "\"true\""
+      try counting(number, &batch) { batch in
+        try present.row.withTuple {
+          try encoder.snapshot($0, of: present.table, marker: marker, context, into: &batch)
+        }
+      }
+      count += 1
+      held = nil
+    }
+    for table in try await TableSnapshot.tables(of: publication, session)
+    where encoder.includes(schema: table.schema, table: table.name) {
+      let description = try await TableDescription.read(table.id, schema: table.schema, name: table.name, session)
+      try encoder.add(TableSnapshot.relation(table, description), description)
+      var isFirst = true
+      let before = count
+      try await copyOut(TableSnapshot.query(description), session, to: sink) { message, batch in
+        try release(isLast: false, next: table.id, into: &batch)
+        held = (TableSnapshot.Row(message), table.id, isFirst)
+        isFirst = false
+      }
+      logger.info("Table read", metadata: ["table": "\(table.schema).\(table.name)", .count: "\(count - before)"])
+    }
+    var batch = MessageBatch()
+    try release(isLast: true, next: nil, into: &batch)
+    try await sink.send(batch)
+    tracker.committed(number, end: start)
+    try await waitUntilAcknowledged(sink)
     return count
+  }
+
+  /// Asks the catalog about a layout and goes on with what came behind it.
+  private func describe(_ session: PostgresSession, into batch: inout MessageBatch) async throws {
+    guard let encoder = encoder as? ConnectorEncoder else { return }
+    while let (relation, rest) = undescribed {
+      undescribed = nil
+      let description = try await TableDescription.read(
+        relation.id, schema: relation.schema, name: relation.name, session)
+      try encoder.add(relation, description)
+      for (start, payload) in rest {
+        try payload.withUnsafeBytes { try take(.data(start: start, payload: $0), into: &batch) }
+      }
+    }
   }
 
   // MARK: Streaming
 
-  private func stream(to publisher: Publisher, _ streaming: () -> Void) async throws {
+  private func stream(to sink: any MessageSink, _ streaming: () -> Void) async throws {
     let stream = try await ReplicationStream.start(
-      slot: options.slot,
-      options: [
-        ("proto_version", "1"), ("publication_names", quotedIdentifier(options.publication)), ("binary", "true"),
-      ],
-      connecting: options.postgres, on: reactor, logger: logger)
+      slot: options.slot, options: pluginOptions, connecting: options.postgres, on: reactor, logger: logger)
     defer { stream.close() }
+    var catalog: PostgresSession?
+    defer { catalog?.close() }
     state = .streaming
     let host = stream.host
     logger.notice("Relaying", metadata: ["slot": options.slot, .host: host])
     var confirmedAt = ContinuousClock.now
     var confirmed = tracker.confirmed
+    let heartbeat: Duration? = if case .connector(let connector) = options.feed { connector.heartbeat } else { nil }
+    var heartbeatAt = ContinuousClock.now
     while true {
       var batch = MessageBatch()
       var failure: (any Error)?
       let timeout = tracker.isIdle && tracker.confirmed == confirmed ? .seconds(5) : options.confirmInterval
-      _ = try await stream.receive(timeout: timeout) { message in
+      _ = try await stream.receive(timeout: min(timeout, heartbeat ?? timeout)) { message in
         guard failure == nil else { return }
         do { try take(message, into: &batch) } catch { failure = error }
       }
       if let failure { throw failure }
+      if undescribed != nil {
+        let session =
+          if let catalog { catalog } else {
+            try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
+          }
+        catalog = session
+        try await describe(session, into: &batch)
+      }
+      if let heartbeat, ContinuousClock.now - heartbeatAt >= heartbeat {
+        heartbeatAt = .now
+        beat(&batch)
+      }
       // What is in the tracker but not sent yet keeps its transaction from being confirmed: `sent` was counted when
       // the message was made.
-      try await publisher.send(batch)
+      try await sink.send(batch)
       if let deliveryFailure { throw deliveryFailure }
-      if let fatal = publisher.fatalError { throw fatal }
+      if let fatal = sink.fatalError { throw fatal }
       streaming()
       let isDue = ContinuousClock.now - confirmedAt >= options.confirmInterval && tracker.confirmed > confirmed
       if isDue || wantsReply || ContinuousClock.now - confirmedAt >= .seconds(5) {
@@ -208,6 +365,23 @@ public actor Relay {
     }
   }
 
+  private var pluginOptions: [(name: String, value: String)] {
+    let common = [("proto_version", "1"), ("publication_names", quotedIdentifier(options.publication))]
+    switch options.feed {
+    case .outbox: return common + [("binary", "true")]
+    // Values come as text: their forms are those of every type there is.
+    case .connector: return common + [("messages", "true")]
+    }
+  }
+
+  /// A heartbeat is a transaction of its own, at the position that is confirmed anyway.
+  private func beat(_ batch: inout MessageBatch) {
+    guard open == nil, let encoder = encoder as? ConnectorEncoder else { return }
+    let number = tracker.begin()
+    counting(number, &batch) { encoder.heartbeat(transaction: number, into: &$0) }
+    tracker.committed(number, end: tracker.confirmed)
+  }
+
   private func take(_ message: ReplicationMessage, into batch: inout MessageBatch) throws {
     switch message {
     case .keepalive(let end, let wantsReply):
@@ -216,46 +390,58 @@ public actor Relay {
       if wantsReply { self.wantsReply = true }
     case .data(let start, let payload):
       serverEnd = max(serverEnd, start)
-      switch try PgOutputDecoder.decode(payload) {
-      case .begin(_, let committedAt, let transaction):
-        open = OpenTransaction(number: tracker.begin(), committedAt: committedAt, transaction: transaction)
-      case .commit(let lsn, let end, _):
-        guard let open else { throw ReplicationError.outOfPlace("a commit without a begin") }
-        tracker.committed(open.number, end: end)
-        lastCommit = lsn
-        self.open = nil
-      case .relation(let relation): layouts[relation.id] = try OutboxLayout(relation)
-      case .insert(let relation, let tuple):
-        guard let open, let layout = layouts[relation] else {
-          throw ReplicationError.outOfPlace("a row of an unknown table")
-        }
-        publish(try layout.row(tuple), of: layout, in: open, at: start, into: &batch)
-      case .change: throw ReplicationError.outOfPlace("an update, delete or truncate of the outbox")
-      case .other: break
+      guard undescribed == nil else {
+        undescribed?.rest.append((start, Array(payload)))
+        return
       }
+      try take(try PgOutputDecoder.decode(payload), at: start, into: &batch)
     }
   }
 
-  private func publish(
-    _ row: OutboxRow, of layout: OutboxLayout, in open: OpenTransaction, at lsn: LogSequenceNumber,
-    into batch: inout MessageBatch
-  ) {
-    metrics.rows.increment()
-    let source = ChangeSource(
-      database: database, name: options.name, schema: layout.relation.schema, committedAt: open.committedAt,
-      transaction: open.transaction, lsn: lsn, lastCommit: lastCommit)
-    let count = batch.messages.count
-    batch.append(
-      row, topic: topic(for: row.aggregateType), source: source, encoder: encoder, transaction: open.number, at: .now())
-    for _ in count..<batch.messages.count { tracker.sent(open.number) }
+  private func take(
+    _ message: PgOutputMessage, at start: LogSequenceNumber, into batch: inout MessageBatch
+  ) throws {
+    switch message {
+    case .begin(_, let committedAt, let transaction):
+      open = OpenTransaction(number: tracker.begin(), committedAt: committedAt, transaction: transaction)
+      origin = nil
+    case .origin(let lsn, let name): origin = (name, lsn)
+    case .relation(let relation):
+      if let encoder = encoder as? ConnectorEncoder, encoder.needsDescription(of: relation) {
+        undescribed = (relation, [])
+        return
+      }
+    case .message(false, _, _, _):
+      // It belongs to no transaction and is there whatever becomes of the one around it.
+      let number = tracker.begin()
+      let context = ChangeContext(
+        database: database, number: number, transaction: 0, committedAt: .now(), lsn: start, lastCommit: lastCommit,
+        origin: nil)
+      try counting(number, &batch) { try encoder.encode(message, context, into: &$0) }
+      tracker.committed(number, end: start)
+      return
+    default: break
+    }
+    guard let open else { throw ReplicationError.outOfPlace("a change without a begin") }
+    let context = ChangeContext(
+      database: database, number: open.number, transaction: open.transaction, committedAt: open.committedAt, lsn: start,
+      lastCommit: lastCommit, origin: origin)
+    if case .insert = message { metrics.rows.increment() }
+    try counting(open.number, &batch) { try encoder.encode(message, context, into: &$0) }
+    if case .commit(let lsn, let end, _) = message {
+      tracker.committed(open.number, end: end)
+      lastCommit = lsn
+      self.open = nil
+    }
   }
 
-  private func topic(for aggregate: UnsafeRawBufferPointer) -> String {
-    let name = String(decoding: aggregate, as: UTF8.self)
-    if let topic = topics[name] { return topic }
-    let topic = options.topic.topic(for: name)
-    topics[name] = topic
-    return topic
+  /// Counts the messages that `body` adds as sent: their transaction waits for them.
+  private func counting(
+    _ number: Int, _ batch: inout MessageBatch, _ body: (inout MessageBatch) throws -> Void
+  ) rethrows {
+    let count = batch.messages.count
+    try body(&batch)
+    for _ in count..<batch.messages.count { tracker.sent(number) }
   }
 
   // MARK: Delivery

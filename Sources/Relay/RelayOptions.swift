@@ -3,13 +3,29 @@ public import Postgres
 
 /// What a relay reads, where it publishes, and its bounds.
 public struct RelayOptions: Sendable {
+  /// What is relayed.
+  public enum Feed: Sendable {
+    /// Annals' own outbox: events to topics by template, under Debezium's `topic.prefix`.
+    case outbox(topic: TopicTemplate, name: String)
+    /// Any tables, as a Debezium connector with these options does.
+    case connector(ConnectorOptions)
+  }
+
+  /// Where messages go.
+  public enum Destination: String, CaseIterable, Sendable {
+    case kafka
+    /// Printed to standard output, a line of JSON each.
+    case print
+    /// Forgotten.
+    case nothing
+  }
+
   public var postgres: PostgresOptions
   public var kafka: KafkaOptions
+  public var feed: Feed
+  public var destination = Destination.kafka
   public var slot: String
   public var publication: String
-  public var topic: TopicTemplate
-  /// Debezium's `topic.prefix`: the source's logical name in envelopes.
-  public var name: String
   /// Of topics that the relay makes.
   public var partitions: Int
   public var compression: String
@@ -21,13 +37,12 @@ public struct RelayOptions: Sendable {
   public var version: String
 
   public init(
-    postgres: PostgresOptions, kafka: KafkaOptions, slot: String = "annals_relay",
-    publication: String = "annals_outbox", topic: TopicTemplate, name: String = "cdc", partitions: Int = 6,
-    compression: String = "none", maximumInFlight: Int = 32 << 20, confirmInterval: Duration = .milliseconds(100),
-    version: String
+    postgres: PostgresOptions, kafka: KafkaOptions, feed: Feed, slot: String = "annals_relay",
+    publication: String = "annals_outbox", partitions: Int = 6, compression: String = "none",
+    maximumInFlight: Int = 32 << 20, confirmInterval: Duration = .milliseconds(100), version: String
   ) {
-    (self.postgres, self.kafka, self.slot, self.publication) = (postgres, kafka, slot, publication)
-    (self.topic, self.name, self.partitions, self.compression) = (topic, name, partitions, compression)
+    (self.postgres, self.kafka, self.feed, self.slot, self.publication) = (postgres, kafka, feed, slot, publication)
+    (self.partitions, self.compression) = (partitions, compression)
     (self.maximumInFlight, self.confirmInterval, self.version) = (maximumInFlight, confirmInterval, version)
   }
 }

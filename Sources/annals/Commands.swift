@@ -54,11 +54,21 @@ enum Commands {
       ("annals relay", "with /metrics and /healthz on port 28081"),
       ("annals relay status", "how far it has come, in words"),
     ],
-    subcommands: [Command("status", "Say in words how the relay stands.", run: relayStatus)]
+    subcommands: [
+      Command("status", "Say in words how the relay stands.", run: relayStatus),
+      Command(
+        "decode", "Say what recorded pgoutput messages hold, a line of JSON each.", options: [recording.description],
+        examples: [
+          (
+            "annals relay decode FILE",
+            "lines of LSN, transaction and hexadecimal bytes, as pg_logical_slot_peek_binary_changes() gives them"
+          )
+        ], run: relayDecode),
+    ]
   ) { arguments in
     let runtime = try Runtime(arguments)
     let reactor = runtime.reactor("relay")
-    let relay = Relay(try runtime.relay, on: reactor, logger: runtime.logger, metrics: runtime.metrics)
+    let relay = try Relay(runtime.relay, on: reactor, logger: runtime.logger, metrics: runtime.metrics)
     try await ServiceGroup(
       services: [
         OperationsService(
@@ -91,7 +101,7 @@ enum Commands {
     let runtime = try Runtime(arguments)
     let reactors = runtime.servingReactors()
     let pipeline = runtime.reactor("pipeline")
-    let relay = Relay(try runtime.relay, on: pipeline, logger: runtime.logger, metrics: runtime.metrics)
+    let relay = try Relay(runtime.relay, on: pipeline, logger: runtime.logger, metrics: runtime.metrics)
     try await ServiceGroup(
       services: [
         ServeService(runtime: runtime, reactors: reactors),

@@ -35,6 +35,31 @@ extension Commands {
     if !state.isActive { leave(1) }
   }
 
+  static let recording = Option<String>(argument: "file", "The recording.")
+
+  @Sendable
+  static func relayDecode(_ arguments: Arguments) async throws {
+    let path = arguments[recording]
+    guard let text = readFile(path) else {
+      throw UsageError("\(path) cannot be read: \(String(cString: strerror(errno)))")
+    }
+    for (number, line) in text.split(separator: "\n").enumerated() {
+      let fields = line.split(whereSeparator: { $0 == " " || $0 == "|" || $0 == "\t" })
+      guard var digits = fields.last, fields.count >= 3 else {
+        throw UsageError("\(path), line \(number + 1): LSN, transaction and bytes in hexadecimal are expected")
+      }
+      if digits.hasPrefix("\\x") { digits = digits.dropFirst(2) }
+      let characters = Array(digits.utf8)
+      let bytes = stride(from: 0, to: characters.count - 1, by: 2).compactMap { index in
+        UInt8(String(decoding: characters[index...index + 1], as: UTF8.self), radix: 16)
+      }
+      guard bytes.count * 2 == characters.count else {
+        throw UsageError("\(path), line \(number + 1): “\(digits.prefix(16))…” is not hexadecimal")
+      }
+      print(try PgOutputInspection.line(bytes))
+    }
+  }
+
   static let doctor = Command(
     "doctor", "Check every dependency and setting, and say what to do.",
     examples: [("annals doctor", "ends with 0 where all is well")]

@@ -73,12 +73,37 @@ struct Runtime: Sendable {
 
   var relay: RelayOptions {
     get throws {
-      RelayOptions(
-        postgres: postgres, kafka: kafka, slot: configuration[Settings.relaySlot],
-        publication: configuration[Settings.relayPublication], topic: try topicTemplate,
-        name: configuration[Settings.relayName], partitions: configuration[Settings.relayPartitions],
+      let connector = try connector
+      var options = RelayOptions(
+        postgres: postgres, kafka: kafka,
+        feed: try connector.map { .connector($0) }
+          ?? .outbox(topic: topicTemplate, name: configuration[Settings.relayName]),
+        slot: connector?.slot ?? configuration[Settings.relaySlot],
+        publication: connector?.publication ?? configuration[Settings.relayPublication],
+        partitions: configuration[Settings.relayPartitions],
         compression: configuration[Settings.relayCompression].rawValue,
         maximumInFlight: configuration[Settings.relayMaximumInFlight].bytes, version: Self.version)
+      if let connection = connector?.connection { options.postgres.url = connection }
+      options.destination = configuration[Settings.relayDestination]
+      return options
+    }
+  }
+
+  /// The connector's options where `relay.connector` names a file.
+  private var connector: ConnectorOptions? {
+    get throws {
+      let path = configuration[Settings.relayConnector]
+      guard !path.isEmpty else { return nil }
+      guard let text = readFile(path) else {
+        throw UsageError("relay.connector: \(path) cannot be read: \(String(cString: strerror(errno)))")
+      }
+      do {
+        let options = try ConnectorOptions(parsing: text)
+        if !options.ignored.isEmpty {
+          logger.info("Options without meaning here", metadata: ["options": options.ignored.joined(separator: ", ")])
+        }
+        return options
+      } catch { throw UsageError("\(path): \(error)") }
     }
   }
 
@@ -119,4 +144,14 @@ func processEnvironment() -> [String: String] {
     next += 1
   }
   return variables
+}
+
+/// The text of a file; nil, with errno set, where it cannot be read.
+func readFile(_ path: String) -> String? {
+  guard let file = fopen(path, "rb") else { return nil }
+  defer { fclose(file) }
+  var bytes: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 65_536)
+  while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+  return String(decoding: bytes, as: UTF8.self)
 }

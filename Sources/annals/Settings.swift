@@ -64,6 +64,12 @@ enum Settings {
     "relay.compression", default: Compression.none, "Codec of what the relay sends to Kafka.")
   static let relayMaximumInFlight = Setting(
     "relay.max-in-flight", default: ByteCount.mebibytes(32), "Messages that may wait for Kafka's acknowledgement.")
+  static let relayConnector = Setting(
+    "relay.connector", default: "",
+    "Properties file of a Debezium PostgreSQL connector: its tables are relayed as it says, not Annals' outbox.")
+  static let relayDestination = Setting(
+    "relay.destination", default: RelayOptions.Destination.kafka,
+    "Where messages go: kafka; print (a line of JSON each, to look at them); nothing.")
   static let relayPort = Setting(
     "relay.port", default: 28_081, "Port of the relay's /metrics and /healthz when it runs alone.", accepts: ports,
     remedy: aPort)
@@ -88,7 +94,7 @@ enum Settings {
     s3SecretKey.description, s3Region.description, httpAddress.description, httpPort.description,
     reactors.description, maximumContent.description, relaySlot.description, relayPublication.description,
     relayTopic.description, relayName.description, relayPartitions.description, relayCompression.description,
-    relayMaximumInFlight.description, relayPort.description, projectionGroup.description,
+    relayMaximumInFlight.description, relayConnector.description, relayDestination.description, relayPort.description, projectionGroup.description,
     projectionInstance.description,
     projectionPort.description, logLevel.description, logForm.description,
   ]
@@ -97,6 +103,7 @@ enum Settings {
 enum Compression: String, CaseIterable, ArgumentValue { case none, lz4, zstd, gzip, snappy }
 enum LogForm: String, CaseIterable, ArgumentValue { case auto, text, json }
 extension LogLevel: ArgumentValue {}
+extension RelayOptions.Destination: ArgumentValue {}
 
 /// `name=value,name=value`.
 struct KafkaSettings {

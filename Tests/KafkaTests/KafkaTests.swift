@@ -21,8 +21,11 @@ import Testing
         let (key, value) = (bytes("key \(number % 7)"), bytes("\(number)"))
         try key.withUnsafeBytes { key in
           try value.withUnsafeBytes {
-            try producer.send(
-              topic: topic, key: key, value: number % 100 == 0 ? nil : $0, headers: [("n", value)], token: number)
+            let value = $0
+            try bytes("n").withUnsafeBytes { name in
+              try producer.send(
+                topic: topic, key: key, value: number % 100 == 0 ? nil : value, headers: [(name, value)], token: number)
+            }
           }
         }
       }

@@ -13,7 +13,8 @@ import Testing
   static func options(_ database: TestDatabase, topic: String) throws -> RelayOptions {
     RelayOptions(
       postgres: database.options, kafka: KafkaOptions(brokers: try Stack.kafka),
-      slot: Stack.uniqueName("relay"), topic: TopicTemplate("\(topic).{aggregate}s")!, partitions: 3, version: "test")
+      feed: .outbox(topic: TopicTemplate("\(topic).{aggregate}s")!, name: "cdc"), slot: Stack.uniqueName("relay"),
+      partitions: 3, version: "test")
   }
 
   static func events(_ id: String, _ range: ClosedRange<Int>) -> [NewEvent] {
@@ -45,7 +46,7 @@ import Testing
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
       let store = EventStore(database.pool)
-      let relay = Relay(
+      let relay = try Relay(
         try Self.options(database, topic: topic), on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await relay.run() }
       try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }
@@ -107,7 +108,7 @@ import Testing
         }
       }
       for _ in 0..<6 {
-        let relay = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+        let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
         let running = Task(executorPreference: database.reactor) { await relay.run() }
         try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }
         try await database.reactor.sleep(for: .milliseconds(Int.random(in: 1...80)))
@@ -115,7 +116,7 @@ import Testing
         await running.value
       }
       try await writer.value
-      let relay = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await relay.run() }
       let session = try await database.session()
       let end = try await session.execute("select pg_current_wal_lsn()")[0][0] ?? ""
@@ -153,10 +154,10 @@ import Testing
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
       let options = try Self.options(database, topic: topic)
-      let first = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let first = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await first.run() }
       try await eventually("the first streams", on: database.reactor) { await first.state == .streaming }
-      let second = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let second = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
       let waiting = Task(executorPreference: database.reactor) { await second.run() }
       try await eventually("the second waits", on: database.reactor) { await second.state == .standby }
       running.cancel()
@@ -171,7 +172,7 @@ import Testing
   func idle() async throws {
     try await withDatabase { database in
       let options = try Self.options(database, topic: Stack.uniqueName("cdc"))
-      let relay = Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await relay.run() }
       try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }
       let session = try await database.session()

@@ -49,3 +49,14 @@ extension Collection<UInt8> {
     }
   }
 }
+
+/// For formats that ask for it; no protection against anybody.
+public enum MD5 {
+  /// The 16 bytes of the hash.
+  public static func hash(_ bytes: some ContiguousBytes) -> [UInt8] {
+    var digest = [UInt8](repeating: 0, count: 16)
+    let status = bytes.withBytes { EVP_Digest($0.baseAddress, $0.count, &digest, nil, EVP_md5(), nil) }
+    precondition(status == 1, "MD5 is not available in OpenSSL")
+    return digest
+  }
+}

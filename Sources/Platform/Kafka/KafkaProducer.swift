@@ -8,6 +8,8 @@ public struct DeliveryReport: Sendable {
   public let token: Int
   /// nil: all in-sync replicas have it.
   public let error: KafkaError?
+
+  public init(token: Int, error: KafkaError? = nil) { (self.token, self.error) = (token, error) }
 }
 
 /// An idempotent producer: acknowledged by all in-sync replicas, in order for each partition, keys spread as Java's
@@ -15,6 +17,7 @@ public struct DeliveryReport: Sendable {
 public final class KafkaProducer {
   private var client: KafkaClient!
   private var onDelivery: ([DeliveryReport]) -> Void
+  private var topics: [String: OpaquePointer] = [:]
 
   /// - Parameters:
   ///   - compression: A codec of librdkafka: `none`, `lz4`, `zstd`, `gzip`, `snappy`.
@@ -42,38 +45,44 @@ public final class KafkaProducer {
 
   /// Hands a message over to be sent; its report comes with `token`. The bytes are copied.
   ///
+  /// - Parameters:
+  ///   - partition: Chosen by the key where it is nil.
+  ///   - timestamp: Milliseconds since 1970; now where it is nil.
   /// - Throws: Of kind `full` while too much waits, and then nothing was taken.
   public func send(
-    topic: String, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
-    headers: [(name: StaticString, value: [UInt8])] = [], token: Int
+    topic: String, partition: Int32? = nil, timestamp: Int64? = nil, key: UnsafeRawBufferPointer?,
+    value: UnsafeRawBufferPointer?,
+    headers: some Collection<(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?)>, token: Int
   ) throws(KafkaError) {
     let list = headers.isEmpty ? nil : rd_kafka_headers_new(headers.count)
     for header in headers {
-      header.value.withUnsafeBytes { bytes in
-        _ = rd_kafka_header_add(
-          list, UnsafeRawPointer(header.name.utf8Start).assumingMemoryBound(to: CChar.self),
-          header.name.utf8CodeUnitCount, bytes.baseAddress, bytes.count)
-      }
+      _ = rd_kafka_header_add(
+        list, header.name.baseAddress?.assumingMemoryBound(to: CChar.self), header.name.count,
+        header.value.map { $0.baseAddress ?? UnsafeRawPointer(bitPattern: 1)! }, header.value?.count ?? 0)
     }
-    let error = topic.withCString { topic in
-      withUnsafeTemporaryAllocation(of: rd_kafka_vu_t.self, capacity: 6) { parts in
-        parts.initialize(repeating: rd_kafka_vu_t())
-        parts[0].vtype = RD_KAFKA_VTYPE_TOPIC
-        parts[0].u.cstr = topic
-        parts[1].vtype = RD_KAFKA_VTYPE_KEY
-        parts[1].u.mem.ptr = UnsafeMutableRawPointer(mutating: key?.baseAddress)
-        parts[1].u.mem.size = key?.count ?? 0
-        parts[2].vtype = RD_KAFKA_VTYPE_VALUE
-        parts[2].u.mem.ptr = UnsafeMutableRawPointer(mutating: value?.baseAddress)
-        parts[2].u.mem.size = value?.count ?? 0
-        parts[3].vtype = RD_KAFKA_VTYPE_MSGFLAGS
-        parts[3].u.i = Int32(RD_KAFKA_MSG_F_COPY)
-        parts[4].vtype = RD_KAFKA_VTYPE_OPAQUE
-        parts[4].u.ptr = UnsafeMutableRawPointer(bitPattern: token)
-        parts[5].vtype = RD_KAFKA_VTYPE_HEADERS
-        parts[5].u.headers = list
-        return rd_kafka_produceva(client.handle.pointer, parts.baseAddress, list == nil ? 5 : 6)
+    let handle = try self.handle(of: topic)
+    let error = withUnsafeTemporaryAllocation(of: rd_kafka_vu_t.self, capacity: 8) { parts in
+      parts.initialize(repeating: rd_kafka_vu_t())
+      var count = 0
+      func add(_ type: rd_kafka_vtype_t, _ body: (inout rd_kafka_vu_t) -> Void) {
+        parts[count].vtype = type
+        body(&parts[count])
+        count += 1
       }
+      func memory(_ bytes: UnsafeRawBufferPointer?, _ part: inout rd_kafka_vu_t) {
+        // No bytes are not the same as none: a null pointer says that there is no key or value at all.
+        part.u.mem.ptr = bytes.map { UnsafeMutableRawPointer(mutating: $0.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!) }
+        part.u.mem.size = bytes?.count ?? 0
+      }
+      add(RD_KAFKA_VTYPE_RKT) { $0.u.rkt = handle }
+      add(RD_KAFKA_VTYPE_KEY) { memory(key, &$0) }
+      add(RD_KAFKA_VTYPE_VALUE) { memory(value, &$0) }
+      add(RD_KAFKA_VTYPE_MSGFLAGS) { $0.u.i = Int32(RD_KAFKA_MSG_F_COPY) }
+      add(RD_KAFKA_VTYPE_OPAQUE) { $0.u.ptr = UnsafeMutableRawPointer(bitPattern: token) }
+      if let partition { add(RD_KAFKA_VTYPE_PARTITION) { $0.u.i32 = partition } }
+      if let timestamp { add(RD_KAFKA_VTYPE_TIMESTAMP) { $0.u.i64 = timestamp } }
+      if let list { add(RD_KAFKA_VTYPE_HEADERS) { $0.u.headers = list } }
+      return rd_kafka_produceva(client.handle.pointer, parts.baseAddress, count)
     }
     guard let error else { return }
     defer { rd_kafka_error_destroy(error) }
@@ -81,6 +90,22 @@ public final class KafkaProducer {
     throw KafkaError(
       rd_kafka_error_code(error), "producing", brokers: client.brokers,
       reason: String(cString: rd_kafka_error_string(error)))
+  }
+
+  /// A message without headers.
+  public func send(
+    topic: String, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, token: Int
+  ) throws(KafkaError) {
+    try send(topic: topic, key: key, value: value, headers: EmptyCollection(), token: token)
+  }
+
+  private func handle(of topic: String) throws(KafkaError) -> OpaquePointer {
+    if let handle = topics[topic] { return handle }
+    guard let handle = rd_kafka_topic_new(client.handle.pointer, topic, nil) else {
+      throw KafkaError(rd_kafka_last_error(), "opening topic \(topic)", brokers: client.brokers)
+    }
+    topics[topic] = handle
+    return handle
   }
 
   /// Messages that wait to be sent or acknowledged.
@@ -109,6 +134,8 @@ public final class KafkaProducer {
   /// Drops what has not been sent and ends. What was sent may still arrive; nothing is reported any more.
   public func close() async {
     onDelivery = { _ in }
+    for topic in topics.values { rd_kafka_topic_destroy(topic) }
+    topics = [:]
     rd_kafka_purge(client.handle.pointer, Int32(RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT))
     await client.close()
   }

@@ -24,11 +24,14 @@ struct Handle: ~Copyable {
       "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
       "tcp_user_timeout": "30000",
     ]
+    // The text forms of values, whatever the database's own settings are.
+    var parameters = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=1"
     if replication {
       settings["replication"] = "database"
     } else {
-      settings["options"] = "-c statement_timeout=\(options.statementTimeout.inMilliseconds) -c timezone=UTC"
+      parameters += " -c statement_timeout=\(options.statementTimeout.inMilliseconds)"
     }
+    settings["options"] = parameters
     // “dbname” comes first: it is expanded as a connection string, and what follows overrides its parts.
     let names = settings.keys.sorted { ($0 == "dbname" ? 0 : 1, $0) < ($1 == "dbname" ? 0 : 1, $1) }
     let pointer = withCStrings(names) { keywords in

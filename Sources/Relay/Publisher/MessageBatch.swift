@@ -1,57 +1,76 @@
-import Identifiers
 import JSON
-import Time
 
 /// Messages in the order in which they are to be sent, in one buffer.
 struct MessageBatch {
   struct Message {
     let topic: String
-    let key: Range<Int>
+    /// nil: chosen by the key.
+    let partition: Int32?
+    /// Milliseconds since 1970; nil: when it is sent.
+    let timestamp: Int64?
+    let key: Range<Int>?
     /// nil: a tombstone.
     let value: Range<Int>?
-    let eventID: UUID
-    let type: Range<Int>
-    let version: Int64
-    let headers: Range<Int>?
+    let headers: Range<Int>
+    /// The transaction that it belongs to, as the confirmation counts them.
     let transaction: Int
   }
 
+  struct Header {
+    let name: Range<Int>
+    let value: Range<Int>?
+  }
+
   private(set) var messages: [Message] = []
+  private(set) var headers: [Header] = []
+  private var firstHeader = 0
   private var writer = JSONWriter(reserving: 64 << 10)
 
   var isEmpty: Bool { messages.isEmpty }
   var byteCount: Int { writer.bytes.count }
 
-  mutating func append(
-    _ row: OutboxRow, topic: String, source: ChangeSource, encoder: ChangeEventEncoder, transaction: Int,
-    at now: Timestamp
-  ) {
-    let key = written { encoder.key(row.key, into: &$0) }
-    let value = written { encoder.value(row, source, at: now, into: &$0) }
-    let type = written { $0.splice(row.type) }
-    let headers = row.headers.map { headers in written { $0.splice(headers) } }
-    let id = UUID(
-      high: UInt64(bigEndian: row.eventID.loadUnaligned(as: UInt64.self)),
-      low: UInt64(bigEndian: row.eventID.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
-    func message(_ value: Range<Int>?) -> Message {
-      Message(
-        topic: topic, key: key, value: value, eventID: id, type: type, version: row.version, headers: headers,
-        transaction: transaction)
-    }
-    messages.append(message(value))
-    // After a deletion, a message without a value lets a compacted topic forget the key.
-    if row.operation == UInt8(ascii: "d") { messages.append(message(nil)) }
-  }
-
-  private mutating func written(_ body: (inout JSONWriter) -> Void) -> Range<Int> {
+  /// Writes what a message will refer to.
+  mutating func written<E>(_ body: (inout JSONWriter) throws(E) -> Void) throws(E) -> Range<Int> {
     let start = writer.bytes.count
-    body(&writer)
+    try body(&writer)
     return start..<writer.bytes.count
   }
 
-  func withBytes<R>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> R) -> R {
-    writer.bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+  mutating func copied(_ bytes: some Collection<UInt8>) -> Range<Int> { written { $0.splice(bytes) } }
+
+  /// A header of the next message.
+  mutating func header(_ name: StaticString, _ value: Range<Int>?) {
+    let name = copied(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+    headers.append(Header(name: name, value: value))
   }
 
-  func bytes(_ range: Range<Int>) -> [UInt8] { Array(writer.bytes[range]) }
+  mutating func header(_ name: String, _ value: Range<Int>?) {
+    headers.append(Header(name: copied(name.utf8), value: value))
+  }
+
+  /// Adds a message with the headers that were written since the last one.
+  mutating func add(
+    topic: String, partition: Int32? = nil, timestamp: Int64? = nil, key: Range<Int>?, value: Range<Int>?,
+    transaction: Int
+  ) {
+    messages.append(
+      Message(
+        topic: topic, partition: partition, timestamp: timestamp, key: key, value: value,
+        headers: firstHeader..<headers.count, transaction: transaction))
+    firstHeader = headers.count
+  }
+
+  /// Adds the last message's key and headers without a value: a compacted topic may forget the key.
+  mutating func addTombstone() {
+    guard let last = messages.last else { return }
+    messages.append(
+      Message(
+        topic: last.topic, partition: last.partition, timestamp: last.timestamp, key: last.key, value: nil,
+        headers: last.headers, transaction: last.transaction))
+  }
+
+  /// Lends everything that was written; ranges are within it.
+  func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { writer.bytes.withUnsafeBytes(body) }
+
+  func text(_ range: Range<Int>) -> String { String(decoding: writer.bytes[range], as: UTF8.self) }
 }

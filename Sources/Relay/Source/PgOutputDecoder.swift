@@ -11,7 +11,9 @@ struct PgOutputDecoder {
   /// Decodes one message.
   static func decode(_ bytes: UnsafeRawBufferPointer) throws(PgOutputError) -> PgOutputMessage {
     var decoder = PgOutputDecoder(bytes)
-    return try decoder.message()
+    let message = try decoder.message()
+    guard decoder.offset == bytes.count else { throw decoder.failure("the message's end") }
+    return message
   }
 
   private mutating func message() throws(PgOutputError) -> PgOutputMessage {
@@ -31,30 +33,69 @@ struct PgOutputDecoder {
       let relation = try integer(UInt32.self, "a relation id")
       guard try integer(UInt8.self, "N") == UInt8(ascii: "N") else { throw failure("N") }
       return .insert(relation: relation, row: try tuple())
-    case "U", "D": return .change(relation: try integer(UInt32.self, "a relation id"))
-    case "T": return .change(relation: nil)
-    case "O", "Y", "M": return .other
+    case "U": return try update()
+    case "D":
+      let relation = try integer(UInt32.self, "a relation id")
+      guard let old = try oldRow(try integer(UInt8.self, "K or O")) else { throw failure("K or O") }
+      return .delete(relation: relation, old: old)
+    case "T": return try truncate()
+    case "O": return .origin(lsn: try lsn(), name: try string())
+    case "Y":
+      _ = try integer(UInt32.self, "a type id")
+      _ = try string()
+      _ = try string()
+      return .type
+    case "M":
+      let flags = try integer(UInt8.self, "flags")
+      let lsn = try lsn()
+      return .message(isTransactional: flags & 1 == 1, lsn: lsn, prefix: try string(), content: try value())
     default: throw PgOutputError(expected: "a message type of protocol 1", offset: 0)
     }
+  }
+
+  private mutating func update() throws(PgOutputError) -> PgOutputMessage {
+    let relation = try integer(UInt32.self, "a relation id")
+    var letter = try integer(UInt8.self, "K, O or N")
+    let old = try oldRow(letter)
+    if old != nil { letter = try integer(UInt8.self, "N") }
+    guard letter == UInt8(ascii: "N") else { throw failure("N") }
+    return .update(relation: relation, old: old, row: try tuple())
+  }
+
+  private mutating func oldRow(_ letter: UInt8) throws(PgOutputError) -> PgOutputMessage.OldRow? {
+    switch Unicode.Scalar(letter) {
+    case "K": PgOutputMessage.OldRow(isKeyOnly: true, row: try tuple())
+    case "O": PgOutputMessage.OldRow(isKeyOnly: false, row: try tuple())
+    default: nil
+    }
+  }
+
+  private mutating func truncate() throws(PgOutputError) -> PgOutputMessage {
+    let count = try integer(Int32.self, "a number of relations")
+    let flags = try integer(UInt8.self, "flags")
+    guard count >= 0, Int(count) * 4 <= bytes.count - offset else { throw failure("\(count) relations") }
+    var relations: [UInt32] = []
+    for _ in 0..<count { relations.append(try integer(UInt32.self, "a relation id")) }
+    return .truncate(relations: relations, cascades: flags & 1 != 0, restartsIdentity: flags & 2 != 0)
   }
 
   private mutating func relation() throws(PgOutputError) -> PgOutputMessage.Relation {
     let id = try integer(UInt32.self, "a relation id")
     let schema = try string()
     let name = try string()
-    _ = try integer(UInt8.self, "a replica identity")
+    let identity = try integer(UInt8.self, "a replica identity")
     let count = try integer(UInt16.self, "a number of columns")
     var columns: [PgOutputMessage.Relation.Column] = []
     for _ in 0..<count {
-      _ = try integer(UInt8.self, "a column's flags")
+      let flags = try integer(UInt8.self, "a column's flags")
       let name = try string()
       let type = try integer(UInt32.self, "a column's type")
-      _ = try integer(UInt32.self, "a column's type modifier")
-      columns.append(PgOutputMessage.Relation.Column(name: name, type: type))
+      let modifier = try integer(Int32.self, "a column's type modifier")
+      columns.append(.init(name: name, type: type, modifier: modifier, isKey: flags & 1 != 0))
     }
     // pg_catalog comes as an empty name.
     return PgOutputMessage.Relation(
-      id: id, schema: schema.isEmpty ? "pg_catalog" : schema, name: name, columns: columns)
+      id: id, schema: schema.isEmpty ? "pg_catalog" : schema, name: name, identity: identity, columns: columns)
   }
 
   private mutating func tuple() throws(PgOutputError) -> PgOutputMessage.Tuple {

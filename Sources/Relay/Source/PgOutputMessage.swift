@@ -6,24 +6,41 @@ import Time
 enum PgOutputMessage {
   case begin(finalLSN: LogSequenceNumber, committedAt: Timestamp, transaction: UInt32)
   case commit(lsn: LogSequenceNumber, end: LogSequenceNumber, committedAt: Timestamp)
+  /// The transaction came from elsewhere: its commit's position there, and the name of that place.
+  case origin(lsn: LogSequenceNumber, name: String)
   case relation(Relation)
   case insert(relation: UInt32, row: Tuple)
-  /// An update, a delete, a truncate: what an outbox never publishes.
-  case change(relation: UInt32?)
-  /// Origins, types and logical messages: nothing here depends on them.
-  case other
+  case update(relation: UInt32, old: OldRow?, row: Tuple)
+  case delete(relation: UInt32, old: OldRow)
+  case truncate(relations: [UInt32], cascades: Bool, restartsIdentity: Bool)
+  /// What pg_logical_emit_message() wrote.
+  case message(isTransactional: Bool, lsn: LogSequenceNumber, prefix: String, content: UnsafeRawBufferPointer)
+  /// A type's name: nothing here depends on it.
+  case type
 
   /// A table as the rows that follow are laid out.
   struct Relation: Equatable {
     let id: UInt32
     let schema: String
     let name: String
+    /// `d`efault, `f`ull, `i`ndex or `n`othing.
+    var identity = UInt8(ascii: "d")
     let columns: [Column]
 
     struct Column: Equatable {
       let name: String
+      /// The type's number in pg_type.
       let type: UInt32
+      var modifier: Int32 = -1
+      /// Whether it is part of the replica identity.
+      var isKey = false
     }
+  }
+
+  /// What a row was before a change: all of it, or the replica identity's columns and null elsewhere.
+  struct OldRow {
+    let isKeyOnly: Bool
+    let row: Tuple
   }
 
   /// A row's columns, in the relation's order.

@@ -9,10 +9,11 @@ struct ReplicationSlot {
 
   static let state = Query("slot_state", Schema.slotState)
   static let publicationExists = Query("publication_exists", Schema.publicationExists)
+  static let userTables = Query("user_tables", Schema.userTables)
   static let isReady = Query("relay_slot_ready", Schema.relaySlotReady)
   static let record = Query("record_relay_slot", Schema.recordRelaySlot)
 
-  func createPublicationIfMissing(_ session: PostgresSession, logger: Logger) async throws {
+  func createOutboxPublicationIfMissing(_ session: PostgresSession, logger: Logger) async throws {
     guard try await session.query(Self.publicationExists, [.text(publication)]).isEmpty else { return }
     try await session.execute(
       """
@@ -20,6 +21,45 @@ struct ReplicationSlot {
         with (publish = 'insert', publish_via_partition_root = true)
       """, name: "creating the publication")
     logger.notice("Publication created", metadata: ["publication": publication])
+  }
+
+  /// `publication.autocreate.mode` says what of.
+  func createPublicationIfMissing(
+    _ connector: ConnectorOptions, _ session: PostgresSession, logger: Logger
+  ) async throws {
+    guard try await session.query(Self.publicationExists, [.text(publication)]).isEmpty else { return }
+    let name = quotedIdentifier(publication)
+    switch connector.publicationMode {
+    case .disabled: throw ReplicationError.publicationMissing(publication)
+    case .allTables: try await session.execute("create publication \(name) for all tables", name: "creating the publication")
+    case .filtered:
+      let schemas = try NameMatcher(connector.schemas)
+      let tables = try NameMatcher(connector.tables)
+      var chosen: [String] = []
+      for row in try await session.query(Self.userTables) {
+        let (schema, table) = (try row.get(0, as: String.self), try row.get(1, as: String.self))
+        guard schemas.contains(schema), tables.contains("\(schema).\(table)") else { continue }
+        chosen.append("\(quotedIdentifier(schema)).\(quotedIdentifier(table))")
+      }
+      guard !chosen.isEmpty else { throw ReplicationError.noTables(publication) }
+      try await session.execute(
+        "create publication \(name) for table \(chosen.joined(separator: ", "))", name: "creating the publication")
+    }
+    logger.notice("Publication created", metadata: ["publication": publication])
+  }
+
+  /// A physical slot that reserves nothing: it says that the first reading of the tables is not done.
+  var marker: String { "\(name.prefix(54))_snapshot" }
+
+  func mark(_ session: PostgresSession) async throws {
+    guard try await SlotState.read(marker, session) == nil else { return }
+    try await session.execute(
+      "select pg_create_physical_replication_slot(\(quotedLiteral(marker)))", name: "marking the slot as unfinished")
+  }
+
+  func unmark(_ session: PostgresSession) async throws {
+    try await session.execute(
+      "select pg_drop_replication_slot(\(quotedLiteral(marker)))", name: "marking the slot as ready")
   }
 
   /// Whether the slot is there and everything before it has been published.

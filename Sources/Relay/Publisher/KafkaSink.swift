@@ -1,11 +1,9 @@
-import Identifiers
-import JSON
 import Kafka
 import Logging
 import Reactor
 
 /// Sends batches to Kafka in order, holds back while too much waits there, and reports what was acknowledged.
-final class Publisher {
+final class KafkaSink: MessageSink {
   private let options: KafkaOptions
   private let partitions: Int
   private let producer: KafkaProducer
@@ -28,7 +26,6 @@ final class Publisher {
       })
   }
 
-  /// Hands every message of the batch to the producer, in order, waiting for room as long as it takes.
   func send(_ batch: MessageBatch) async throws {
     for message in batch.messages {
       if !knownTopics.contains(message.topic) { try await createTopic(message.topic) }
@@ -41,43 +38,25 @@ final class Publisher {
 
   /// False where there is no room.
   private func send(_ message: MessageBatch.Message, of batch: MessageBatch) throws(KafkaError) -> Bool {
-    var headers: [(name: StaticString, value: [UInt8])] = [
-      ("event_id", Array(message.eventID.description.utf8)), ("event_type", batch.bytes(message.type)),
-      ("stream_version", Array("\(message.version)".utf8)),
-    ]
-    if let range = message.headers, let text = Self.traceparent(batch.bytes(range)) {
-      headers.append(("traceparent", Array(text.utf8)))
-    }
-    do throws(KafkaError) {
-      let result = batch.withBytes(message.key) { key in
-        Result { () throws(KafkaError) in
-          guard let range = message.value else {
-            return try producer.send(
-              topic: message.topic, key: key, value: nil, headers: headers, token: message.transaction + 1)
-          }
-          try batch.withBytes(range) { value in
-            Result { () throws(KafkaError) in
-              try producer.send(
-                topic: message.topic, key: key, value: value, headers: headers, token: message.transaction + 1)
-            }
-          }.get()
-        }
+    let result = batch.withBytes { bytes in
+      Result { () throws(KafkaError) in
+        func part(_ range: Range<Int>) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[range]) }
+        try producer.send(
+          topic: message.topic, partition: message.partition, timestamp: message.timestamp,
+          key: message.key.map(part), value: message.value.map(part),
+          headers: batch.headers[message.headers].lazy.map { (part($0.name), $0.value.map(part)) },
+          token: message.transaction + 1)
       }
-      try result.get()
-      return true
-    } catch {
+    }
+    do { try result.get() } catch {
       if error.kind == .full { return false }
       throw error
     }
+    return true
   }
 
-  /// Waits for delivery reports, half a second at most.
   func waitForReports() async throws(CancellationError) {
     if await room.wait(timeout: .milliseconds(500)) == .cancelled { throw CancellationError() }
-  }
-
-  private static func traceparent(_ headers: [UInt8]) -> String? {
-    do { return try JSONValue(parsing: headers)["traceparent"]?.string } catch { return nil }
   }
 
   private func createTopic(_ topic: String) async throws(KafkaError) {

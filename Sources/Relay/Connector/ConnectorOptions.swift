@@ -1,0 +1,366 @@
+import Spelling
+import Postgres
+
+/// What a relay of any application's tables does, under Debezium's own names of options
+/// (Debezium documentation, “PostgreSQL connector properties”, 3.6): a connector's file can be taken as it is.
+public struct ConnectorOptions: Sendable {
+  /// `topic.prefix`
+  public private(set) var prefix = ""
+  /// `slot.name`
+  public private(set) var slot = "debezium"
+  /// `publication.name`
+  public private(set) var publication = "dbz_publication"
+  /// `database.*`, as a connection string; nil where the file names no host.
+  public private(set) var connection: String?
+  /// Options that have no meaning here and change no message.
+  public private(set) var ignored: [String] = []
+
+  var delimiter = "."
+  var publicationMode = PublicationMode.allTables
+  var snapshotMode = SnapshotMode.initial
+  var tables = NameFilter()
+  var schemas = NameFilter()
+  var columnNames = NameFilter()
+  var columns = ColumnOptions()
+  var sendsTombstones = true
+  var skipsOperations: Set<Character> = ["t"]
+  var hasTransactionMetadata = false
+  var transactionTopic = "transaction"
+  /// Between heartbeats; nil: none.
+  var heartbeat: Duration?
+  var heartbeatPrefix = "__debezium-heartbeat"
+  var schemaNames = NameAdjustment.none
+  var fieldNames = NameAdjustment.none
+  var sourceTypes: [String] = []
+  var keyConverter = Converter()
+  var valueConverter = Converter()
+  var outbox: OutboxRouterOptions?
+
+  enum PublicationMode: String, CaseIterable {
+    case allTables = "all_tables"
+    case disabled, filtered
+  }
+
+  enum SnapshotMode: String, CaseIterable {
+    case initial
+    case noData = "no_data"
+    case whenNeeded = "when_needed"
+    case never
+    case schemaOnly = "schema_only"
+    var readsTables: Bool { self == .initial || self == .whenNeeded }
+  }
+
+  enum NameAdjustment: String, CaseIterable {
+    case none, avro
+    case avroUnicode = "avro_unicode"
+  }
+
+  struct Converter: Equatable, Sendable {
+    enum Form: Equatable { case json, text, bytes }
+    var form = Form.json
+    var hasSchemas = false
+  }
+
+  /// Which names count: lists of patterns that match a name as a whole, whatever its case.
+  struct NameFilter: Sendable {
+    var includes: [String] = []
+    var excludes: [String] = []
+    var isEmpty: Bool { includes.isEmpty && excludes.isEmpty }
+  }
+
+  public init(parsing text: String) throws(ConnectorOptionError) {
+    let properties = Properties(parsing: text)
+    var reader = OptionReader(properties)
+    reader.expect("connector.class", ["io.debezium.connector.postgresql.PostgresConnector", "PostgresConnector"])
+    reader.expect("plugin.name", ["pgoutput"])
+    prefix = reader.text("topic.prefix") ?? ""
+    delimiter = reader.text("topic.delimiter") ?? delimiter
+    slot = reader.text("slot.name") ?? slot
+    publication = reader.text("publication.name") ?? publication
+    publicationMode = reader.choice("publication.autocreate.mode") ?? publicationMode
+    snapshotMode = reader.choice("snapshot.mode") ?? snapshotMode
+    schemas = reader.filter("schema")
+    tables = reader.filter("table")
+    columnNames = reader.filter("column")
+    columns.decimals = reader.choice("decimal.handling.mode") ?? columns.decimals
+    columns.timePrecision = reader.choice("time.precision.mode") ?? columns.timePrecision
+    columns.binary = reader.choice("binary.handling.mode") ?? columns.binary
+    columns.intervals = reader.choice("interval.handling.mode") ?? columns.intervals
+    columns.includesUnknown = reader.flag("include.unknown.datatypes") ?? false
+    columns.placeholder = reader.text("unavailable.value.placeholder") ?? columns.placeholder
+    reader.expect("hstore.handling.mode", ["json"])
+    sendsTombstones = reader.flag("tombstones.on.delete") ?? true
+    if let text = reader.text("skipped.operations") {
+      skipsOperations = text == "none" ? [] : Set(text.filter { "cudt".contains($0) })
+    }
+    hasTransactionMetadata = reader.flag("provide.transaction.metadata") ?? false
+    transactionTopic = reader.text("topic.transaction") ?? transactionTopic
+    if let milliseconds = reader.number("heartbeat.interval.ms"), milliseconds > 0 {
+      heartbeat = .milliseconds(milliseconds)
+    }
+    heartbeatPrefix = reader.text("topic.heartbeat.prefix") ?? heartbeatPrefix
+    schemaNames = reader.choice("schema.name.adjustment.mode") ?? .none
+    fieldNames = reader.choice("field.name.adjustment.mode") ?? .none
+    sourceTypes = reader.list("column.propagate.source.type")
+    let hasSchemas = reader.flag("converter.schemas.enable")
+    keyConverter = reader.converter("key", hasSchemas: hasSchemas)
+    valueConverter = reader.converter("value", hasSchemas: hasSchemas)
+    reader.expect("header.converter.class", [OptionReader.simpleHeaders])
+    reader.expect("header.converter", [OptionReader.simpleHeaders])
+    connection = reader.connection()
+    outbox = reader.outbox()
+    if reader.problem == nil, prefix.isEmpty {
+      throw ConnectorOptionError(name: "topic.prefix", line: nil, reason: "it must be set: topics are named with it")
+    }
+    if outbox?.expandsPayload == true, valueConverter.hasSchemas {
+      reader.refuse(
+        "transforms.\(outbox?.alias ?? "").table.expand.json.payload",
+        "a payload that is taken apart has no schema of its own; turn value.converter.schemas.enable off")
+    }
+    ignored = reader.ignored()
+    if let problem = reader.problem { throw problem }
+  }
+}
+
+/// A connector's option that cannot be followed: nothing runs with half of what was asked for.
+public struct ConnectorOptionError: Error, Equatable, CustomStringConvertible {
+  public let name: String
+  public let line: Int?
+  public let reason: String
+  public var description: String { "\(name)\(line.map { " (line \($0))" } ?? ""): \(reason)" }
+}
+
+/// How rows of an application's outbox table become messages: the options of Debezium's Outbox Event Router.
+struct OutboxRouterOptions: Sendable {
+  /// The transform's name in `transforms`.
+  var alias = "outbox"
+  var idField = "id"
+  var keyField = "aggregateid"
+  var typeField = "type"
+  var payloadField = "payload"
+  var timestampField: String?
+  var schemaVersionField: String?
+  var routeField = "aggregatetype"
+  var topicPattern = "(?<routedByValue>.*)"
+  var topicReplacement = "outbox.event.${routedByValue}"
+  var expandsPayload = false
+  var sendsTombstoneOnEmptyPayload = false
+  var invalidOperation = InvalidOperation.warn
+  var placements: [Placement] = []
+  var requiresPlacedFields = true
+  /// Topics of the tables that are outboxes; nil: all are.
+  var topics: (pattern: String, isNegated: Bool)?
+
+  enum InvalidOperation: String, CaseIterable { case warn, error, fatal }
+
+  struct Placement: Equatable {
+    enum Place: String { case header, envelope, partition }
+    let field: String
+    let place: Place
+    let alias: String
+  }
+}
+
+/// Takes options one by one; what nobody takes is unknown. The first problem is kept.
+private struct OptionReader {
+  private var rest: [String: Properties.Entry] = [:]
+  private var known: Set<String> = []
+  private(set) var problem: ConnectorOptionError?
+
+  static let simpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
+
+  /// What says how Connect runs, not what it sends.
+  private static let withoutMeaning: Set<String> = [
+    "name", "tasks.max", "offset.storage", "poll.interval.ms", "max.batch.size", "max.queue.size",
+    "max.queue.size.in.bytes", "status.update.interval.ms", "slot.max.retries", "slot.retry.delay.ms",
+    "retriable.restart.connector.wait.ms", "errors.max.retries", "slot.drop.on.stop", "snapshot.fetch.size",
+    "snapshot.max.threads", "xmin.fetch.interval.ms", "database.query.timeout.ms", "flush.lsn.source",
+    "event.processing.failure.handling.mode", "snapshot.delay.ms", "snapshot.lock.timeout.ms",
+    "snapshot.locking.mode", "database.tcpKeepAlive", "database.server.name", "schema.refresh.mode",
+    "topic.creation.enable", "topic.creation.groups",
+  ]
+  private static let withoutMeaningPrefixes = [
+    "offset.", "topic.creation.", "producer.override.", "errors.", "schema.history.internal.", "internal.",
+  ]
+
+  init(_ properties: Properties) {
+    for entry in properties.entries { rest[entry.name] = entry }
+  }
+
+  mutating func refuse(_ name: String, _ reason: String, line: Int? = nil) {
+    if problem == nil { problem = ConnectorOptionError(name: name, line: line, reason: reason) }
+  }
+
+  private mutating func take(_ name: String) -> Properties.Entry? {
+    known.insert(name)
+    return rest.removeValue(forKey: name)
+  }
+
+  mutating func text(_ name: String) -> String? { take(name)?.value }
+
+  mutating func expect(_ name: String, _ values: [String]) {
+    guard let entry = take(name), !values.contains(entry.value) else { return }
+    refuse(name, "“\(entry.value)” is not possible here; \(values[0]) is", line: entry.line)
+  }
+
+  mutating func flag(_ name: String) -> Bool? {
+    guard let entry = take(name) else { return nil }
+    switch entry.value {
+    case "true": return true
+    case "false": return false
+    default:
+      refuse(name, "“\(entry.value)” is neither true nor false", line: entry.line)
+      return nil
+    }
+  }
+
+  mutating func number(_ name: String) -> Int? {
+    guard let entry = take(name) else { return nil }
+    guard let value = Int(entry.value) else {
+      refuse(name, "“\(entry.value)” is no whole number", line: entry.line)
+      return nil
+    }
+    return value
+  }
+
+  mutating func choice<Value: RawRepresentable<String> & CaseIterable>(_ name: String) -> Value? {
+    guard let entry = take(name) else { return nil }
+    guard let value = Value(rawValue: entry.value) else {
+      let possible = Value.allCases.map(\.rawValue).joined(separator: ", ")
+      refuse(name, "“\(entry.value)” is not possible here; possible are \(possible)", line: entry.line)
+      return nil
+    }
+    return value
+  }
+
+  /// Patterns with commas between.
+  mutating func list(_ name: String) -> [String] {
+    guard let entry = take(name) else { return [] }
+    let patterns = entry.value.split(separator: ",").map { String($0.drop { $0 == " " }) }.map { pattern in
+      String(pattern.reversed().drop { $0 == " " }.reversed())
+    }
+    for pattern in patterns {
+      do { _ = try NamePattern(pattern) } catch {
+        refuse(name, "“\(pattern)” is no regular expression", line: entry.line)
+      }
+    }
+    return patterns
+  }
+
+  mutating func filter(_ kind: String) -> ConnectorOptions.NameFilter {
+    let filter = ConnectorOptions.NameFilter(
+      includes: list("\(kind).include.list"), excludes: list("\(kind).exclude.list"))
+    if !filter.includes.isEmpty, !filter.excludes.isEmpty {
+      refuse("\(kind).exclude.list", "it cannot be set beside \(kind).include.list")
+    }
+    return filter
+  }
+
+  mutating func converter(_ side: String, hasSchemas: Bool?) -> ConnectorOptions.Converter {
+    var converter = ConnectorOptions.Converter()
+    for name in ["\(side).converter", "\(side).converter.class"] {
+      guard let entry = take(name) else { continue }
+      switch entry.value {
+      case "org.apache.kafka.connect.json.JsonConverter": converter.form = .json
+      case "org.apache.kafka.connect.storage.StringConverter": converter.form = .text
+      case "org.apache.kafka.connect.converters.ByteArrayConverter", "io.debezium.converters.BinaryDataConverter":
+        converter.form = .bytes
+      default:
+        refuse(
+          name, "“\(entry.value)” is not possible here; JsonConverter, StringConverter and ByteArrayConverter are",
+          line: entry.line)
+      }
+    }
+    // JsonConverter's own default is true.
+    converter.hasSchemas = flag("\(side).converter.schemas.enable") ?? hasSchemas ?? true
+    if converter.form != .json { converter.hasSchemas = false }
+    return converter
+  }
+
+  mutating func connection() -> String? {
+    let parts: [(String, String)] = [
+      ("database.hostname", "host"), ("database.port", "port"), ("database.user", "user"),
+      ("database.password", "password"), ("database.dbname", "dbname"), ("database.sslmode", "sslmode"),
+      ("database.sslcert", "sslcert"), ("database.sslkey", "sslkey"), ("database.sslrootcert", "sslrootcert"),
+      ("database.sslpassword", "sslpassword"),
+    ]
+    var settings: [String] = []
+    for (name, keyword) in parts {
+      guard let value = text(name) else { continue }
+      let quoted = value.flatMap { $0 == "'" || $0 == "\\" ? "\\\($0)" : "\($0)" }
+      settings.append("\(keyword)='\(String(quoted))'")
+    }
+    return settings.contains { $0.hasPrefix("host=") } ? settings.joined(separator: " ") : nil
+  }
+
+  mutating func outbox() -> OutboxRouterOptions? {
+    let names = list("transforms")
+    guard let alias = names.first else { return nil }
+    let router = "io.debezium.transforms.outbox.EventRouter"
+    for name in names where name != alias {
+      refuse("transforms.\(name).type", "one transform is possible here: \(router)")
+    }
+    let prefix = "transforms.\(alias)."
+    expect("\(prefix)type", [router])
+    var options = OutboxRouterOptions(alias: alias)
+    func read(_ path: WritableKeyPath<OutboxRouterOptions, String>, _ name: String, _ reader: inout OptionReader) {
+      if let value = reader.text(prefix + name) { options[keyPath: path] = value }
+    }
+    read(\.idField, "table.field.event.id", &self)
+    read(\.keyField, "table.field.event.key", &self)
+    read(\.typeField, "table.field.event.type", &self)
+    read(\.payloadField, "table.field.event.payload", &self)
+    options.timestampField = text(prefix + "table.field.event.timestamp")
+    options.schemaVersionField = text(prefix + "table.field.event.schema.version")
+    read(\.routeField, "route.by.field", &self)
+    read(\.topicPattern, "route.topic.regex", &self)
+    read(\.topicReplacement, "route.topic.replacement", &self)
+    options.expandsPayload = flag(prefix + "table.expand.json.payload") ?? false
+    expect(prefix + "table.json.payload.null.behavior", ["ignore", "optional_bytes"])
+    options.sendsTombstoneOnEmptyPayload = flag(prefix + "route.tombstone.on.empty.payload") ?? false
+    options.invalidOperation = choice(prefix + "table.op.invalid.behavior") ?? .warn
+    options.requiresPlacedFields = flag(prefix + "table.fields.additional.error.on.missing") ?? true
+    if let entry = take(prefix + "table.fields.additional.placement") {
+      for item in entry.value.split(separator: ",") {
+        let parts = item.split(separator: ":").map { $0.filter { $0 != " " } }
+        guard (2...3).contains(parts.count), let place = OutboxRouterOptions.Placement.Place(rawValue: parts[1]) else {
+          refuse(entry.name, "“\(item)” is not field:header, field:envelope or field:partition", line: entry.line)
+          continue
+        }
+        options.placements.append(.init(field: parts[0], place: place, alias: parts.last.map { parts.count == 3 ? $0 : parts[0] } ?? ""))
+      }
+    }
+    options.topics = predicate(of: prefix)
+    return options
+  }
+
+  private mutating func predicate(of prefix: String) -> (pattern: String, isNegated: Bool)? {
+    let isNegated = flag(prefix + "negate") ?? false
+    let names = list("predicates")
+    guard let name = text(prefix + "predicate") else { return nil }
+    guard names.contains(name) else {
+      refuse(prefix + "predicate", "there is no predicate “\(name)”")
+      return nil
+    }
+    expect("predicates.\(name).type", ["org.apache.kafka.connect.transforms.predicates.TopicNameMatches"])
+    return (text("predicates.\(name).pattern") ?? ".*", isNegated)
+  }
+
+  /// What is left: without meaning here, or unknown.
+  mutating func ignored() -> [String] {
+    var ignored: [String] = []
+    for entry in rest.values.sorted(by: { $0.line < $1.line }) {
+      let name = entry.name
+      if Self.withoutMeaning.contains(name) || Self.withoutMeaningPrefixes.contains(where: { name.hasPrefix($0) }) {
+        ignored.append(name)
+      } else {
+        refuse(name, "this option is not known or not supported\(suggestion(for: name))", line: entry.line)
+      }
+    }
+    return ignored
+  }
+
+  private func suggestion(for name: String) -> String {
+    nearest(to: name, in: Array(known)).map { "; did you mean \($0)?" } ?? ""
+  }
+}

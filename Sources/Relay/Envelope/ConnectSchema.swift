@@ -1,0 +1,221 @@
+import JSON
+
+/// Writes schemas as Kafka Connect's JsonConverter does with `schemas.enable`.
+enum ConnectSchema {
+  /// A field of a struct. Members come in the converter's order: type, fields, optional, name, version, doc, parameters,
+  /// default, field.
+  static func field(
+    _ column: ColumnWriter, source: SourceColumn? = nil, _ options: ColumnOptions, into writer: inout JSONWriter
+  ) {
+    writer.element()
+    writer.object { writer in
+      members(column.type, isOptional: column.isOptional, source, options, &writer)
+      if let value = column.defaultValue {
+        writer.name("default")
+        writer.splice(value)
+      }
+      writer.member("field", column.name)
+    }
+  }
+
+  /// A schema that stands alone: of a key or a value that is no struct.
+  static func alone(_ column: ColumnWriter, _ options: ColumnOptions, into writer: inout JSONWriter) {
+    writer.object { members(column.type, isOptional: column.isOptional, nil, options, &$0) }
+  }
+
+  /// What `column.propagate.source.type` adds.
+  struct SourceColumn {
+    let name: String
+    let type: TypeDescription
+  }
+
+  private static func members(
+    _ type: ColumnType, isOptional: Bool, _ source: SourceColumn?, _ options: ColumnOptions,
+    _ writer: inout JSONWriter
+  ) {
+    let form = form(type, options)
+    writer.member("type", form.type)
+    if case .array(let element) = type {
+      writer.name("items")
+      writer.object { members(element, isOptional: true, nil, options, &$0) }
+    }
+    if let fields = form.fields {
+      writer.name("fields")
+      writer.splice(fields.utf8)
+    }
+    writer.member("optional", isOptional)
+    if let name = form.name {
+      writer.member("name", name)
+      writer.member("version", 1)
+    }
+    if let documentation = form.documentation { writer.member("doc", documentation) }
+    let parameters = form.parameters + (source.map(Self.parameters) ?? [])
+    if !parameters.isEmpty {
+      writer.name("parameters")
+      writer.object { writer in
+        for (name, value) in parameters { writer.member(name, value) }
+      }
+    }
+  }
+
+  private struct Form {
+    var type: String
+    var name: String?
+    var fields: String?
+    var documentation: String?
+    var parameters: [(String, String)] = []
+  }
+
+  private static func form(_ type: ColumnType, _ options: ColumnOptions) -> Form {
+    let isConnect = options.timePrecision == .connect
+    func decimal(_ parameters: [(String, String)]) -> Form {
+      switch options.decimals {
+      case .precise: Form(type: "bytes", name: "org.apache.kafka.connect.data.Decimal", parameters: parameters)
+      case .double: Form(type: "double")
+      case .string: Form(type: "string")
+      }
+    }
+    func time(_ unit: ColumnType.TimeUnit, _ name: String, milliseconds: String) -> Form {
+      let name =
+        switch unit {
+        case .milliseconds: isConnect ? "org.apache.kafka.connect.data.\(name)" : "io.debezium.time.\(name)"
+        case .microseconds: "io.debezium.time.Micro\(name)"
+        case .nanoseconds: "io.debezium.time.Nano\(name)"
+        }
+      return Form(type: unit == .milliseconds ? milliseconds : "int64", name: name)
+    }
+    switch type {
+    case .boolean: return Form(type: "boolean")
+    case .int16: return Form(type: "int16")
+    case .int32: return Form(type: "int32")
+    case .int64: return Form(type: "int64")
+    case .float32: return Form(type: "float")
+    case .float64: return Form(type: "double")
+    case .decimal(let precision, let scale):
+      return decimal([("scale", "\(scale)"), ("connect.decimal.precision", "\(precision)")])
+    case .money: return decimal([("scale", "2")])
+    case .variableDecimal:
+      guard options.decimals == .precise else { return decimal([]) }
+      return Form(
+        type: "struct", name: "io.debezium.data.VariableScaleDecimal",
+        fields:
+          #"[{"type":"int32","optional":false,"field":"scale"},{"type":"bytes","optional":false,"field":"value"}]"#,
+        documentation: "Variable scaled decimal")
+    case .text: return Form(type: "string")
+    case .bytes, .unknown: return Form(type: options.binary == .bytes ? "bytes" : "string")
+    case .json, .hstore: return Form(type: "string", name: "io.debezium.data.Json")
+    case .xml: return Form(type: "string", name: "io.debezium.data.Xml")
+    case .uuid: return Form(type: "string", name: "io.debezium.data.Uuid")
+    case .ltree: return Form(type: "string", name: "io.debezium.data.Ltree")
+    case .tsvector: return Form(type: "string", name: "io.debezium.data.Tsvector")
+    case .enumeration(let labels):
+      return Form(
+        type: "string", name: "io.debezium.data.Enum", parameters: [("allowed", labels.joined(separator: ","))])
+    case .bits(let length):
+      return Form(type: "bytes", name: "io.debezium.data.Bits", parameters: [("length", "\(length)")])
+    case .date:
+      return Form(type: "int32", name: isConnect ? "org.apache.kafka.connect.data.Date" : "io.debezium.time.Date")
+    case .time(let unit): return time(unit, "Time", milliseconds: "int32")
+    case .timestamp(let unit): return time(unit, "Timestamp", milliseconds: "int64")
+    case .timeWithZone: return Form(type: "string", name: "io.debezium.time.ZonedTime")
+    case .timestampWithZone: return Form(type: "string", name: "io.debezium.time.ZonedTimestamp")
+    case .interval:
+      return options.intervals == .numeric
+        ? Form(type: "int64", name: "io.debezium.time.MicroDuration")
+        : Form(type: "string", name: "io.debezium.time.Interval")
+    case .point:
+      return Form(
+        type: "struct", name: "io.debezium.data.geometry.Point",
+        fields: #"[{"type":"double","optional":false,"field":"x"},{"type":"double","optional":false,"field":"y"},"#
+          + #"{"type":"bytes","optional":true,"field":"wkb"},{"type":"int32","optional":true,"field":"srid"}]"#,
+        documentation: "Geometry (POINT)")
+    case .array: return Form(type: "array")
+    }
+  }
+
+  /// Length and scale as the JDBC driver tells them (PgDatabaseMetaData.getColumns, COLUMN_SIZE and DECIMAL_DIGITS).
+  private static func parameters(_ source: SourceColumn) -> [(String, String)] {
+    let modifier = Int(source.type.modifier)
+    let (length, scale): (Int, Int) =
+      switch source.type.name {
+      case "int2": (5, 0)
+      case "int4": (10, 0)
+      case "int8": (19, 0)
+      case "float4": (8, 8)
+      case "float8": (17, 17)
+      case "bool", "char": (1, 0)
+      case "varchar", "bpchar": (modifier < 4 ? Int(Int32.max) : modifier - 4, 0)
+      case "numeric": modifier < 4 ? (131_089, 0) : ((modifier - 4) >> 16 & 0xFFFF, (modifier - 4) & 0x7FF)
+      case "bit", "varbit": (modifier < 0 ? Int(Int32.max) : modifier, 0)
+      case "date": (13, 0)
+      case "time": (15, modifier < 0 ? 6 : modifier)
+      case "timetz": (21, modifier < 0 ? 6 : modifier)
+      case "timestamp": (modifier < 0 ? 29 : modifier == 0 ? 22 : 23 + modifier, modifier < 0 ? 6 : modifier)
+      case "timestamptz": (modifier < 0 ? 35 : modifier == 0 ? 28 : 29 + modifier, modifier < 0 ? 6 : modifier)
+      default: (Int(Int32.max), 0)
+      }
+    let prefix = "__debezium.source.column"
+    return [
+      ("\(prefix).type", source.type.name.uppercased()), ("\(prefix).length", "\(length)"),
+      ("\(prefix).scale", "\(scale)"), ("\(prefix).name", source.name),
+    ]
+  }
+
+  // MARK: What does not depend on a table
+
+  private static func fields(_ fields: [(type: String, isOptional: Bool, name: String)]) -> String {
+    "[" + fields.map { #"{"type":"\#($0.type)","optional":\#($0.isOptional),"field":"\#($0.name)"}"# }
+      .joined(separator: ",") + "]"
+  }
+
+  static let source =
+    #"{"type":"struct","fields":["#
+    + #"{"type":"string","optional":false,"field":"version"},{"type":"string","optional":false,"field":"connector"},"#
+    + #"{"type":"string","optional":false,"field":"name"},{"type":"int64","optional":false,"field":"ts_ms"},"#
+    + #"{"type":"string","optional":true,"name":"io.debezium.data.Enum","version":1,"parameters":{"allowed":"#
+    + #""true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"},"default":"false","#
+    + #""field":"snapshot"},{"type":"string","optional":false,"field":"db"},"#
+    + #"{"type":"string","optional":true,"field":"sequence"},{"type":"int64","optional":true,"field":"ts_us"},"#
+    + #"{"type":"int64","optional":true,"field":"ts_ns"},{"type":"string","optional":false,"field":"schema"},"#
+    + #"{"type":"string","optional":false,"field":"table"},{"type":"int64","optional":true,"field":"txId"},"#
+    + #"{"type":"int64","optional":true,"field":"lsn"},{"type":"int64","optional":true,"field":"xmin"},"#
+    + #"{"type":"string","optional":true,"field":"origin"},{"type":"int64","optional":true,"field":"origin_lsn"}],"#
+    + #""optional":false,"name":"io.debezium.connector.postgresql.Source","version":1,"field":"source"}"#
+
+  static let transactionBlock =
+    #"{"type":"struct","fields":"#
+    + fields([("string", false, "id"), ("int64", false, "total_order"), ("int64", false, "data_collection_order")])
+    + #","optional":true,"name":"event.block","version":1,"field":"transaction"}"#
+
+  static let transactionKey =
+    #"{"type":"struct","fields":"# + fields([("string", false, "id")])
+    + #","optional":false,"name":"io.debezium.connector.common.TransactionMetadataKey","version":1}"#
+
+  static let transactionValue =
+    #"{"type":"struct","fields":[{"type":"string","optional":false,"field":"status"},"#
+    + #"{"type":"string","optional":false,"field":"id"},{"type":"int64","optional":true,"field":"event_count"},"#
+    + #"{"type":"array","items":{"type":"struct","fields":"#
+    + fields([("string", false, "data_collection"), ("int64", false, "event_count")])
+    + #","optional":true,"name":"event.collection","version":1},"optional":true,"field":"data_collections"},"#
+    + #"{"type":"int64","optional":false,"field":"ts_ms"}],"optional":false,"#
+    + #""name":"io.debezium.connector.common.TransactionMetadataValue","version":1}"#
+
+  static let heartbeatKey =
+    #"{"type":"struct","fields":"# + fields([("string", false, "serverName")])
+    + #","optional":false,"name":"io.debezium.connector.common.ServerNameKey","version":1}"#
+
+  static let heartbeatValue =
+    #"{"type":"struct","fields":"# + fields([("int64", false, "ts_ms")])
+    + #","optional":false,"name":"io.debezium.connector.common.Heartbeat","version":1}"#
+
+  static let messageKey =
+    #"{"type":"struct","fields":"# + fields([("string", true, "prefix")])
+    + #","optional":false,"name":"io.debezium.connector.postgresql.MessageKey","version":1}"#
+
+  static let messageValue =
+    #"{"type":"struct","fields":[{"type":"string","optional":false,"field":"op"},"#
+    + #"{"type":"int64","optional":true,"field":"ts_ms"},\#(source),\#(transactionBlock),"#
+    + #"{"type":"struct","fields":"# + fields([("string", true, "prefix"), ("bytes", true, "content")])
+    + #","optional":false,"name":"io.debezium.connector.postgresql.Message","version":1,"field":"message"}],"#
+    + #""optional":false,"name":"io.debezium.connector.postgresql.MessageValue","version":1}"#
+}

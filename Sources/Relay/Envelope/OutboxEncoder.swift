@@ -1,0 +1,110 @@
+import JSON
+import Postgres
+import Time
+
+/// Makes change events of the rows of Annals' outbox.
+///
+/// They are Debezium's (io.debezium.data.Envelope of 3.6: names, order and types of the fields). `before` and `after` are
+/// spliced as they are: they were JSON when they were written.
+final class OutboxEncoder: ChangeEncoder {
+  private let source: SourceBlock
+  private let template: TopicTemplate
+  private var topics: [String: String] = [:]
+  private var layouts: [UInt32: OutboxLayout] = [:]
+
+  init(version: String, name: String, topic: TopicTemplate) {
+    source = SourceBlock(version: version, name: name)
+    template = topic
+  }
+
+  func encode(_ message: PgOutputMessage, _ context: ChangeContext, into batch: inout MessageBatch) throws {
+    switch message {
+    case .relation(let relation): layouts[relation.id] = try OutboxLayout(relation)
+    case .insert(let relation, let tuple):
+      guard let layout = layouts[relation] else { throw ReplicationError.outOfPlace("a row of an unknown table") }
+      encode(try layout.row(tuple), schema: layout.relation.schema, context, into: &batch)
+    case .update, .delete, .truncate: throw ReplicationError.outOfPlace("an update, delete or truncate of the outbox")
+    case .begin, .commit, .origin, .message, .type: break
+    }
+  }
+
+  /// Makes the messages of one row: an event, and behind a deletion a tombstone.
+  func encode(_ row: OutboxRow, schema: String, _ context: ChangeContext, into batch: inout MessageBatch) {
+    let key = batch.written { self.key(row.key, into: &$0) }
+    let value = batch.written { self.value(row, schema: schema, context, at: .now(), into: &$0) }
+    batch.header("event_id", batch.written { Self.uuid(row.eventID, into: &$0) })
+    batch.header("event_type", batch.copied(row.type))
+    batch.header("stream_version", batch.written { $0.integer(row.version) })
+    if let headers = row.headers, let text = Self.traceparent(headers) {
+      batch.header("traceparent", batch.copied(text.utf8))
+    }
+    batch.add(topic: topic(for: row.aggregateType), key: key, value: value, transaction: context.number)
+    if row.operation == UInt8(ascii: "d") { batch.addTombstone() }
+  }
+
+  private func topic(for aggregate: UnsafeRawBufferPointer) -> String {
+    let name = String(decoding: aggregate, as: UTF8.self)
+    if let topic = topics[name] { return topic }
+    let topic = template.topic(for: name)
+    topics[name] = topic
+    return topic
+  }
+
+  private static func traceparent(_ headers: UnsafeRawBufferPointer) -> String? {
+    do { return try JSONValue(parsing: Array(headers))["traceparent"]?.string } catch { return nil }
+  }
+
+  private static func uuid(_ bytes: UnsafeRawBufferPointer, into writer: inout JSONWriter) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 36) { text in
+      text.initialize(repeating: UInt8(ascii: "-"))
+      var index = 0
+      for (position, byte) in bytes.enumerated() {
+        if position == 4 || position == 6 || position == 8 || position == 10 { index += 1 }
+        for shift in stride(from: 4, through: 0, by: -4) {
+          let digit = byte >> shift & 15
+          text[index] = digit < 10 ? 0x30 + digit : 0x57 + digit
+          index += 1
+        }
+      }
+      writer.splice(text)
+    }
+  }
+
+  private func key(_ key: UnsafeRawBufferPointer, into writer: inout JSONWriter) {
+    writer.raw("{\"id\":")
+    writer.utf8(key)
+    writer.raw("}")
+  }
+
+  private func value(
+    _ row: OutboxRow, schema: String, _ context: ChangeContext, at now: Timestamp, into writer: inout JSONWriter
+  ) {
+    writer.object { writer in
+      writer.name("before")
+      splice(row.before, &writer)
+      writer.name("after")
+      splice(row.after, &writer)
+      writer.name("source")
+      source.write(
+        schema: schema, table: String(decoding: row.aggregateType, as: UTF8.self) + "s", context, into: &writer)
+      writer.name("transaction")
+      writer.null()
+      writer.name("op")
+      writer.utf8(UnsafeRawBufferPointer(rebasing: operationLetter(row.operation)))
+      writer.member("ts_ms", now.microseconds / 1_000)
+      writer.member("ts_us", now.microseconds)
+      writer.member("ts_ns", now.microseconds * 1_000)
+    }
+  }
+
+  private func operationLetter(_ letter: UInt8) -> Slice<UnsafeRawBufferPointer> {
+    let letters: StaticString = "cud"
+    let bytes = UnsafeRawBufferPointer(start: letters.utf8Start, count: letters.utf8CodeUnitCount)
+    let index = bytes.firstIndex(of: letter) ?? 0
+    return bytes[index...index]
+  }
+
+  private func splice(_ json: UnsafeRawBufferPointer?, _ writer: inout JSONWriter) {
+    if let json { writer.splice(json) } else { writer.null() }
+  }
+}

@@ -1,0 +1,27 @@
+import Kafka
+
+/// Where messages go. Each is reported once it is safe there, in any order.
+protocol MessageSink: AnyObject {
+  /// Takes every message of the batch, in order, waiting for room as long as it takes.
+  func send(_ batch: MessageBatch) async throws
+  /// Waits for reports, half a second at most.
+  func waitForReports() async throws(CancellationError)
+  /// The error after which nothing more can be sent, if there was one.
+  var fatalError: KafkaError? { get }
+  func close() async
+}
+
+/// Takes messages and forgets them: shows what reading and encoding alone cost.
+final class DiscardingSink: MessageSink {
+  private let onReports: ([DeliveryReport]) -> Void
+
+  init(onReports: @escaping ([DeliveryReport]) -> Void) { self.onReports = onReports }
+
+  func send(_ batch: MessageBatch) {
+    if !batch.isEmpty { onReports(batch.messages.map { DeliveryReport(token: $0.transaction + 1) }) }
+  }
+
+  func waitForReports() {}
+  var fatalError: KafkaError? { nil }
+  func close() {}
+}

@@ -1,0 +1,63 @@
+import JSON
+import Postgres
+import Schema
+
+/// A table as the catalog tells of it: what pgoutput leaves out.
+struct TableDescription {
+  let id: UInt32
+  let schema: String
+  let name: String
+  let columns: [Column]
+
+  struct Column {
+    let name: String
+    let isOptional: Bool
+    /// As pg_get_expr() prints it.
+    let defaultExpression: String?
+    let isIdentity: Bool
+    /// Its place in the primary key, from 1.
+    let keyPosition: Int?
+    /// As pgoutput names it, in pg_type.
+    let typeID: UInt32
+    let type: TypeDescription
+  }
+
+  /// The primary key's columns, in its order.
+  var key: [Column] {
+    columns.filter { $0.keyPosition != nil }.sorted { ($0.keyPosition ?? 0) < ($1.keyPosition ?? 0) }
+  }
+
+  static let columnsQuery = Query("table_columns", Schema.tableColumns)
+
+  /// Asks the catalog. A table that is gone has no columns.
+  static func read(
+    _ id: UInt32, schema: String, name: String, _ session: PostgresSession
+  ) async throws -> TableDescription {
+    let rows = try await session.query(columnsQuery, [.bigint(Int64(id))])
+    var columns: [Column] = []
+    for row in rows {
+      let labels = try row.optional(7, as: String.self).map { try JSONValue(parsing: Array($0.utf8)) }
+      let type = TypeDescription(
+        name: try row.get(5), modifier: Int32(try row.get(6, as: Int.self)),
+        labels: labels?.array?.compactMap(\.string) ?? [], element: try row.optional(8))
+      columns.append(
+        Column(
+          name: try row.get(0), isOptional: try row.get(1), defaultExpression: try row.optional(2),
+          isIdentity: try row.get(9), keyPosition: try row.optional(3, as: Int.self),
+          typeID: UInt32(truncatingIfNeeded: try row.get(4, as: Int.self)), type: type))
+    }
+    return TableDescription(id: id, schema: schema, name: name, columns: columns)
+  }
+}
+
+/// A type as the catalog tells of it, domains resolved.
+struct TypeDescription: Equatable {
+  /// As in pg_type: `int4`, `varchar`, `_text`.
+  let name: String
+  /// Length, precision, scale; -1 for none.
+  let modifier: Int32
+  /// Of an enumeration.
+  var labels: [String] = []
+  /// Of an array: its elements' type.
+  var element: String?
+}
