@@ -5,9 +5,9 @@ SHELL := /bin/bash
 
 # Real engines where ANNALS_ENGINES names their folder, stand-ins otherwise.
 EXTRA := $(if $(ANNALS_ENGINES),engines,stand-ins)
-TEST_STACK = eval "$$(scripts/stack env test)"
+CASES ?= ../shared/golden
 
-.PHONY: help up down clean-stack build test lint format test-promise bench-http check-settings install
+.PHONY: help up down clean-stack build test lint format test-promise golden bench-http check-settings install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -33,6 +33,11 @@ test: install ## Run every test on a stack of its own, then stop it
 
 test-promise: install ## Kill relay and projector again and again under load; nothing may be lost or out of order
 	@scripts/with-test-stack scripts/test-promise
+
+golden: install ## Compare the relay's messages with recorded ones of Debezium (CASES=DIR)
+	@[ -d "$(CASES)" ] || { echo "there are no cases in $(CASES): make golden CASES=DIR, in the form that scripts/golden tells" >&2; exit 1; }
+	@swift build -c release --product annals
+	@scripts/with-test-stack scripts/golden $(CASES)
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench

@@ -28,6 +28,8 @@ public actor Relay {
   private var undescribed: (relation: PgOutputMessage.Relation, rest: [(start: LogSequenceNumber, payload: [UInt8])])?
   private var origin: (name: String, lsn: LogSequenceNumber)?
   private var open: OpenTransaction?
+  private var stream: ReplicationStream?
+  private var sink: (any MessageSink)?
   private var lastCommit: LogSequenceNumber?
   private var serverEnd = LogSequenceNumber.zero
   private var deliveryFailure: KafkaError?
@@ -90,8 +92,25 @@ public actor Relay {
       try await prepare(sink)
       try await stream(to: sink, streaming)
     } catch {
+      // A task that is cancelled waits for nothing any more: another one brings this to an orderly end.
+      if Task.isCancelled { await Task(executorPreference: reactor) { await self.drain() }.value }
+      stream?.close()
+      stream = nil
+      self.sink = nil
       await sink.close()
       throw error
+    }
+  }
+
+  /// Waits a while for what is on its way and confirms it, so that the next start sends it no second time.
+  private func drain() async {
+    guard let stream, let sink else { return }
+    let deadline = ContinuousClock.now + .seconds(5)
+    do {
+      while sink.inFlight > 0, .now < deadline, deliveryFailure == nil { try await sink.waitForReports() }
+      try await stream.confirm(tracker.confirmed)
+    } catch {
+      logger.warning("What was acknowledged last is not confirmed", metadata: [.error: "\(error)"])
     }
   }
 
@@ -317,7 +336,7 @@ public actor Relay {
   private func stream(to sink: any MessageSink, _ streaming: () -> Void) async throws {
     let stream = try await ReplicationStream.start(
       slot: options.slot, options: pluginOptions, connecting: options.postgres, on: reactor, logger: logger)
-    defer { stream.close() }
+    (self.stream, self.sink) = (stream, sink)
     var catalog: PostgresSession?
     defer { catalog?.close() }
     state = .streaming

@@ -94,7 +94,8 @@ enum Settings {
     s3SecretKey.description, s3Region.description, httpAddress.description, httpPort.description,
     reactors.description, maximumContent.description, relaySlot.description, relayPublication.description,
     relayTopic.description, relayName.description, relayPartitions.description, relayCompression.description,
-    relayMaximumInFlight.description, relayConnector.description, relayDestination.description, relayPort.description, projectionGroup.description,
+    relayMaximumInFlight.description, relayConnector.description, relayDestination.description, relayPort.description,
+    projectionGroup.description,
     projectionInstance.description,
     projectionPort.description, logLevel.description, logForm.description,
   ]

@@ -71,7 +71,9 @@ public final class KafkaProducer {
       }
       func memory(_ bytes: UnsafeRawBufferPointer?, _ part: inout rd_kafka_vu_t) {
         // No bytes are not the same as none: a null pointer says that there is no key or value at all.
-        part.u.mem.ptr = bytes.map { UnsafeMutableRawPointer(mutating: $0.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!) }
+        part.u.mem.ptr = bytes.map {
+          UnsafeMutableRawPointer(mutating: $0.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!)
+        }
         part.u.mem.size = bytes?.count ?? 0
       }
       add(RD_KAFKA_VTYPE_RKT) { $0.u.rkt = handle }

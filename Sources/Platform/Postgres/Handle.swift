@@ -25,7 +25,8 @@ struct Handle: ~Copyable {
       "tcp_user_timeout": "30000",
     ]
     // The text forms of values, whatever the database's own settings are.
-    var parameters = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=1"
+    var parameters =
+      "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=1"
     if replication {
       settings["replication"] = "database"
     } else {

@@ -327,7 +327,8 @@ private struct OptionReader {
           refuse(entry.name, "“\(item)” is not field:header, field:envelope or field:partition", line: entry.line)
           continue
         }
-        options.placements.append(.init(field: parts[0], place: place, alias: parts.last.map { parts.count == 3 ? $0 : parts[0] } ?? ""))
+        options.placements.append(
+          .init(field: parts[0], place: place, alias: parts.last.map { parts.count == 3 ? $0 : parts[0] } ?? ""))
       }
     }
     options.topics = predicate(of: prefix)

@@ -102,7 +102,7 @@ enum ConnectSchema {
           #"[{"type":"int32","optional":false,"field":"scale"},{"type":"bytes","optional":false,"field":"value"}]"#,
         documentation: "Variable scaled decimal")
     case .text: return Form(type: "string")
-    case .bytes, .unknown: return Form(type: options.binary == .bytes ? "bytes" : "string")
+    case .bytes, .unknown, .geometric: return Form(type: options.binary == .bytes ? "bytes" : "string")
     case .json, .hstore: return Form(type: "string", name: "io.debezium.data.Json")
     case .xml: return Form(type: "string", name: "io.debezium.data.Xml")
     case .uuid: return Form(type: "string", name: "io.debezium.data.Uuid")
@@ -164,7 +164,8 @@ enum ConnectSchema {
   // MARK: What does not depend on a table
 
   private static func fields(_ fields: [(type: String, isOptional: Bool, name: String)]) -> String {
-    "[" + fields.map { #"{"type":"\#($0.type)","optional":\#($0.isOptional),"field":"\#($0.name)"}"# }
+    "["
+      + fields.map { #"{"type":"\#($0.type)","optional":\#($0.isOptional),"field":"\#($0.name)"}"# }
       .joined(separator: ",") + "]"
   }
 

@@ -19,7 +19,10 @@ final class ConnectorEncoder: ChangeEncoder {
     source = SourceBlock(version: version, name: options.prefix)
     schemas = try NameMatcher(options.schemas)
     tableNames = try NameMatcher(options.tables)
-    router = try options.outbox.map { try OutboxRouter($0, key: options.keyConverter, value: options.valueConverter, columns: options.columns, logger: logger) }
+    router = try options.outbox.map {
+      try OutboxRouter(
+        $0, key: options.keyConverter, value: options.valueConverter, columns: options.columns, logger: logger)
+    }
   }
 
   /// Whether changes of that table are sent.

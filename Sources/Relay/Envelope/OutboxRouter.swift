@@ -192,7 +192,7 @@ final class OutboxRouter {
   }
 
   /// The payload as JSON of the message's own: an object or an array; anything else stays a text. Members that are null
-  /// are left out, as a schema made of the payload has no place for them.
+  /// or an empty array are left out, as Debezium leaves them: a schema made of the payload has no place for them.
   private func expanded(_ payload: Field) -> JSONValue? {
     guard let bytes = payload.bytes else { return nil }
     let value: JSONValue
@@ -201,20 +201,22 @@ final class OutboxRouter {
       return nil
     }
     switch value {
-    case .object, .array: return value.withoutNulls
+    case .object, .array: return value.withoutUntyped
     default: return nil
     }
   }
 }
 
 extension JSONValue {
-  fileprivate var withoutNulls: JSONValue {
+  fileprivate var withoutUntyped: JSONValue {
     switch self {
     case .object(let object):
       .object(
         JSONObject(
-          object.members.filter { $0.value != .null }.map { .init(name: $0.name, value: $0.value.withoutNulls) }))
-    case .array(let elements): .array(elements.map(\.withoutNulls))
+          object.members.filter { $0.value != .null && $0.value != .array([]) }.map {
+            .init(name: $0.name, value: $0.value.withoutUntyped)
+          }))
+    case .array(let elements): .array(elements.map(\.withoutUntyped))
     default: self
     }
   }

@@ -34,7 +34,7 @@ struct TableEncoder {
         isPropagated.contains { $0.matches(path) }
           ? ConnectSchema.SourceColumn(name: column.name, type: known.type) : nil)
       let writer = ColumnWriter(known, named: TableNames.field(column.name, options), options.columns)
-      return writer.type == .unknown && !options.columns.includesUnknown || !filter.contains(path) ? nil : writer
+      return writer.type.isUnknown && !options.columns.includesUnknown || !filter.contains(path) ? nil : writer
     }
     let key = description.key.compactMap { column in relation.columns.firstIndex { $0.name == column.name } }
     (self.columns, self.key) = (columns, key)

@@ -66,6 +66,7 @@ final class KafkaSink: MessageSink {
     knownTopics.insert(topic)
   }
 
+  var inFlight: Int { producer.waiting }
   var fatalError: KafkaError? { producer.fatalError }
 
   func close() async {

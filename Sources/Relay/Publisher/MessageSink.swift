@@ -6,6 +6,8 @@ protocol MessageSink: AnyObject {
   func send(_ batch: MessageBatch) async throws
   /// Waits for reports, half a second at most.
   func waitForReports() async throws(CancellationError)
+  /// Messages taken and not reported.
+  var inFlight: Int { get }
   /// The error after which nothing more can be sent, if there was one.
   var fatalError: KafkaError? { get }
   func close() async
@@ -22,6 +24,7 @@ final class DiscardingSink: MessageSink {
   }
 
   func waitForReports() {}
+  var inFlight: Int { 0 }
   var fatalError: KafkaError? { nil }
   func close() {}
 }

@@ -52,6 +52,7 @@ final class PrintingSink: MessageSink {
   }
 
   func waitForReports() {}
+  var inFlight: Int { 0 }
   var fatalError: KafkaError? { nil }
   func close() {}
 }

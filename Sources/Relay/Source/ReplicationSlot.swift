@@ -31,7 +31,8 @@ struct ReplicationSlot {
     let name = quotedIdentifier(publication)
     switch connector.publicationMode {
     case .disabled: throw ReplicationError.publicationMissing(publication)
-    case .allTables: try await session.execute("create publication \(name) for all tables", name: "creating the publication")
+    case .allTables:
+      try await session.execute("create publication \(name) for all tables", name: "creating the publication")
     case .filtered:
       let schemas = try NameMatcher(connector.schemas)
       let tables = try NameMatcher(connector.tables)

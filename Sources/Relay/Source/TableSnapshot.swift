@@ -32,7 +32,9 @@ struct TableSnapshot {
   static func query(_ description: TableDescription) -> Query {
     let columns = description.columns.map { quotedIdentifier($0.name) }.joined(separator: ", ")
     return Query(
-      "", "copy (select \(columns) from \(quotedIdentifier(description.schema)).\(quotedIdentifier(description.name))) to stdout")
+      "",
+      "copy (select \(columns) from \(quotedIdentifier(description.schema)).\(quotedIdentifier(description.name))) to stdout"
+    )
   }
 
   /// One line of a COPY in text form (PostgreSQL documentation, “COPY”, “Text Format”), taken apart. Owns its bytes.

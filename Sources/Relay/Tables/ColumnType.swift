@@ -21,8 +21,13 @@ indirect enum ColumnType: Equatable {
   case interval
   case point
   case array(of: ColumnType)
+  /// box, line, lseg, path, polygon, circle: unknown too, but their numbers come as Java writes them.
+  case geometric
   /// A type that Debezium does not know: its text as bytes, where it is asked for.
   case unknown
+
+  /// Whether it is there only where unknown types are asked for.
+  var isUnknown: Bool { self == .unknown || self == .geometric }
 
   enum TimeUnit: Int64, Equatable { case milliseconds = 1_000, microseconds = 1, nanoseconds = 0 }
 
@@ -32,8 +37,8 @@ indirect enum ColumnType: Equatable {
         TypeDescription(name: element, modifier: type.modifier, labels: type.labels), options)
       // What Debezium knows alone it does not always know in arrays.
       switch inner {
-      case .unknown, .bits, .interval, .array, .money, .xml, .point, .tsvector, .ltree: self = .unknown
-      default: self = inner == .boolean && element == "bit" ? .unknown : .array(of: inner)
+      case .unknown, .geometric, .interval, .array, .money, .xml, .point, .tsvector, .ltree: self = .unknown
+      default: self = .array(of: inner)
       }
       return
     }
@@ -75,6 +80,7 @@ indirect enum ColumnType: Equatable {
     case "timestamptz": self = .timestampWithZone(digits: modifier < 0 ? 6 : Int(modifier))
     case "interval": self = .interval
     case "point": self = .point
+    case "box", "line", "lseg", "path", "polygon", "circle": self = .geometric
     default: self = .unknown
     }
   }

@@ -78,8 +78,8 @@ enum DefaultExpression: Equatable {
         }
       }
       // A cast and nothing else may follow.
-      self = rest.isEmpty || rest.hasPrefix("::") && !rest.contains("(") || rest.hasPrefix("::") && !rest.contains(" || ")
-        ? .literal(literal) : .computed
+      let isCast = rest.allSatisfy { $0.isLetter || $0.isNumber || " _.,:()[]\"".contains($0) }
+      self = isCast ? .literal(literal) : .computed
     } else if text.hasPrefix("NULL::") || text == "NULL" {
       self = .null
     } else if text == "true" || text == "false" {
@@ -111,6 +111,7 @@ struct ValueWriter {
     case .text, .json, .xml, .uuid, .ltree, .tsvector, .enumeration: writer.utf8(text)
     case .bytes: if let bytes = PostgresText.bytea(text) { binary(bytes, &writer) } else { writer.null() }
     case .unknown: binary(text, &writer)
+    case .geometric: binary(geometric(text), &writer)
     case .hstore: hstore(text, &writer)
     case .bits: bits(text, &writer)
     case .date: date(text, &writer)
@@ -136,7 +137,7 @@ struct ValueWriter {
   /// A value as JSON by itself; nil where it has no form in a schema.
   func literal(_ text: [UInt8], _ type: ColumnType) -> [UInt8]? {
     switch type {
-    case .bytes, .unknown, .array, .bits, .point: return nil
+    case .bytes, .unknown, .geometric, .array, .bits, .point: return nil
     default:
       var writer = JSONWriter(reserving: 64)
       text.withUnsafeBytes { write($0, type, into: &writer) }
@@ -168,7 +169,7 @@ struct ValueWriter {
       case .interval: options.intervals == .numeric ? "0" : #""P0Y0M0DT0H0M0S""#
       case .point: #"{"x":0.0,"y":0.0,"wkb":null,"srid":null}"#
       case .array: "[]"
-      case .text, .xml, .uuid, .ltree, .tsvector, .enumeration, .bytes, .unknown, .bits: #""""#
+      case .text, .xml, .uuid, .ltree, .tsvector, .enumeration, .bytes, .unknown, .geometric, .bits: #""""#
       }
     return Array(text.utf8)
   }
@@ -177,7 +178,7 @@ struct ValueWriter {
   func placeholder(_ type: ColumnType, into writer: inout JSONWriter) {
     let bytes = Array(options.placeholder.utf8)
     switch type {
-    case .bytes, .unknown: binary(bytes, &writer)
+    case .bytes, .unknown, .geometric: binary(bytes, &writer)
     case .array(let element):
       writer.array { writer in
         switch element {
@@ -254,7 +255,8 @@ struct ValueWriter {
 
   // MARK: Bytes
 
-  private func base64(_ bytes: some RandomAccessCollection<UInt8>, isURLSafe: Bool = false, _ writer: inout JSONWriter) {
+  private func base64(_ bytes: some RandomAccessCollection<UInt8>, isURLSafe: Bool = false, _ writer: inout JSONWriter)
+  {
     var text: [UInt8] = []
     Base64.write(bytes, isURLSafe: isURLSafe, into: &text)
     writer.utf8(text)
@@ -392,6 +394,26 @@ struct ValueWriter {
       writer.name("srid")
       writer.null()
     }
+  }
+
+  /// Each number with a point: `(1.0,0.5)`.
+  private func geometric(_ text: Bytes) -> [UInt8] {
+    var result: [UInt8] = []
+    var rest = text[...]
+    while let byte = rest.first {
+      let number = rest.prefix { (0x2B...0x39).contains($0) && $0 != UInt8(ascii: ",") || $0 == UInt8(ascii: "e") }
+      guard !number.isEmpty else {
+        result.append(byte)
+        rest = rest.dropFirst()
+        continue
+      }
+      result.append(contentsOf: number)
+      if !number.contains(UInt8(ascii: ".")), !number.contains(UInt8(ascii: "e")) {
+        result.append(contentsOf: ".0".utf8)
+      }
+      rest = rest.dropFirst(number.count)
+    }
+    return result
   }
 
   private func array(_ text: Bytes, of element: ColumnType, _ writer: inout JSONWriter) {

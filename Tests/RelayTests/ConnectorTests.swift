@@ -1,0 +1,182 @@
+import Kafka
+import Metrics
+import Postgres
+import Reactor
+@testable import Relay
+import Support
+import Testing
+
+@Suite("A connector's options") struct ConnectorOptionsTests {
+  @Test("are read as Java reads its properties")
+  func properties() {
+    let text = "# comment\n a = 1\\\n   2\nb:x\\=y\n\nc\\ d e\\u00e9\\\\\n"
+    #expect(
+      Properties(parsing: text).entries.map { [$0.name, $0.value] } == [
+        ["a", "12"], ["b", "x=y"], ["c d", "eé\\"],
+      ])
+  }
+
+  @Test(
+    "that cannot be followed are refused by name, line and remedy",
+    arguments: [
+      (
+        "decimal.handling.mode=exact",
+        "decimal.handling.mode (line 2): “exact” is not possible here; possible are precise, double, string"
+      ),
+      (
+        "snapshot.mod=initial",
+        "snapshot.mod (line 2): this option is not known or not supported; did you mean snapshot.mode?"
+      ),
+      ("plugin.name=decoderbufs", "plugin.name (line 2): “decoderbufs” is not possible here; pgoutput is"),
+      ("table.include.list=public.(", "table.include.list (line 2): “public.(” is no regular expression"),
+      ("tombstones.on.delete=yes", "tombstones.on.delete (line 2): “yes” is neither true nor false"),
+      (
+        "transforms=unwrap\ntransforms.unwrap.type=io.debezium.transforms.ExtractNewRecordState",
+        "transforms.unwrap.type (line 3): “io.debezium.transforms.ExtractNewRecordState” is not possible here; "
+          + "io.debezium.transforms.outbox.EventRouter is"
+      ),
+    ])
+  func refused(_ line: String, _ expected: String) {
+    #expect { _ = try ConnectorOptions(parsing: "topic.prefix=cdc\n\(line)\n") } throws: { "\($0)" == expected }
+  }
+
+  @Test("that only say how Connect runs are named and ignored")
+  func ignored() throws {
+    let options = try ConnectorOptions(
+      parsing: "topic.prefix=cdc\ntasks.max=1\npoll.interval.ms=5\ndatabase.hostname=h\ndatabase.password=it's")
+    #expect(options.ignored == ["tasks.max", "poll.interval.ms"])
+    #expect(options.connection == "host='h' password='it\\'s'")
+  }
+}
+
+@Suite("A relay of others' tables") struct ConnectorTests {
+  private func options(_ database: TestDatabase, _ prefix: String, _ lines: String = "") throws -> RelayOptions {
+    let connector = try ConnectorOptions(
+      parsing: "topic.prefix=\(prefix)\nslot.name=\(prefix)\nvalue.converter.schemas.enable=false\n"
+        + "key.converter.schemas.enable=false\ntable.include.list=public.*\n\(lines)")
+    return RelayOptions(
+      postgres: database.options, kafka: KafkaOptions(brokers: try Stack.kafka), feed: .connector(connector),
+      slot: connector.slot, publication: connector.publication, partitions: 1, version: "test")
+  }
+
+  private func run<Value>(
+    _ options: RelayOptions, on reactor: Reactor, _ body: (Relay) async throws -> Value
+  ) async throws -> Value {
+    let relay = try Relay(options, on: reactor, logger: quietLogger(), metrics: .init())
+    let running = Task(executorPreference: reactor) { await relay.run() }
+    do {
+      let value = try await body(relay)
+      running.cancel()
+      await running.value
+      return value
+    } catch {
+      running.cancel()
+      await running.value
+      throw error
+    }
+  }
+
+  private func values(_ topic: String, _ count: Int, on reactor: Reactor) async throws -> [String] {
+    let consumer = try KafkaConsumer(
+      KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
+      group: Stack.uniqueName("group"), topics: [topic], on: reactor, logger: quietLogger())
+    var values: [String] = []
+    let deadline = ContinuousClock.now + .seconds(30)
+    while values.count < count, .now < deadline {
+      values += try await consumer.next(maximum: 1_000, timeout: .milliseconds(200)).map {
+        $0.value.map { String(decoding: $0, as: UTF8.self) } ?? "null"
+      }
+    }
+    await consumer.close()
+    return values
+  }
+
+  @Test("sends what was there first, then what changes, across a restart, and nothing twice")
+  func snapshotAndStream() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      try await session.execute(
+        "create table public.item (id int primary key, name text); insert into item values (1, 'a'), (2, 'b')")
+      let options = try options(database, prefix)
+      try await run(options, on: database.reactor) { relay in
+        try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
+        try await session.execute("update item set name = 'c' where id = 2")
+        try await eventually("it is confirmed", on: database.reactor) {
+          try await values("\(prefix).public.item", 3, on: database.reactor).count == 3
+        }
+      }
+      try await session.execute(
+        "alter table item add column more int; delete from item where id = 1; insert into item values (3, 'd', 4)")
+      try await run(options, on: database.reactor) { _ in
+        let values = try await values("\(prefix).public.item", 6, on: database.reactor)
+        #expect(values.count == 6)
+        #expect(
+          values.map { $0.split(separator: "\"op\":\"").last?.prefix(1) ?? "" } == ["r", "r", "u", "d", "n", "c"])
+        #expect(values.last?.contains(#""after":{"id":3,"name":"d","more":4}"#) == true)
+      }
+      session.close()
+    }
+  }
+
+  @Test("begins its snapshot anew where it was not finished")
+  func unfinishedSnapshot() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      try await session.execute(
+        "create table public.item (id int primary key); insert into item select generate_series(1, 500)")
+      // As a relay leaves it that was killed while it read the tables: both slots are there.
+      try await session.execute("select pg_create_physical_replication_slot('\(prefix)_snapshot')")
+      try await session.execute("select pg_create_logical_replication_slot('\(prefix)', 'pgoutput')")
+      try await run(try options(database, prefix), on: database.reactor) { relay in
+        #expect(try await values("\(prefix).public.item", 500, on: database.reactor).count == 500)
+        try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
+      }
+      #expect(
+        try await session.execute("select slot_name from pg_replication_slots where slot_name like '\(prefix)%'")
+          == [[prefix]])
+      session.close()
+    }
+  }
+
+  @Test("routes an outbox's rows by their type, and an update of it stops the relay where that is asked for")
+  func outbox() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      try await session.execute(
+        "create table public.outbox (id uuid primary key, aggregatetype text, aggregateid text, type text, payload jsonb)"
+      )
+      let options = try options(
+        database, prefix,
+        """
+        snapshot.mode=no_data
+        transforms=o
+        transforms.o.type=io.debezium.transforms.outbox.EventRouter
+        transforms.o.route.topic.replacement=\(prefix).${routedByValue}
+        transforms.o.table.expand.json.payload=true
+        transforms.o.table.op.invalid.behavior=fatal
+        """)
+      try await run(options, on: database.reactor) { relay in
+        try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
+        let id = "01890a5d-ac96-774b-bcce-b302099a8057"
+        try await session.execute(
+          "begin; insert into public.outbox values ('\(id)', 'order', 'o-1', 'Placed', '{\"n\": 1, \"none\": null}'); delete from public.outbox; commit"
+        )
+        #expect(try await values("\(prefix).order", 1, on: database.reactor) == [#"{"n":1}"#])
+        try await session.execute(
+          "insert into public.outbox values ('\(id)', 'order', 'o-1', 'Placed', '{}'); update public.outbox set type = 'x'"
+        )
+        try await eventually("it says why it stands still", on: database.reactor) {
+          if case .failing(let reason) = await relay.state {
+            reason.contains("public.outbox was updated")
+          } else {
+            false
+          }
+        }
+      }
+      session.close()
+    }
+  }
+}
