@@ -58,7 +58,7 @@ enum ConnectSchema {
     }
   }
 
-  private struct Form {
+  private struct SchemaForm {
     var type: String
     var name: String?
     var fields: String?
@@ -66,70 +66,70 @@ enum ConnectSchema {
     var parameters: [(String, String)] = []
   }
 
-  private static func form(_ type: ColumnType, _ options: ColumnOptions) -> Form {
+  private static func form(_ type: ColumnType, _ options: ColumnOptions) -> SchemaForm {
     let isConnect = options.timePrecision == .connect
-    func decimal(_ parameters: [(String, String)]) -> Form {
+    func decimal(_ parameters: [(String, String)]) -> SchemaForm {
       switch options.decimals {
-      case .precise: Form(type: "bytes", name: "org.apache.kafka.connect.data.Decimal", parameters: parameters)
-      case .double: Form(type: "double")
-      case .string: Form(type: "string")
+      case .precise: SchemaForm(type: "bytes", name: "org.apache.kafka.connect.data.Decimal", parameters: parameters)
+      case .double: SchemaForm(type: "double")
+      case .string: SchemaForm(type: "string")
       }
     }
-    func time(_ unit: ColumnType.TimeUnit, _ name: String, milliseconds: String) -> Form {
+    func time(_ unit: ColumnType.TimeUnit, _ name: String, milliseconds: String) -> SchemaForm {
       let name =
         switch unit {
         case .milliseconds: isConnect ? "org.apache.kafka.connect.data.\(name)" : "io.debezium.time.\(name)"
         case .microseconds: "io.debezium.time.Micro\(name)"
         case .nanoseconds: "io.debezium.time.Nano\(name)"
         }
-      return Form(type: unit == .milliseconds ? milliseconds : "int64", name: name)
+      return SchemaForm(type: unit == .milliseconds ? milliseconds : "int64", name: name)
     }
     switch type {
-    case .boolean: return Form(type: "boolean")
-    case .int16: return Form(type: "int16")
-    case .int32: return Form(type: "int32")
-    case .int64: return Form(type: "int64")
-    case .float32: return Form(type: "float")
-    case .float64: return Form(type: "double")
+    case .boolean: return SchemaForm(type: "boolean")
+    case .int16: return SchemaForm(type: "int16")
+    case .int32: return SchemaForm(type: "int32")
+    case .int64: return SchemaForm(type: "int64")
+    case .float32: return SchemaForm(type: "float")
+    case .float64: return SchemaForm(type: "double")
     case .decimal(let precision, let scale):
       return decimal([("scale", "\(scale)"), ("connect.decimal.precision", "\(precision)")])
     case .money: return decimal([("scale", "2")])
     case .variableDecimal:
       guard options.decimals == .precise else { return decimal([]) }
-      return Form(
+      return SchemaForm(
         type: "struct", name: "io.debezium.data.VariableScaleDecimal",
         fields:
           #"[{"type":"int32","optional":false,"field":"scale"},{"type":"bytes","optional":false,"field":"value"}]"#,
         documentation: "Variable scaled decimal")
-    case .text: return Form(type: "string")
-    case .bytes, .unknown, .geometric: return Form(type: options.binary == .bytes ? "bytes" : "string")
-    case .json, .hstore: return Form(type: "string", name: "io.debezium.data.Json")
-    case .xml: return Form(type: "string", name: "io.debezium.data.Xml")
-    case .uuid: return Form(type: "string", name: "io.debezium.data.Uuid")
-    case .ltree: return Form(type: "string", name: "io.debezium.data.Ltree")
-    case .tsvector: return Form(type: "string", name: "io.debezium.data.Tsvector")
+    case .text: return SchemaForm(type: "string")
+    case .bytes, .unknown, .geometric: return SchemaForm(type: options.binary == .bytes ? "bytes" : "string")
+    case .json, .hstore: return SchemaForm(type: "string", name: "io.debezium.data.Json")
+    case .xml: return SchemaForm(type: "string", name: "io.debezium.data.Xml")
+    case .uuid: return SchemaForm(type: "string", name: "io.debezium.data.Uuid")
+    case .ltree: return SchemaForm(type: "string", name: "io.debezium.data.Ltree")
+    case .tsvector: return SchemaForm(type: "string", name: "io.debezium.data.Tsvector")
     case .enumeration(let labels):
-      return Form(
+      return SchemaForm(
         type: "string", name: "io.debezium.data.Enum", parameters: [("allowed", labels.joined(separator: ","))])
     case .bits(let length):
-      return Form(type: "bytes", name: "io.debezium.data.Bits", parameters: [("length", "\(length)")])
+      return SchemaForm(type: "bytes", name: "io.debezium.data.Bits", parameters: [("length", "\(length)")])
     case .date:
-      return Form(type: "int32", name: isConnect ? "org.apache.kafka.connect.data.Date" : "io.debezium.time.Date")
+      return SchemaForm(type: "int32", name: isConnect ? "org.apache.kafka.connect.data.Date" : "io.debezium.time.Date")
     case .time(let unit): return time(unit, "Time", milliseconds: "int32")
     case .timestamp(let unit): return time(unit, "Timestamp", milliseconds: "int64")
-    case .timeWithZone: return Form(type: "string", name: "io.debezium.time.ZonedTime")
-    case .timestampWithZone: return Form(type: "string", name: "io.debezium.time.ZonedTimestamp")
+    case .timeWithZone: return SchemaForm(type: "string", name: "io.debezium.time.ZonedTime")
+    case .timestampWithZone: return SchemaForm(type: "string", name: "io.debezium.time.ZonedTimestamp")
     case .interval:
       return options.intervals == .numeric
-        ? Form(type: "int64", name: "io.debezium.time.MicroDuration")
-        : Form(type: "string", name: "io.debezium.time.Interval")
+        ? SchemaForm(type: "int64", name: "io.debezium.time.MicroDuration")
+        : SchemaForm(type: "string", name: "io.debezium.time.Interval")
     case .point:
-      return Form(
+      return SchemaForm(
         type: "struct", name: "io.debezium.data.geometry.Point",
         fields: #"[{"type":"double","optional":false,"field":"x"},{"type":"double","optional":false,"field":"y"},"#
           + #"{"type":"bytes","optional":true,"field":"wkb"},{"type":"int32","optional":true,"field":"srid"}]"#,
         documentation: "Geometry (POINT)")
-    case .array: return Form(type: "array")
+    case .array: return SchemaForm(type: "array")
     }
   }
 

@@ -26,7 +26,7 @@ struct TableEncoder {
       // The catalog is as it is now: a column that it does not know any more has no more than what came.
       let known =
         description.columns.first { $0.name == column.name && $0.typeID == column.type }
-        ?? TableDescription.Column(
+        ?? ColumnDescription(
           name: column.name, isOptional: true, defaultExpression: nil, isIdentity: false, keyPosition: nil,
           typeID: column.type, type: BuiltinTypes.description(column.type, modifier: column.modifier))
       let path = "\(relation.schema).\(relation.name).\(column.name)"

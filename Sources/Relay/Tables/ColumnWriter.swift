@@ -13,7 +13,7 @@ struct ColumnWriter {
   /// Stands for a value that must be there and is not: in the old row of a table with the default replica identity.
   private let fallback: [UInt8]
 
-  init(_ column: TableDescription.Column, named name: String, _ options: ColumnOptions) {
+  init(_ column: ColumnDescription, named name: String, _ options: ColumnOptions) {
     self.init(
       name: name, type: ColumnType(column.type, options), isOptional: column.isOptional,
       defaultExpression: column.isIdentity ? nil : column.defaultExpression, options)

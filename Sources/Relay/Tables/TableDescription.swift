@@ -7,23 +7,10 @@ struct TableDescription {
   let id: UInt32
   let schema: String
   let name: String
-  let columns: [Column]
-
-  struct Column {
-    let name: String
-    let isOptional: Bool
-    /// As pg_get_expr() prints it.
-    let defaultExpression: String?
-    let isIdentity: Bool
-    /// Its place in the primary key, from 1.
-    let keyPosition: Int?
-    /// As pgoutput names it, in pg_type.
-    let typeID: UInt32
-    let type: TypeDescription
-  }
+  let columns: [ColumnDescription]
 
   /// The primary key's columns, in its order.
-  var key: [Column] {
+  var key: [ColumnDescription] {
     columns.filter { $0.keyPosition != nil }.sorted { ($0.keyPosition ?? 0) < ($1.keyPosition ?? 0) }
   }
 
@@ -34,20 +21,34 @@ struct TableDescription {
     _ id: UInt32, schema: String, name: String, _ session: PostgresSession
   ) async throws -> TableDescription {
     let rows = try await session.query(columnsQuery, [.bigint(Int64(id))])
-    var columns: [Column] = []
+    var columns: [ColumnDescription] = []
     for row in rows {
       let labels = try row.optional(7, as: String.self).map { try JSONValue(parsing: Array($0.utf8)) }
       let type = TypeDescription(
         name: try row.get(5), modifier: Int32(try row.get(6, as: Int.self)),
         labels: labels?.array?.compactMap(\.string) ?? [], element: try row.optional(8))
       columns.append(
-        Column(
+        ColumnDescription(
           name: try row.get(0), isOptional: try row.get(1), defaultExpression: try row.optional(2),
           isIdentity: try row.get(9), keyPosition: try row.optional(3, as: Int.self),
           typeID: UInt32(truncatingIfNeeded: try row.get(4, as: Int.self)), type: type))
     }
     return TableDescription(id: id, schema: schema, name: name, columns: columns)
   }
+}
+
+/// One column of a table.
+struct ColumnDescription {
+  let name: String
+  let isOptional: Bool
+  /// As pg_get_expr() prints it.
+  let defaultExpression: String?
+  let isIdentity: Bool
+  /// Its place in the primary key, from 1.
+  let keyPosition: Int?
+  /// As pgoutput names it, in pg_type.
+  let typeID: UInt32
+  let type: TypeDescription
 }
 
 /// A type as the catalog tells of it, domains resolved.
