@@ -44,6 +44,11 @@ public actor ProjectionRunner {
 
   /// Runs until the task is cancelled.
   public func run() async {
+    // What has no isolation of its own comes back here too, not by the global executor.
+    await withTaskExecutorPreference(reactor) { await project() }
+  }
+
+  private func project() async {
     var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
     while !Task.isCancelled {
       do {

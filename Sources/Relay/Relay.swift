@@ -58,6 +58,12 @@ public actor Relay {
 
   /// Relays until the task is cancelled.
   public func run() async {
+    // What has no isolation of its own comes back here too: without a preference, each wait would go round by the global
+    // executor.
+    await withTaskExecutorPreference(reactor) { await relay() }
+  }
+
+  private func relay() async {
     var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
     while !Task.isCancelled {
       do {
