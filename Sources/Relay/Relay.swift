@@ -132,7 +132,7 @@ public actor Relay {
   }
 
   private func makeSink() throws -> any MessageSink {
-    let onReports: ([DeliveryReport]) -> Void = { reports in self.assumeIsolated { $0.take(reports) } }
+    let onReports: (DeliveryReports) -> Void = { reports in self.assumeIsolated { $0.take(reports) } }
     switch options.destination {
     case .kafka:
       return try KafkaSink(
@@ -471,16 +471,11 @@ public actor Relay {
 
   // MARK: Delivery
 
-  private func take(_ reports: [DeliveryReport]) {
-    for report in reports {
-      if let error = report.error {
-        deliveryFailure = deliveryFailure ?? error
-      } else {
-        // Tokens are transactions, counted from 1: librdkafka's opaque pointer cannot be null.
-        tracker.acknowledged(report.token - 1)
-        metrics.delivered.increment()
-      }
-    }
+  private func take(_ reports: DeliveryReports) {
+    // Tokens are transactions, counted from 1: librdkafka's opaque pointer cannot be null.
+    for token in reports.delivered { tracker.acknowledged(token - 1) }
+    metrics.delivered.increment(by: reports.delivered.count)
+    if let failure = reports.failed.first { deliveryFailure = deliveryFailure ?? failure.error }
   }
 
   private func measure() {

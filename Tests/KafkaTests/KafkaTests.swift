@@ -15,7 +15,7 @@ import Testing
       #expect(try await !KafkaAdmin(options).createTopic(topic, partitions: 3))
       nonisolated(unsafe) var reported: [Int] = []
       let producer = try KafkaProducer(options, on: reactor, logger: quietLogger()) {
-        reported += $0.filter { $0.error == nil }.map(\.token)
+        reported += $0.delivered
       }
       for number in 1...300 {
         let (key, value) = (bytes("key \(number % 7)"), bytes("\(number)"))
@@ -24,7 +24,8 @@ import Testing
             let value = $0
             try bytes("n").withUnsafeBytes { name in
               try producer.send(
-                topic: topic, key: key, value: number % 100 == 0 ? nil : value, headers: [(name, value)], token: number)
+                to: try producer.topic(topic), key: key, value: number % 100 == 0 ? nil : value,
+                headers: [(name, value)], token: number)
             }
           }
         }
@@ -57,7 +58,7 @@ import Testing
       let group = Stack.uniqueName("group")
       try await KafkaAdmin(options).createTopic(topic, partitions: 1)
       nonisolated(unsafe) var reported = 0
-      let producer = try KafkaProducer(options, on: reactor, logger: quietLogger()) { reported += $0.count }
+      let producer = try KafkaProducer(options, on: reactor, logger: quietLogger()) { reported += $0.delivered.count }
       for number in 1...10 {
         try bytes("\(number)").withUnsafeBytes { try producer.send(topic: topic, key: nil, value: $0, token: number) }
       }

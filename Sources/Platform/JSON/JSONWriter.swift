@@ -69,14 +69,21 @@ public struct JSONWriter: Sendable {
   public mutating func bool(_ value: Bool) { raw(value ? "true" : "false") }
 
   public mutating func integer(_ value: Int64) {
-    if value < 0 { bytes.append(UInt8(ascii: "-")) }
-    var magnitude = value.magnitude
-    let first = bytes.count
-    repeat {
-      bytes.append(0x30 + UInt8(truncatingIfNeeded: magnitude % 10))
-      magnitude /= 10
-    } while magnitude > 0
-    bytes[first...].reverse()
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
+      var magnitude = value.magnitude
+      var first = 20
+      repeat {
+        first -= 1
+        digits[first] = 0x30 + UInt8(truncatingIfNeeded: magnitude % 10)
+        magnitude /= 10
+      } while magnitude > 0
+      if value < 0 {
+        first -= 1
+        digits[first] = UInt8(ascii: "-")
+      }
+      bytes.append(contentsOf: UnsafeBufferPointer(rebasing: digits[first...]))
+    }
+    isFirst = false
   }
 
   /// Writes the shortest text that reads back as `value`; null for what JSON cannot say (infinities, NaN).
@@ -112,6 +119,18 @@ public struct JSONWriter: Sendable {
     isFirst = false
   }
 
+  /// Appends bytes that are JSON already.
+  public mutating func splice(_ json: UnsafeRawBufferPointer) {
+    bytes.append(contentsOf: json)
+    isFirst = false
+  }
+
+  /// Appends bytes that are JSON already.
+  public mutating func splice(_ json: [UInt8]) {
+    bytes.append(contentsOf: json)
+    isFirst = false
+  }
+
   public mutating func raw(_ json: StaticString) {
     bytes.append(contentsOf: UnsafeBufferPointer(start: json.utf8Start, count: json.utf8CodeUnitCount))
     isFirst = false
@@ -130,13 +149,13 @@ public struct JSONWriter: Sendable {
     while index < text.count {
       let byte = text[index]
       if byte < 0x20 || byte == 0x22 || byte == 0x5C {
-        bytes.append(contentsOf: text[copied..<index])
+        bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[copied..<index]))
         escape(byte)
         copied = index + 1
       }
       index += 1
     }
-    bytes.append(contentsOf: text[copied...])
+    bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[copied...]))
     bytes.append(UInt8(ascii: "\""))
     isFirst = false
   }

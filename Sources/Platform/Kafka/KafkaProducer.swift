@@ -2,21 +2,32 @@ import CRdkafka
 public import Logging
 public import Reactor
 
-/// How one message fared.
-public struct DeliveryReport: Sendable {
-  /// What the message was sent with.
-  public let token: Int
-  /// nil: all in-sync replicas have it.
-  public let error: KafkaError?
+/// How messages fared, in the order in which that was told.
+public struct DeliveryReports: Sendable {
+  /// Tokens of messages that all in-sync replicas have.
+  public private(set) var delivered: [Int] = []
+  /// Messages that will not arrive any more.
+  public private(set) var failed: [(token: Int, error: KafkaError)] = []
 
-  public init(token: Int, error: KafkaError? = nil) { (self.token, self.error) = (token, error) }
+  public init(delivered: [Int] = []) { self.delivered = delivered }
+
+  var isEmpty: Bool { delivered.isEmpty && failed.isEmpty }
+
+  mutating func add(_ token: Int, _ error: KafkaError?) {
+    if let error { failed.append((token, error)) } else { delivered.append(token) }
+  }
+}
+
+/// A topic that a producer sends to. It is the producer's: good as long as that is open.
+public struct KafkaTopic {
+  let handle: OpaquePointer
 }
 
 /// An idempotent producer: acknowledged by all in-sync replicas, in order for each partition, keys spread as Java's
 /// default partitioner does. It lives on its reactor's loop, in the isolation that made it.
 public final class KafkaProducer {
   private var client: KafkaClient!
-  private var onDelivery: ([DeliveryReport]) -> Void
+  private var onDelivery: (DeliveryReports) -> Void
   private var topics: [String: OpaquePointer] = [:]
 
   /// - Parameters:
@@ -24,9 +35,9 @@ public final class KafkaProducer {
   ///   - maximumBytes: Messages that wait here for their acknowledgement, in bytes; beyond, `send` says `full`.
   ///   - onDelivery: Called on the loop with reports, in the order in which they came.
   public init(
-    _ options: KafkaOptions, compression: String = "none", linger: Duration = .milliseconds(2),
+    _ options: KafkaOptions, compression: String = "none", linger: Duration = .milliseconds(5),
     maximumBytes: Int = 64 << 20, on reactor: Reactor, logger: Logger,
-    onDelivery: @escaping ([DeliveryReport]) -> Void
+    onDelivery: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
     self.onDelivery = onDelivery
     client = try KafkaClient(
@@ -50,7 +61,7 @@ public final class KafkaProducer {
   ///   - timestamp: Milliseconds since 1970; now where it is nil.
   /// - Throws: Of kind `full` while too much waits, and then nothing was taken.
   public func send(
-    topic: String, partition: Int32? = nil, timestamp: Int64? = nil, key: UnsafeRawBufferPointer?,
+    to topic: KafkaTopic, partition: Int32? = nil, timestamp: Int64? = nil, key: UnsafeRawBufferPointer?,
     value: UnsafeRawBufferPointer?,
     headers: some Collection<(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?)>, token: Int
   ) throws(KafkaError) {
@@ -60,7 +71,6 @@ public final class KafkaProducer {
         list, header.name.baseAddress?.assumingMemoryBound(to: CChar.self), header.name.count,
         header.value.map { $0.baseAddress ?? UnsafeRawPointer(bitPattern: 1)! }, header.value?.count ?? 0)
     }
-    let handle = try self.handle(of: topic)
     let error = withUnsafeTemporaryAllocation(of: rd_kafka_vu_t.self, capacity: 8) { parts in
       parts.initialize(repeating: rd_kafka_vu_t())
       var count = 0
@@ -76,7 +86,7 @@ public final class KafkaProducer {
         }
         part.u.mem.size = bytes?.count ?? 0
       }
-      add(RD_KAFKA_VTYPE_RKT) { $0.u.rkt = handle }
+      add(RD_KAFKA_VTYPE_RKT) { $0.u.rkt = topic.handle }
       add(RD_KAFKA_VTYPE_KEY) { memory(key, &$0) }
       add(RD_KAFKA_VTYPE_VALUE) { memory(value, &$0) }
       add(RD_KAFKA_VTYPE_MSGFLAGS) { $0.u.i = Int32(RD_KAFKA_MSG_F_COPY) }
@@ -98,16 +108,17 @@ public final class KafkaProducer {
   public func send(
     topic: String, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, token: Int
   ) throws(KafkaError) {
-    try send(topic: topic, key: key, value: value, headers: EmptyCollection(), token: token)
+    try send(to: self.topic(topic), key: key, value: value, headers: EmptyCollection(), token: token)
   }
 
-  private func handle(of topic: String) throws(KafkaError) -> OpaquePointer {
-    if let handle = topics[topic] { return handle }
-    guard let handle = rd_kafka_topic_new(client.handle.pointer, topic, nil) else {
-      throw KafkaError(rd_kafka_last_error(), "opening topic \(topic)", brokers: client.brokers)
+  /// The topic of that name.
+  public func topic(_ name: String) throws(KafkaError) -> KafkaTopic {
+    if let handle = topics[name] { return KafkaTopic(handle: handle) }
+    guard let handle = rd_kafka_topic_new(client.handle.pointer, name, nil) else {
+      throw KafkaError(rd_kafka_last_error(), "opening topic \(name)", brokers: client.brokers)
     }
-    topics[topic] = handle
-    return handle
+    topics[name] = handle
+    return KafkaTopic(handle: handle)
   }
 
   /// Messages that wait to be sent or acknowledged.
@@ -117,17 +128,14 @@ public final class KafkaProducer {
   public var fatalError: KafkaError? { client.fatalError }
 
   private func takeReports() {
-    var reports: [DeliveryReport] = []
+    var reports = DeliveryReports()
     while client.nextEvent({ event, type in
       guard type == RD_KAFKA_EVENT_DR else { return }
-      reports.reserveCapacity(reports.count + rd_kafka_event_message_count(event))
       while let message = rd_kafka_event_message_next(event) {
         let code = message.pointee.err
-        reports.append(
-          DeliveryReport(
-            token: Int(bitPattern: message.pointee._private),
-            error: code == RD_KAFKA_RESP_ERR_NO_ERROR
-              ? nil : KafkaError(code, "delivering", brokers: client.brokers)))
+        reports.add(
+          Int(bitPattern: message.pointee._private),
+          code == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : KafkaError(code, "delivering", brokers: client.brokers))
       }
     }) {}
     if !reports.isEmpty { onDelivery(reports) }

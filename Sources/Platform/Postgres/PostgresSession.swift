@@ -14,6 +14,9 @@ public final class PostgresSession {
   private let timeout: Duration
   /// The end of a copy came right behind messages that had to be handed over first.
   private var copyHasEnded = false
+  private var eagerReads = 0
+
+  static let maximumEagerReads = 8
 
   /// Connects, on the loop.
   public static func connect(
@@ -212,6 +215,7 @@ public final class PostgresSession {
     }
     var messages = 0
     var bytes = 0
+    var hasLooked = false
     while bytes < 1 << 20 {
       var buffer: UnsafeMutablePointer<CChar>?
       let count = PQgetCopyData(handle.pointer, &buffer, 1)
@@ -226,6 +230,15 @@ public final class PostgresSession {
       if messages > 0, count >= -1 { return messages }
       switch count {
       case 0:
+        // A server that is busy sending has more by now: a look at the socket is cheaper than a turn of the loop. Now and
+        // then the loop gets its turn all the same.
+        if !hasLooked, eagerReads < Self.maximumEagerReads {
+          hasLooked = true
+          eagerReads += 1
+          try consume()
+          continue
+        }
+        eagerReads = 0
         switch try await ready(for: .readable, timeout: timeout) {
         case .rung: try consume()
         case .timedOut: return 0

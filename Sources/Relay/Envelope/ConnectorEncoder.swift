@@ -6,7 +6,7 @@ import Time
 /// Makes messages of the changes in any tables, as a Debezium connector with the same options does.
 final class ConnectorEncoder: ChangeEncoder {
   private let options: ConnectorOptions
-  private let source: SourceBlock
+  private var source: SourceBlock
   private let schemas: NameMatcher
   private let tableNames: NameMatcher
   private let router: OutboxRouter?
@@ -148,7 +148,7 @@ final class ConnectorEncoder: ChangeEncoder {
         writer.name("after")
         table.row(after, into: &writer)
         writer.name("source")
-        source.write(schema: table.schema, table: table.table, snapshot: marker, context, into: &writer)
+        source.write(table.sourceName, snapshot: marker, context, into: &writer)
         writer.name("transaction")
         if let block { block.write(into: &writer) } else { writer.null() }
         writer.member("op", operation.description)
@@ -218,7 +218,7 @@ final class ConnectorEncoder: ChangeEncoder {
         writer.member("op", "m")
         writer.member("ts_ms", Timestamp.now().microseconds / 1_000)
         writer.name("source")
-        source.write(schema: "", table: "", context, into: &writer)
+        source.write(SourceBlock.TableName(schema: "", table: ""), context, into: &writer)
         writer.name("transaction")
         if let block { block.write(into: &writer) } else { writer.null() }
         writer.name("message")

@@ -7,9 +7,18 @@ import Time
 /// They are Debezium's (io.debezium.data.Envelope of 3.6: names, order and types of the fields). `before` and `after` are
 /// spliced as they are: they were JSON when they were written.
 final class OutboxEncoder: ChangeEncoder {
-  private let source: SourceBlock
+  private var source: SourceBlock
   private let template: TopicTemplate
-  private var topics: [String: String] = [:]
+  /// What each type of aggregate is published with.
+  private struct Aggregate {
+    let type: [UInt8]
+    let topic: String
+    let table: SourceBlock.TableName
+  }
+
+  private var aggregates: [[UInt8]: Aggregate] = [:]
+  /// Rows of one type come in runs.
+  private var last: Aggregate?
   private var layouts: [UInt32: OutboxLayout] = [:]
 
   init(version: String, name: String, topic: TopicTemplate) {
@@ -30,24 +39,30 @@ final class OutboxEncoder: ChangeEncoder {
 
   /// Makes the messages of one row: an event, and behind a deletion a tombstone.
   func encode(_ row: OutboxRow, schema: String, _ context: ChangeContext, into batch: inout MessageBatch) {
+    let aggregate = aggregate(row.aggregateType, schema: schema)
     let key = batch.written { self.key(row.key, into: &$0) }
-    let value = batch.written { self.value(row, schema: schema, context, at: .now(), into: &$0) }
+    let value = batch.written { self.value(row, aggregate.table, context, at: .now(), into: &$0) }
     batch.header("event_id", batch.written { Self.uuid(row.eventID, into: &$0) })
     batch.header("event_type", batch.copied(row.type))
     batch.header("stream_version", batch.written { $0.integer(row.version) })
     if let headers = row.headers, let text = Self.traceparent(headers) {
       batch.header("traceparent", batch.copied(text.utf8))
     }
-    batch.add(topic: topic(for: row.aggregateType), key: key, value: value, transaction: context.number)
+    batch.add(topic: aggregate.topic, key: key, value: value, transaction: context.number)
     if row.operation == UInt8(ascii: "d") { batch.addTombstone() }
   }
 
-  private func topic(for aggregate: UnsafeRawBufferPointer) -> String {
-    let name = String(decoding: aggregate, as: UTF8.self)
-    if let topic = topics[name] { return topic }
-    let topic = template.topic(for: name)
-    topics[name] = topic
-    return topic
+  private func aggregate(_ type: UnsafeRawBufferPointer, schema: String) -> Aggregate {
+    if let last, last.type.withUnsafeBytes({ $0.elementsEqual(type) }) { return last }
+    let bytes = Array(type)
+    let name = String(decoding: bytes, as: UTF8.self)
+    let aggregate =
+      aggregates[bytes]
+      ?? Aggregate(
+        type: bytes, topic: template.topic(for: name), table: SourceBlock.TableName(schema: schema, table: name + "s"))
+    aggregates[bytes] = aggregate
+    last = aggregate
+    return aggregate
   }
 
   private static func traceparent(_ headers: UnsafeRawBufferPointer) -> String? {
@@ -77,34 +92,29 @@ final class OutboxEncoder: ChangeEncoder {
   }
 
   private func value(
-    _ row: OutboxRow, schema: String, _ context: ChangeContext, at now: Timestamp, into writer: inout JSONWriter
+    _ row: OutboxRow, _ table: SourceBlock.TableName, _ context: ChangeContext, at now: Timestamp,
+    into writer: inout JSONWriter
   ) {
-    writer.object { writer in
-      writer.name("before")
-      splice(row.before, &writer)
-      writer.name("after")
-      splice(row.after, &writer)
-      writer.name("source")
-      source.write(
-        schema: schema, table: String(decoding: row.aggregateType, as: UTF8.self) + "s", context, into: &writer)
-      writer.name("transaction")
-      writer.null()
-      writer.name("op")
-      writer.utf8(UnsafeRawBufferPointer(rebasing: operationLetter(row.operation)))
-      writer.member("ts_ms", now.microseconds / 1_000)
-      writer.member("ts_us", now.microseconds)
-      writer.member("ts_ns", now.microseconds * 1_000)
+    writer.raw("{\"before\":")
+    splice(row.before, &writer)
+    writer.raw(",\"after\":")
+    splice(row.after, &writer)
+    writer.raw(",\"source\":")
+    source.write(table, context, into: &writer)
+    switch row.operation {
+    case UInt8(ascii: "c"): writer.raw(",\"transaction\":null,\"op\":\"c\",\"ts_ms\":")
+    case UInt8(ascii: "u"): writer.raw(",\"transaction\":null,\"op\":\"u\",\"ts_ms\":")
+    default: writer.raw(",\"transaction\":null,\"op\":\"d\",\"ts_ms\":")
     }
-  }
-
-  private func operationLetter(_ letter: UInt8) -> Slice<UnsafeRawBufferPointer> {
-    let letters: StaticString = "cud"
-    let bytes = UnsafeRawBufferPointer(start: letters.utf8Start, count: letters.utf8CodeUnitCount)
-    let index = bytes.firstIndex(of: letter) ?? 0
-    return bytes[index...index]
+    writer.integer(now.microseconds / 1_000)
+    writer.raw(",\"ts_us\":")
+    writer.integer(now.microseconds)
+    writer.raw(",\"ts_ns\":")
+    writer.integer(now.microseconds * 1_000)
+    writer.raw("}")
   }
 
   private func splice(_ json: UnsafeRawBufferPointer?, _ writer: inout JSONWriter) {
-    if let json { writer.splice(json) } else { writer.null() }
+    if let json { writer.splice(json) } else { writer.raw("null") }
   }
 }

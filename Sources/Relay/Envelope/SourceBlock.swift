@@ -2,46 +2,74 @@ import JSON
 import Postgres
 import Time
 
-/// Writes the `source` block of a change event (io.debezium.connector.postgresql.Source of Debezium 3.6).
+/// Writes the `source` block of a change event (io.debezium.connector.postgresql.Source of Debezium 3.6). What is the same
+/// in every block was written before.
 struct SourceBlock {
-  /// This program's.
-  let version: String
-  /// The logical name, Debezium's `topic.prefix`.
-  let name: String
+  private let start: [UInt8]
+  private var database: (name: String, json: [UInt8]) = ("", [])
 
-  func write(
-    schema: String, table: String, snapshot: StaticString = "\"false\"", _ context: ChangeContext,
-    into writer: inout JSONWriter
-  ) {
+  /// - Parameters:
+  ///   - version: This program's.
+  ///   - name: The logical name, Debezium's `topic.prefix`.
+  init(version: String, name: String) {
+    var writer = JSONWriter()
     writer.object { writer in
       writer.member("version", version)
       writer.member("connector", "postgresql")
       writer.member("name", name)
-      writer.member("ts_ms", context.committedAt.microseconds / 1_000)
-      writer.name("snapshot")
-      writer.raw(snapshot)
-      writer.member("db", context.database)
-      writer.name("sequence")
-      // A text that is a JSON array of texts.
-      writer.raw("\"[")
-      if let last = context.lastCommit { Self.quoted(last.value, &writer) } else { writer.raw("null") }
-      writer.raw(",")
-      Self.quoted(context.lsn.value, &writer)
-      writer.raw("]\"")
-      writer.member("ts_us", context.committedAt.microseconds)
-      writer.member("ts_ns", context.committedAt.microseconds * 1_000)
+    }
+    start = writer.bytes.dropLast() + Array(",\"ts_ms\":".utf8)
+  }
+
+  /// A table's name as the block has it: `"schema":…,"table":…`.
+  struct TableName {
+    let json: [UInt8]
+
+    init(schema: String, table: String) {
+      var writer = JSONWriter(reserving: 64)
       writer.member("schema", schema)
       writer.member("table", table)
-      writer.name("txId")
-      // A logical message outside of transactions has none.
-      if context.transaction > 0 { writer.integer(Int64(context.transaction)) } else { writer.null() }
-      writer.member("lsn", context.lsn.value)
-      writer.name("xmin")
-      writer.null()
-      writer.member("origin", orNull: context.origin?.name)
-      writer.name("origin_lsn")
-      if let origin = context.origin { writer.integer(Int64(bitPattern: origin.lsn.value)) } else { writer.null() }
+      json = writer.bytes
     }
+  }
+
+  mutating func write(
+    _ table: TableName, snapshot: StaticString = "\"false\"", _ context: ChangeContext, into writer: inout JSONWriter
+  ) {
+    if database.name != context.database {
+      database = (context.database, Array(JSONValue.string(context.database).bytes))
+    }
+    let time = context.committedAt.microseconds
+    writer.splice(start)
+    writer.integer(time / 1_000)
+    writer.raw(",\"snapshot\":")
+    writer.raw(snapshot)
+    writer.raw(",\"db\":")
+    writer.splice(database.json)
+    // A text that is a JSON array of texts.
+    writer.raw(",\"sequence\":\"[")
+    if let last = context.lastCommit { Self.quoted(last.value, &writer) } else { writer.raw("null") }
+    writer.raw(",")
+    Self.quoted(context.lsn.value, &writer)
+    writer.raw("]\",\"ts_us\":")
+    writer.integer(time)
+    writer.raw(",\"ts_ns\":")
+    writer.integer(time * 1_000)
+    writer.raw(",")
+    writer.splice(table.json)
+    writer.raw(",\"txId\":")
+    // A logical message outside of transactions has none.
+    if context.transaction > 0 { writer.integer(Int64(context.transaction)) } else { writer.raw("null") }
+    writer.raw(",\"lsn\":")
+    writer.integer(Int64(bitPattern: context.lsn.value))
+    guard let origin = context.origin else {
+      return writer.raw(",\"xmin\":null,\"origin\":null,\"origin_lsn\":null}")
+    }
+    writer.raw(",\"xmin\":null,\"origin\":")
+    writer.string(origin.name)
+    writer.raw(",\"origin_lsn\":")
+    writer.integer(Int64(bitPattern: origin.lsn.value))
+    writer.raw("}")
   }
 
   private static func quoted(_ number: UInt64, _ writer: inout JSONWriter) {

@@ -5,6 +5,7 @@ struct TableEncoder {
   let schema: String
   let table: String
   let topic: String
+  let sourceName: SourceBlock.TableName
   /// As transaction metadata names it.
   var collection: String { "\(schema).\(table)" }
   /// The columns as they come; nil: this one is left out.
@@ -18,6 +19,7 @@ struct TableEncoder {
   init(_ relation: PgOutputMessage.Relation, _ description: TableDescription, _ options: ConnectorOptions) throws {
     (schema, table) = (relation.schema, relation.name)
     names = relation.columns.map(\.name)
+    sourceName = SourceBlock.TableName(schema: relation.schema, table: relation.name)
     topic = TableNames.topic(relation.schema, relation.name, options)
     let filter = try NameMatcher(options.columnNames)
     let isPropagated = try options.sourceTypes.map { try NamePattern($0) }

@@ -13,7 +13,7 @@ final class KafkaSink: MessageSink {
 
   init(
     _ options: KafkaOptions, partitions: Int, compression: String, maximumBytes: Int, on reactor: Reactor,
-    logger: Logger, onReports: @escaping ([DeliveryReport]) -> Void
+    logger: Logger, onReports: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
     (self.options, self.partitions, self.logger) = (options, partitions, logger)
     let room = Doorbell(on: reactor)
@@ -27,32 +27,43 @@ final class KafkaSink: MessageSink {
   }
 
   func send(_ batch: MessageBatch) async throws {
-    for message in batch.messages {
-      if !knownTopics.contains(message.topic) { try await createTopic(message.topic) }
-      while !(try send(message, of: batch)) {
-        if let fatal = producer.fatalError { throw fatal }
-        if await room.wait(timeout: .milliseconds(500)) == .cancelled { throw CancellationError() }
-      }
+    var topics: [KafkaTopic] = []
+    for topic in batch.topics {
+      if !knownTopics.contains(topic) { try await createTopic(topic) }
+      topics.append(try producer.topic(topic))
+    }
+    var next = 0
+    while true {
+      next = try send(batch, from: next, to: topics)
+      if next == batch.messages.count { return }
+      // There is no room: acknowledgements make some.
+      if let fatal = producer.fatalError { throw fatal }
+      if await room.wait(timeout: .milliseconds(500)) == .cancelled { throw CancellationError() }
     }
   }
 
-  /// False where there is no room.
-  private func send(_ message: MessageBatch.Message, of batch: MessageBatch) throws(KafkaError) -> Bool {
+  /// Sends messages as long as there is room, and tells which one comes next.
+  private func send(_ batch: MessageBatch, from first: Int, to topics: [KafkaTopic]) throws(KafkaError) -> Int {
     let result = batch.withBytes { bytes in
       Result { () throws(KafkaError) in
         func part(_ range: Range<Int>) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[range]) }
-        try producer.send(
-          topic: message.topic, partition: message.partition, timestamp: message.timestamp,
-          key: message.key.map(part), value: message.value.map(part),
-          headers: batch.headers[message.headers].lazy.map { (part($0.name), $0.value.map(part)) },
-          token: message.transaction + 1)
+        for index in first..<batch.messages.count {
+          let message = batch.messages[index]
+          do throws(KafkaError) {
+            try producer.send(
+              to: topics[message.topic], partition: message.partition, timestamp: message.timestamp,
+              key: message.key.map(part), value: message.value.map(part),
+              headers: batch.headers[message.headers].lazy.map { (part($0.name), $0.value.map(part)) },
+              token: message.transaction + 1)
+          } catch {
+            if error.kind == .full { return index }
+            throw error
+          }
+        }
+        return batch.messages.count
       }
     }
-    do { try result.get() } catch {
-      if error.kind == .full { return false }
-      throw error
-    }
-    return true
+    return try result.get()
   }
 
   func waitForReports() async throws(CancellationError) {

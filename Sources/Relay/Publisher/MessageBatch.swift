@@ -3,7 +3,8 @@ import JSON
 /// Messages in the order in which they are to be sent, in one buffer.
 struct MessageBatch {
   struct Message {
-    let topic: String
+    /// In the batch's list of topics.
+    let topic: Int
     /// nil: chosen by the key.
     let partition: Int32?
     /// Milliseconds since 1970; nil: when it is sent.
@@ -23,6 +24,7 @@ struct MessageBatch {
 
   private(set) var messages: [Message] = []
   private(set) var headers: [Header] = []
+  private(set) var topics: [String] = []
   private var firstHeader = 0
   private var writer = JSONWriter(reserving: 64 << 10)
 
@@ -55,9 +57,17 @@ struct MessageBatch {
   ) {
     messages.append(
       Message(
-        topic: topic, partition: partition, timestamp: timestamp, key: key, value: value,
+        topic: number(of: topic), partition: partition, timestamp: timestamp, key: key, value: value,
         headers: firstHeader..<headers.count, transaction: transaction))
     firstHeader = headers.count
+  }
+
+  private mutating func number(of topic: String) -> Int {
+    // Messages of one topic come in runs.
+    if let last = messages.last, topics[last.topic] == topic { return last.topic }
+    if let known = topics.firstIndex(of: topic) { return known }
+    topics.append(topic)
+    return topics.count - 1
   }
 
   /// Adds the last message's key and headers without a value: a compacted topic may forget the key.

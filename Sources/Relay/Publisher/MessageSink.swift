@@ -15,12 +15,12 @@ protocol MessageSink: AnyObject {
 
 /// Takes messages and forgets them: shows what reading and encoding alone cost.
 final class DiscardingSink: MessageSink {
-  private let onReports: ([DeliveryReport]) -> Void
+  private let onReports: (DeliveryReports) -> Void
 
-  init(onReports: @escaping ([DeliveryReport]) -> Void) { self.onReports = onReports }
+  init(onReports: @escaping (DeliveryReports) -> Void) { self.onReports = onReports }
 
   func send(_ batch: MessageBatch) {
-    if !batch.isEmpty { onReports(batch.messages.map { DeliveryReport(token: $0.transaction + 1) }) }
+    if !batch.isEmpty { onReports(DeliveryReports(delivered: batch.messages.map { $0.transaction + 1 })) }
   }
 
   func waitForReports() {}

@@ -4,9 +4,9 @@ import Kafka
 
 /// Prints each message to standard output as a line of JSON, in the relay's order: to look at what would be sent.
 final class PrintingSink: MessageSink {
-  private let onReports: ([DeliveryReport]) -> Void
+  private let onReports: (DeliveryReports) -> Void
 
-  init(onReports: @escaping ([DeliveryReport]) -> Void) { self.onReports = onReports }
+  init(onReports: @escaping (DeliveryReports) -> Void) { self.onReports = onReports }
 
   func send(_ batch: MessageBatch) throws {
     guard !batch.isEmpty else { return }
@@ -21,12 +21,12 @@ final class PrintingSink: MessageSink {
       guard count > 0 || errno == EINTR else { throw PrintingFailed(reason: String(cString: strerror(errno))) }
       written += max(0, count)
     }
-    onReports(batch.messages.map { DeliveryReport(token: $0.transaction + 1) })
+    onReports(DeliveryReports(delivered: batch.messages.map { $0.transaction + 1 }))
   }
 
   private func line(_ message: MessageBatch.Message, of batch: MessageBatch, _ writer: inout JSONWriter) {
     writer.object { writer in
-      writer.member("topic", message.topic)
+      writer.member("topic", batch.topics[message.topic])
       writer.name("partition")
       if let partition = message.partition { writer.integer(Int64(partition)) } else { writer.null() }
       writer.name("timestamp")
