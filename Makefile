@@ -5,9 +5,10 @@ SHELL := /bin/bash
 
 # Real engines where ANNALS_ENGINES names their folder, stand-ins otherwise.
 EXTRA := $(if $(ANNALS_ENGINES),engines,stand-ins)
+FUZZ_SECONDS ?= 60
 CASES ?= ../shared/golden
 
-.PHONY: help up down clean-stack build test lint format test-promise golden bench-http check-settings install
+.PHONY: help up down clean-stack build test lint format test-promise golden fuzz bench-relay bench-http check-settings install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -38,6 +39,13 @@ golden: install ## Compare the relay's messages with recorded ones of Debezium (
 	@[ -d "$(CASES)" ] || { echo "there are no cases in $(CASES): make golden CASES=DIR, in the form that scripts/golden tells" >&2; exit 1; }
 	@swift build -c release --product annals
 	@scripts/with-test-stack scripts/golden $(CASES)
+
+fuzz: ## Mangle messages for a while (FUZZ_SECONDS=60) and look for traps in the relay
+	@scripts/fuzz $(FUZZ_SECONDS) $(CASES)
+
+bench-relay: ## Rows per second and latency beside pg_recvlogical and Debezium
+	@scripts/install $(EXTRA)
+	@scripts/with-test-stack scripts/bench-relay
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench

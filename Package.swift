@@ -32,6 +32,17 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: strict)
 }
 
+/// Built by scripts/fuzz alone, with the flags that it needs: libFuzzer brings the main function.
+let fuzzers: [Target] =
+  Context.environment["ANNALS_FUZZ"] == nil
+  ? []
+  : [
+    .executableTarget(
+      name: "relay-fuzz", dependencies: ["Relay", "Postgres", "Logging", "JSON", "Time"], path: "Tests/Fuzz",
+      swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])],
+      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])])
+  ]
+
 let package = Package(
   name: "annals",
   products: [.executable(name: "annals", targets: ["annals"])],
@@ -119,4 +130,4 @@ let package = Package(
         "JSON", "Identifiers",
       ]),
     tests("EndToEnd", ["Support", "HTTPClient", "Postgres", "Reactor", "Metrics", "JSON"]),
-  ])
+  ] + fuzzers)

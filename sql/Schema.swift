@@ -7,6 +7,7 @@ public enum Schema {
     Migration(version: 1, name: "event_log", PackageResources.v0001_event_log_sql),
     Migration(version: 2, name: "outbox", PackageResources.v0002_outbox_sql),
     Migration(version: 3, name: "append", PackageResources.v0003_append_sql),
+    Migration(version: 4, name: "parking", PackageResources.v0004_parking_sql),
   ]
 
   public static let migrationTable = text(PackageResources.migration_table_sql)
@@ -29,6 +30,15 @@ public enum Schema {
   public static let tableColumns = text(PackageResources.table_columns_sql)
   public static let publishedTables = text(PackageResources.published_tables_sql)
   public static let userTables = text(PackageResources.user_tables_sql)
+  public static let hasParking = text(PackageResources.has_parking_sql)
+  public static let parkMessage = text(PackageResources.park_message_sql)
+  public static let parkedKeys = text(PackageResources.parked_keys_sql)
+  public static let parkedOfKey = text(PackageResources.parked_of_key_sql)
+  public static let settleParked = text(PackageResources.settle_parked_sql)
+  public static let refuseParked = text(PackageResources.refuse_parked_sql)
+  public static let listParked = text(PackageResources.list_parked_sql)
+  public static let showParked = text(PackageResources.show_parked_sql)
+  public static let requestParked = text(PackageResources.request_parked_sql)
   public static let serverSettings = text(PackageResources.server_settings_sql)
 
   static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -30,6 +30,9 @@ public actor Relay {
   private var open: OpenTransaction?
   private var stream: ReplicationStream?
   private var sink: (any MessageSink)?
+  private var lot: ParkingLot?
+  /// Keys of which Kafka refused a message that was on its way: they are parked when they come again.
+  private var refusedKeys: [ParkingLot.Key: String] = [:]
   private var lastCommit: LogSequenceNumber?
   private var serverEnd = LogSequenceNumber.zero
   private var deliveryFailure: KafkaError?
@@ -95,14 +98,18 @@ public actor Relay {
     try forgetLastAttempt()
     let sink = try makeSink()
     do {
+      let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
+      lot = try await ParkingLot.open(relay: options.slot, session)
+      if lot == nil { session.close() }
+      metrics.parkedKeys.set(lot?.keys.count ?? 0)
       try await prepare(sink)
       try await stream(to: sink, streaming)
     } catch {
       // A task that is cancelled waits for nothing any more: another one brings this to an orderly end.
       if Task.isCancelled { await Task(executorPreference: reactor) { await self.drain() }.value }
       stream?.close()
-      stream = nil
-      self.sink = nil
+      lot?.close()
+      (stream, self.sink, lot) = (nil, nil, nil)
       await sink.close()
       throw error
     }
@@ -209,8 +216,10 @@ public actor Relay {
       let context = ChangeContext(
         database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.transaction),
         committedAt: row.recordedAt, lsn: start, lastCommit: nil, origin: nil)
-      try counting(number, &batch) { batch in
-        encoder.encode(try layout.row(row.columns), schema: layout.relation.schema, context, into: &batch)
+      let columns = try layout.row(row.columns)
+      // A row of the table has no place in the WAL: its position stands for it, apart from all of those.
+      counting(number, at: 1 << 63 | UInt64(bitPattern: columns.sequence), &batch) { batch in
+        encoder.encode(columns, schema: layout.relation.schema, context, into: &batch)
       }
     }
     tracker.committed(number, end: start)
@@ -229,7 +238,7 @@ public actor Relay {
       if let failure { throw failure }
       let full = batch
       batch = MessageBatch()
-      try await sink.send(full)
+      try await deliver(full, to: sink)
       if let deliveryFailure { throw deliveryFailure }
     }
     try await session.copyOut(query, pause: send) { message in
@@ -294,7 +303,7 @@ public actor Relay {
         : next != present.table
           ? "\"last_in_data_collection\""
           : count == 0 ? "\"first\"" : present.isFirst ? "\"first_in_data_collection\"" : "\"true\""
-      try counting(number, &batch) { batch in
+      try counting(number, at: 1 << 63 | UInt64(count), &batch) { batch in
         try present.row.withTuple {
           try encoder.snapshot($0, of: present.table, marker: marker, context, into: &batch)
         }
@@ -317,7 +326,7 @@ public actor Relay {
     }
     var batch = MessageBatch()
     try release(isLast: true, next: nil, into: &batch)
-    try await sink.send(batch)
+    try await deliver(batch, to: sink)
     tracker.committed(number, end: start)
     try await waitUntilAcknowledged(sink)
     return count
@@ -352,15 +361,12 @@ public actor Relay {
     var confirmed = tracker.confirmed
     let heartbeat: Duration? = if case .connector(let connector) = options.feed { connector.heartbeat } else { nil }
     var heartbeatAt = ContinuousClock.now
+    var reviewedAt = ContinuousClock.now
     while true {
       var batch = MessageBatch()
-      var failure: (any Error)?
       let timeout = tracker.isIdle && tracker.confirmed == confirmed ? .seconds(5) : options.confirmInterval
-      _ = try await stream.receive(timeout: min(timeout, heartbeat ?? timeout)) { message in
-        guard failure == nil else { return }
-        do { try take(message, into: &batch) } catch { failure = error }
-      }
-      if let failure { throw failure }
+      let pause = min(timeout, heartbeat ?? timeout, lot?.keys.isEmpty == false ? .seconds(1) : timeout)
+      try await gather(from: stream, timeout: pause, into: &batch)
       if undescribed != nil {
         let session =
           if let catalog { catalog } else {
@@ -369,13 +375,19 @@ public actor Relay {
         catalog = session
         try await describe(session, into: &batch)
       }
+      if let lot, !lot.keys.isEmpty, ContinuousClock.now - reviewedAt >= .seconds(1) {
+        reviewedAt = .now
+        try await deliver(batch, to: sink)
+        batch = MessageBatch()
+        try await review(lot, sink)
+      }
       if let heartbeat, ContinuousClock.now - heartbeatAt >= heartbeat {
         heartbeatAt = .now
         beat(&batch)
       }
       // What is in the tracker but not sent yet keeps its transaction from being confirmed: `sent` was counted when
       // the message was made.
-      try await sink.send(batch)
+      try await deliver(batch, to: sink)
       if let deliveryFailure { throw deliveryFailure }
       if let fatal = sink.fatalError { throw fatal }
       streaming()
@@ -387,6 +399,27 @@ public actor Relay {
         try await stream.confirm(confirmed)
       }
       measure()
+    }
+  }
+
+  /// Takes what comes next and, while more is there already, that as well, up to a bound. Large batches cost Kafka less than
+  /// many small ones; a message that comes alone waits for nothing.
+  private func gather(
+    from stream: ReplicationStream, timeout: Duration, into batch: inout MessageBatch
+  ) async throws {
+    var failure: (any Error)?
+    var timeout = timeout
+    var deadline: ContinuousClock.Instant?
+    while true {
+      let hasCome = try await stream.receive(timeout: timeout) { message in
+        guard failure == nil else { return }
+        do { try take(message, into: &batch) } catch { failure = error }
+      }
+      if let failure { throw failure }
+      let end = deadline ?? .now + .milliseconds(5)
+      guard hasCome, undescribed == nil, !wantsReply, batch.byteCount < 256 << 10, .now < end else { return }
+      deadline = end
+      timeout = .zero
     }
   }
 
@@ -403,7 +436,7 @@ public actor Relay {
   private func beat(_ batch: inout MessageBatch) {
     guard open == nil, let encoder = encoder as? ConnectorEncoder else { return }
     let number = tracker.begin()
-    counting(number, &batch) { encoder.heartbeat(transaction: number, into: &$0) }
+    counting(number, at: tracker.confirmed.value, &batch) { encoder.heartbeat(transaction: number, into: &$0) }
     tracker.committed(number, end: tracker.confirmed)
   }
 
@@ -442,7 +475,7 @@ public actor Relay {
       let context = ChangeContext(
         database: database, number: number, transaction: 0, committedAt: .now(), lsn: start, lastCommit: lastCommit,
         origin: nil)
-      try counting(number, &batch) { try encoder.encode(message, context, into: &$0) }
+      try counting(number, at: start.value, &batch) { try encoder.encode(message, context, into: &$0) }
       tracker.committed(number, end: start)
       return
     default: break
@@ -452,7 +485,7 @@ public actor Relay {
       database: database, number: open.number, transaction: open.transaction, committedAt: open.committedAt, lsn: start,
       lastCommit: lastCommit, origin: origin)
     if case .insert = message { metrics.rows.increment() }
-    try counting(open.number, &batch) { try encoder.encode(message, context, into: &$0) }
+    try counting(open.number, at: start.value, &batch) { try encoder.encode(message, context, into: &$0) }
     if case .commit(let lsn, let end, _) = message {
       tracker.committed(open.number, end: end)
       lastCommit = lsn
@@ -462,8 +495,9 @@ public actor Relay {
 
   /// Counts the messages that `body` adds as sent: their transaction waits for them.
   private func counting(
-    _ number: Int, _ batch: inout MessageBatch, _ body: (inout MessageBatch) throws -> Void
+    _ number: Int, at source: UInt64, _ batch: inout MessageBatch, _ body: (inout MessageBatch) throws -> Void
   ) rethrows {
+    batch.begin(source: source)
     let count = batch.messages.count
     try body(&batch)
     for _ in count..<batch.messages.count { tracker.sent(number) }
@@ -471,11 +505,94 @@ public actor Relay {
 
   // MARK: Delivery
 
+  /// Sends a batch; what cannot be delivered, and what comes behind it with the same key, is parked instead (G7).
+  private func deliver(_ batch: MessageBatch, to sink: any MessageSink) async throws {
+    let refusals = try await sink.refusals(batch)
+    guard !refusals.isEmpty || !refusedKeys.isEmpty || lot?.keys.isEmpty == false else {
+      return try await sink.send(batch)
+    }
+    var kept: [Int] = []
+    for (index, message) in batch.messages.enumerated() {
+      let key = ParkingLot.Key(topic: batch.topics[message.topic], key: message.key.map(batch.bytes))
+      let waits = lot?.contains(key) == true ? "waits behind an earlier message of its key" : nil
+      guard let reason = refusals[index] ?? refusedKeys[key] ?? waits else {
+        kept.append(index)
+        continue
+      }
+      guard let lot else { throw UndeliverableMessage(topic: key.topic, reason: reason) }
+      if !lot.contains(key) {
+        logger.error(
+          "A key is parked", metadata: ["topic": key.topic, "key": message.key.map(batch.text) ?? "", .error: reason])
+      }
+      try await lot.park(message, of: batch, key, reason: reason)
+      // It is safe: its transaction need not wait for it.
+      tracker.acknowledged(message.transaction)
+      metrics.parked.increment()
+    }
+    metrics.parkedKeys.set(lot?.keys.count ?? 0)
+    refusedKeys = refusedKeys.filter { lot?.contains($0.key) != true }
+    var rest = batch
+    rest.keep(kept)
+    try await sink.send(rest)
+  }
+
+  /// Does what the operator has asked for: sends a key's messages in their order while nothing newer passes.
+  private func review(_ lot: ParkingLot, _ sink: any MessageSink) async throws {
+    let requested = try await lot.review()
+    if !requested.isEmpty { sink.forgetLimits() }
+    keys: for key in requested {
+      while true {
+        let number = tracker.begin()
+        let messages = try await lot.messages(of: key, transaction: number)
+        for message in messages {
+          if let reason = try await sink.refusals(message.batch)[0] {
+            try await lot.refused(message.id, reason: reason)
+            logger.error("A parked key is refused again", metadata: ["topic": key.topic, .error: reason])
+            tracker.committed(number, end: tracker.confirmed)
+            continue keys
+          }
+          tracker.sent(number)
+          try await sink.send(message.batch)
+          while tracker.inFlight > 0 {
+            if let deliveryFailure {
+              try await lot.refused(message.id, reason: "\(deliveryFailure)")
+              throw deliveryFailure
+            }
+            if let fatal = sink.fatalError { throw fatal }
+            try await sink.waitForReports()
+          }
+          try await lot.delivered(message.id)
+        }
+        tracker.committed(number, end: tracker.confirmed)
+        if messages.isEmpty { break }
+      }
+      logger.notice("A parked key is delivered", metadata: ["topic": key.topic])
+    }
+    _ = try await lot.review()
+    metrics.parkedKeys.set(lot.keys.count)
+  }
+
+  /// A message that Kafka will never take, where there is no place to park it.
+  struct UndeliverableMessage: Error, CustomStringConvertible {
+    let topic: String
+    let reason: String
+    var description: String {
+      "a message for topic \(topic) cannot be delivered: \(reason). Mend that, or let annals migrate make the table that "
+        + "such messages are parked in"
+    }
+  }
+
   private func take(_ reports: DeliveryReports) {
     // Tokens are transactions, counted from 1: librdkafka's opaque pointer cannot be null.
     for token in reports.delivered { tracker.acknowledged(token - 1) }
     metrics.delivered.increment(by: reports.delivered.count)
-    if let failure = reports.failed.first { deliveryFailure = deliveryFailure ?? failure.error }
+    for failure in reports.failed {
+      deliveryFailure = deliveryFailure ?? failure.error
+      // It comes again with the next attempt, which parks it.
+      if failure.error.kind == .refused, let topic = failure.topic {
+        refusedKeys[ParkingLot.Key(topic: topic, key: failure.key)] = "\(failure.error)"
+      }
+    }
   }
 
   private func measure() {

@@ -5,6 +5,8 @@ struct RelayMetrics: Sendable {
   let rows: Counter
   let delivered: Counter
   let restarts: Counter
+  let parked: Counter
+  let parkedKeys: Gauge
   let inFlight: Gauge
   let confirmedLSN: Gauge
   let unconfirmedBytes: Gauge
@@ -14,6 +16,8 @@ struct RelayMetrics: Sendable {
     rows = registry.counter("annals_relay_rows_total", help: "Outbox rows read from the source.")
     delivered = registry.counter("annals_relay_delivered_total", help: "Messages that Kafka acknowledged.")
     restarts = registry.counter("annals_relay_restarts_total", help: "Times the relay began anew after an error.")
+    parked = registry.counter("annals_relay_parked_total", help: "Messages that were parked instead of being sent.")
+    parkedKeys = registry.gauge("annals_relay_parked_keys", help: "Keys of which messages are parked.")
     inFlight = registry.gauge("annals_relay_in_flight", help: "Messages sent and not acknowledged.")
     confirmedLSN = registry.gauge("annals_relay_confirmed_lsn", help: "Confirmed position in the WAL, in bytes.")
     unconfirmedBytes = registry.gauge(

@@ -64,6 +64,7 @@ enum Commands {
             "lines of LSN, transaction and hexadecimal bytes, as pg_logical_slot_peek_binary_changes() gives them"
           )
         ], run: relayDecode),
+      parked,
     ]
   ) { arguments in
     let runtime = try Runtime(arguments)

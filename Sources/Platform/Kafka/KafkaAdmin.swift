@@ -89,6 +89,70 @@ public struct KafkaAdmin: Sendable {
     return true
   }
 
+  /// What a topic's setting is; nil where there is none of that name.
+  public func setting(_ name: String, of topic: String) async throws(KafkaError) -> String? {
+    try await Reactor.offLoop { () throws(KafkaError) in try settingNow(name, of: topic) }
+  }
+
+  private func settingNow(_ name: String, of topic: String) throws(KafkaError) -> String? {
+    let handle = try makeHandle()
+    defer { rd_kafka_destroy(handle) }
+    let queue = rd_kafka_queue_new(handle)
+    defer { rd_kafka_queue_destroy(queue) }
+    var resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic)
+    defer { rd_kafka_ConfigResource_destroy(resource) }
+    rd_kafka_DescribeConfigs(handle, &resource, 1, nil, queue)
+    let operation = "asking for \(name) of topic \(topic)"
+    guard let event = rd_kafka_queue_poll(queue, milliseconds) else {
+      throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, operation, brokers: options.brokers)
+    }
+    defer { rd_kafka_event_destroy(event) }
+    guard rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR,
+      let result = rd_kafka_event_DescribeConfigs_result(event)
+    else { throw KafkaError(rd_kafka_event_error(event), operation, brokers: options.brokers) }
+    var count = 0
+    guard let resources = rd_kafka_DescribeConfigs_result_resources(result, &count), count > 0, let first = resources[0]
+    else { return nil }
+    let code = rd_kafka_ConfigResource_error(first)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: options.brokers) }
+    var entries = 0
+    guard let list = rd_kafka_ConfigResource_configs(first, &entries) else { return nil }
+    for index in 0..<entries {
+      guard let key = rd_kafka_ConfigEntry_name(list[index]), String(cString: key) == name else { continue }
+      return rd_kafka_ConfigEntry_value(list[index]).map { String(cString: $0) }
+    }
+    return nil
+  }
+
+  /// Gives a topic these settings of its own, and no others.
+  public func alter(_ topic: String, _ settings: [String: String]) async throws(KafkaError) {
+    try await Reactor.offLoop { () throws(KafkaError) in try alterNow(topic, settings) }
+  }
+
+  private func alterNow(_ topic: String, _ settings: [String: String]) throws(KafkaError) {
+    let handle = try makeHandle()
+    defer { rd_kafka_destroy(handle) }
+    let queue = rd_kafka_queue_new(handle)
+    defer { rd_kafka_queue_destroy(queue) }
+    var resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic)
+    defer { rd_kafka_ConfigResource_destroy(resource) }
+    for (name, value) in settings { _ = rd_kafka_ConfigResource_set_config(resource, name, value) }
+    rd_kafka_AlterConfigs(handle, &resource, 1, nil, queue)
+    let operation = "altering topic \(topic)"
+    guard let event = rd_kafka_queue_poll(queue, milliseconds) else {
+      throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, operation, brokers: options.brokers)
+    }
+    defer { rd_kafka_event_destroy(event) }
+    var code = rd_kafka_event_error(event)
+    if code == RD_KAFKA_RESP_ERR_NO_ERROR, let result = rd_kafka_event_AlterConfigs_result(event) {
+      var count = 0
+      if let resources = rd_kafka_AlterConfigs_result_resources(result, &count), count > 0, let first = resources[0] {
+        code = rd_kafka_ConfigResource_error(first)
+      }
+    }
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: options.brokers) }
+  }
+
   private var milliseconds: Int32 { Int32(timeout.components.seconds * 1_000) }
 
   private func makeHandle() throws(KafkaError) -> OpaquePointer {

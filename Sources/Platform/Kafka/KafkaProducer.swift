@@ -7,14 +7,21 @@ public struct DeliveryReports: Sendable {
   /// Tokens of messages that all in-sync replicas have.
   public private(set) var delivered: [Int] = []
   /// Messages that will not arrive any more.
-  public private(set) var failed: [(token: Int, error: KafkaError)] = []
+  public private(set) var failed: [(token: Int, topic: String?, key: [UInt8]?, error: KafkaError)] = []
 
   public init(delivered: [Int] = []) { self.delivered = delivered }
 
   var isEmpty: Bool { delivered.isEmpty && failed.isEmpty }
 
-  mutating func add(_ token: Int, _ error: KafkaError?) {
-    if let error { failed.append((token, error)) } else { delivered.append(token) }
+  mutating func add(_ message: rd_kafka_message_t, _ brokers: String) {
+    let token = Int(bitPattern: message._private)
+    guard message.err != RD_KAFKA_RESP_ERR_NO_ERROR else { return delivered.append(token) }
+    let key = message.key.map { Array(UnsafeRawBufferPointer(start: $0, count: message.key_len)) }
+    failed.append(
+      (
+        token, message.rkt.map { String(cString: rd_kafka_topic_name($0)) }, key,
+        KafkaError(message.err, "delivering", brokers: brokers)
+      ))
   }
 }
 
@@ -27,6 +34,9 @@ public struct KafkaTopic {
 /// default partitioner does. It lives on its reactor's loop, in the isolation that made it.
 public final class KafkaProducer {
   private var client: KafkaClient!
+  /// A message's largest size, in bytes, whatever its topic takes.
+  public static let maximumMessage = 100 << 20
+
   private var onDelivery: (DeliveryReports) -> Void
   private var topics: [String: OpaquePointer] = [:]
 
@@ -35,7 +45,7 @@ public final class KafkaProducer {
   ///   - maximumBytes: Messages that wait here for their acknowledgement, in bytes; beyond, `send` says `full`.
   ///   - onDelivery: Called on the loop with reports, in the order in which they came.
   public init(
-    _ options: KafkaOptions, compression: String = "none", linger: Duration = .milliseconds(5),
+    _ options: KafkaOptions, compression: String = "none", linger: Duration = .microseconds(500),
     maximumBytes: Int = 64 << 20, on reactor: Reactor, logger: Logger,
     onDelivery: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
@@ -45,11 +55,13 @@ public final class KafkaProducer {
       settings: [
         ("enable.idempotence", "true"), ("acks", "all"), ("partitioner", "murmur2_random"),
         ("compression.type", compression),
-        ("linger.ms", "\(linger.components.attoseconds / 1_000_000_000_000_000 + linger.components.seconds * 1_000)"),
+        ("linger.ms", "\(linger / .milliseconds(1))"),
         ("queue.buffering.max.kbytes", "\(max(1, maximumBytes >> 10))"),
         ("queue.buffering.max.messages", "1000000"), ("batch.num.messages", "20000"),
         // Order and completeness are worth waiting for: a message is retried until the broker is back.
         ("message.timeout.ms", "0"),
+        // Topics say what is too large; a batch is no larger for it (batch.size).
+        ("message.max.bytes", "\(Self.maximumMessage)"),
       ], events: RD_KAFKA_EVENT_DR, on: reactor, logger: logger,
       onEvents: { [weak self] in self?.takeReports() })
   }
@@ -132,10 +144,7 @@ public final class KafkaProducer {
     while client.nextEvent({ event, type in
       guard type == RD_KAFKA_EVENT_DR else { return }
       while let message = rd_kafka_event_message_next(event) {
-        let code = message.pointee.err
-        reports.add(
-          Int(bitPattern: message.pointee._private),
-          code == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : KafkaError(code, "delivering", brokers: client.brokers))
+        reports.add(message.pointee, client.brokers)
       }
     }) {}
     if !reports.isEmpty { onDelivery(reports) }

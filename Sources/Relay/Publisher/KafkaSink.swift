@@ -9,7 +9,8 @@ final class KafkaSink: MessageSink {
   private let producer: KafkaProducer
   private let room: Doorbell
   private let logger: Logger
-  private var knownTopics: Set<String> = []
+  /// How large a record batch each topic takes, or why it takes none.
+  private var limits: [String: Result<Int, KafkaError>] = [:]
 
   init(
     _ options: KafkaOptions, partitions: Int, compression: String, maximumBytes: Int, on reactor: Reactor,
@@ -26,12 +27,48 @@ final class KafkaSink: MessageSink {
       })
   }
 
+  func refusals(_ batch: MessageBatch) async throws -> [Int: String] {
+    var refusals: [Int: String] = [:]
+    for (number, topic) in batch.topics.enumerated() {
+      switch try await limit(of: topic) {
+      case .success(let limit):
+        // One message cannot be longer than all of them together.
+        guard batch.byteCount + 1_000 > limit else { continue }
+        for (index, message) in batch.messages.enumerated() where message.topic == number {
+          let bytes = batch.recordBytes(message)
+          if bytes > limit {
+            refusals[index] = "\(bytes) bytes; topic \(topic) takes \(limit) (max.message.bytes)"
+          }
+        }
+      case .failure(let error):
+        for (index, message) in batch.messages.enumerated() where message.topic == number {
+          refusals[index] = "\(error)"
+        }
+      }
+    }
+    return refusals
+  }
+
+  private func limit(of topic: String) async throws -> Result<Int, KafkaError> {
+    if let known = limits[topic] { return known }
+    let limit: Result<Int, KafkaError>
+    do {
+      try await createTopic(topic)
+      let setting = try await KafkaAdmin(options).setting("max.message.bytes", of: topic)
+      limit = .success(min(setting.flatMap { Int($0) } ?? .max, KafkaProducer.maximumMessage))
+    } catch {
+      guard error.kind == .refused else { throw error }
+      limit = .failure(error)
+    }
+    limits[topic] = limit
+    return limit
+  }
+
+  func forgetLimits() { limits = [:] }
+
   func send(_ batch: MessageBatch) async throws {
     var topics: [KafkaTopic] = []
-    for topic in batch.topics {
-      if !knownTopics.contains(topic) { try await createTopic(topic) }
-      topics.append(try producer.topic(topic))
-    }
+    for topic in batch.topics { topics.append(try producer.topic(topic)) }
     var next = 0
     while true {
       next = try send(batch, from: next, to: topics)
@@ -74,7 +111,6 @@ final class KafkaSink: MessageSink {
     if try await KafkaAdmin(options).createTopic(topic, partitions: partitions) {
       logger.notice("Topic created", metadata: ["topic": topic, "partitions": "\(partitions)"])
     }
-    knownTopics.insert(topic)
   }
 
   var inFlight: Int { producer.waiting }

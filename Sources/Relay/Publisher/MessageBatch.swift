@@ -15,6 +15,9 @@ struct MessageBatch {
     let headers: Range<Int>
     /// The transaction that it belongs to, as the confirmation counts them.
     let transaction: Int
+    /// Where it comes from, and which of the messages from there it is: the same whenever it is made anew.
+    let source: UInt64
+    let ordinal: Int32
   }
 
   struct Header {
@@ -26,10 +29,18 @@ struct MessageBatch {
   private(set) var headers: [Header] = []
   private(set) var topics: [String] = []
   private var firstHeader = 0
+  private var source: UInt64 = 0
+  private var firstOfSource = 0
   private var writer = JSONWriter(reserving: 64 << 10)
 
   var isEmpty: Bool { messages.isEmpty }
   var byteCount: Int { writer.bytes.count }
+
+  /// Says where the messages that follow come from.
+  mutating func begin(source: UInt64) {
+    self.source = source
+    firstOfSource = messages.count
+  }
 
   /// Writes what a message will refer to.
   mutating func written<E>(_ body: (inout JSONWriter) throws(E) -> Void) throws(E) -> Range<Int> {
@@ -58,7 +69,8 @@ struct MessageBatch {
     messages.append(
       Message(
         topic: number(of: topic), partition: partition, timestamp: timestamp, key: key, value: value,
-        headers: firstHeader..<headers.count, transaction: transaction))
+        headers: firstHeader..<headers.count, transaction: transaction, source: source,
+        ordinal: Int32(messages.count - firstOfSource)))
     firstHeader = headers.count
   }
 
@@ -76,7 +88,19 @@ struct MessageBatch {
     messages.append(
       Message(
         topic: last.topic, partition: last.partition, timestamp: last.timestamp, key: last.key, value: nil,
-        headers: last.headers, transaction: last.transaction))
+        headers: last.headers, transaction: last.transaction, source: last.source, ordinal: last.ordinal + 1))
+  }
+
+  /// Leaves out all messages but those.
+  mutating func keep(_ indices: [Int]) { messages = indices.map { messages[$0] } }
+
+  func bytes(_ range: Range<Int>) -> [UInt8] { Array(writer.bytes[range]) }
+
+  /// How many bytes Kafka needs for the message as a batch of its own (its documentation, “Record Batch”): 61 for the
+  /// batch, at most 27 for lengths and deltas, at most 10 for the lengths of each header.
+  func recordBytes(_ message: Message) -> Int {
+    let headers = headers[message.headers].reduce(0) { $0 + $1.name.count + ($1.value?.count ?? 0) + 10 }
+    return 88 + (message.key?.count ?? 0) + (message.value?.count ?? 0) + headers
   }
 
   /// Lends everything that was written; ranges are within it.

@@ -2,6 +2,10 @@ import Kafka
 
 /// Where messages go. Each is reported once it is safe there, in any order.
 protocol MessageSink: AnyObject {
+  /// Messages of the batch that will never be taken, and why.
+  func refusals(_ batch: MessageBatch) async throws -> [Int: String]
+  /// Topics may have other settings by now: they are asked for again.
+  func forgetLimits()
   /// Takes every message of the batch, in order, waiting for room as long as it takes.
   func send(_ batch: MessageBatch) async throws
   /// Waits for reports, half a second at most.
@@ -19,10 +23,13 @@ final class DiscardingSink: MessageSink {
 
   init(onReports: @escaping (DeliveryReports) -> Void) { self.onReports = onReports }
 
+  func refusals(_ batch: MessageBatch) -> [Int: String] { [:] }
+
   func send(_ batch: MessageBatch) {
     if !batch.isEmpty { onReports(DeliveryReports(delivered: batch.messages.map { $0.transaction + 1 })) }
   }
 
+  func forgetLimits() {}
   func waitForReports() {}
   var inFlight: Int { 0 }
   var fatalError: KafkaError? { nil }

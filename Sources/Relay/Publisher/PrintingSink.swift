@@ -8,6 +8,8 @@ final class PrintingSink: MessageSink {
 
   init(onReports: @escaping (DeliveryReports) -> Void) { self.onReports = onReports }
 
+  func refusals(_ batch: MessageBatch) -> [Int: String] { [:] }
+
   func send(_ batch: MessageBatch) throws {
     guard !batch.isEmpty else { return }
     var writer = JSONWriter(reserving: batch.byteCount * 2)
@@ -51,6 +53,7 @@ final class PrintingSink: MessageSink {
     var description: String { "standard output takes nothing more: \(reason)" }
   }
 
+  func forgetLimits() {}
   func waitForReports() {}
   var inFlight: Int { 0 }
   var fatalError: KafkaError? { nil }

@@ -1,0 +1,56 @@
+public import Postgres
+import Schema
+
+/// What an operator sees of parked keys, and what may be done with them; wherever the relay runs.
+public struct ParkedMessages {
+  private let session: PostgresSession
+
+  public init(_ session: PostgresSession) { self.session = session }
+
+  /// A key and its first message.
+  public struct Entry: Sendable {
+    public let id: Int64
+    public let relay: String
+    public let topic: String
+    public let key: String
+    public let count: Int
+    public let since: String
+    public let reason: String
+    public let isRequested: Bool
+  }
+
+  public enum Request: String, CaseIterable, Sendable {
+    /// Send the key's messages in their order.
+    case retry
+    /// Leave this one out and send the others.
+    case skip
+    /// Send none of them.
+    case drop
+  }
+
+  /// Parked keys, the longest parked first.
+  public func list() async throws -> [Entry] {
+    var entries: [Entry] = []
+    for row in try await session.query(Query("list_parked", Schema.listParked)) {
+      entries.append(
+        Entry(
+          id: try row.get(0), relay: try row.get(1), topic: try row.get(2), key: try row.get(3), count: try row.get(4),
+          since: try row.get(5), reason: try row.get(6), isRequested: try row.get(7)))
+    }
+    return entries
+  }
+
+  /// Everything about one message, as JSON; nil where there is none of that number.
+  public func show(_ id: Int64) async throws -> String? {
+    try await session.query(Query("show_parked", Schema.showParked), [.bigint(id)]).first?.get(0)
+  }
+
+  /// Asks for something to be done with a message's key. The relay does it within seconds.
+  ///
+  /// - Returns: How many messages that concerns; 0 where none of that number is parked.
+  public func request(_ request: Request, _ id: Int64) async throws -> Int {
+    try await session.query(
+      Query("request_parked", Schema.requestParked), [.bigint(id), .text(request.rawValue)]
+    ).first?.get(0) ?? 0
+  }
+}

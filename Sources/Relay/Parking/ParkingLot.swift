@@ -1,0 +1,113 @@
+import JSON
+import Postgres
+import Schema
+
+/// Keys of which a message cannot be delivered, and what waits behind it (G7). It is kept in annals.parked_messages; one
+/// relay at a time, the one that holds the slot, has the lot of that slot.
+final class ParkingLot {
+  struct Key: Hashable {
+    let topic: String
+    let key: [UInt8]?
+  }
+
+  private let relay: String
+  private let session: PostgresSession
+  private(set) var keys: Set<Key> = []
+
+  static let exists = Query("has_parking", Schema.hasParking)
+  static let park = Query("park_message", Schema.parkMessage)
+  static let parkedKeys = Query("parked_keys", Schema.parkedKeys)
+  static let parkedOfKey = Query("parked_of_key", Schema.parkedOfKey)
+  static let settle = Query("settle_parked", Schema.settleParked)
+  static let refuse = Query("refuse_parked", Schema.refuseParked)
+
+  private init(relay: String, session: PostgresSession) { (self.relay, self.session) = (relay, session) }
+
+  /// The lot of a relay. It keeps the session and closes it.
+  ///
+  /// - Returns: nil where the database has none: a message that cannot be delivered then stops the relay.
+  static func open(relay: String, _ session: PostgresSession) async throws -> ParkingLot? {
+    guard try await session.query(exists).first?.get(0, as: Bool.self) == true else { return nil }
+    let lot = ParkingLot(relay: relay, session: session)
+    _ = try await lot.review()
+    return lot
+  }
+
+  func close() { session.close() }
+
+  func contains(_ key: Key) -> Bool { keys.contains(key) }
+
+  /// Keeps a message instead of its being sent; the key is parked from now on.
+  func park(_ message: MessageBatch.Message, of batch: MessageBatch, _ key: Key, reason: String) async throws {
+    var headers = JSONWriter()
+    headers.array { writer in
+      for header in batch.headers[message.headers] {
+        writer.element()
+        writer.array { writer in
+          writer.element()
+          writer.string(batch.text(header.name))
+          writer.element()
+          if let value = header.value { writer.string(batch.text(value)) } else { writer.null() }
+        }
+      }
+    }
+    try await session.query(
+      Self.park,
+      [
+        .text(relay), .text(key.topic), message.partition.map { .integer($0) } ?? .null,
+        key.key.map { .bytes($0) } ?? .null, message.value.map { .bytes(batch.bytes($0)) } ?? .null,
+        .jsonb(headers.bytes), message.timestamp.map { .bigint($0) } ?? .null,
+        .lsn(LogSequenceNumber(message.source)), .integer(message.ordinal), .text(reason),
+      ])
+    keys.insert(key)
+  }
+
+  /// Looks at what the operator has done: forgets keys of which nothing is parked any more.
+  ///
+  /// - Returns: Keys whose messages are to be sent now.
+  func review() async throws -> [Key] {
+    var requested: [Key] = []
+    var found: Set<Key> = []
+    for row in try await session.query(Self.parkedKeys, [.text(relay)]) {
+      let key = Key(topic: try row.get(0), key: try row.optional(1))
+      found.insert(key)
+      if try row.get(2, as: Bool.self) { requested.append(key) }
+    }
+    keys = found
+    return requested
+  }
+
+  struct Parked {
+    let id: Int64
+    let batch: MessageBatch
+  }
+
+  /// The first thousand messages of a key, in order, each as a batch of its own.
+  func messages(of key: Key, transaction: Int) async throws -> [Parked] {
+    let rows = try await session.query(
+      Self.parkedOfKey, [.text(relay), .text(key.topic), key.key.map { .bytes($0) } ?? .null])
+    var messages: [Parked] = []
+    for row in rows {
+      var batch = MessageBatch()
+      let value = try row.optional(2, as: [UInt8].self)
+      let headers = try JSONValue(parsing: try row.get(3, as: JSONText.self).bytes)
+      for header in headers.array ?? [] {
+        guard let pair = header.array, pair.count == 2, let name = pair[0].string else { continue }
+        batch.header(name, pair[1].string.map { text in batch.copied(text.utf8) })
+      }
+      batch.add(
+        topic: key.topic, partition: try row.optional(1, as: Int.self).map { Int32($0) },
+        timestamp: try row.optional(4), key: key.key.map { batch.copied($0) }, value: value.map { batch.copied($0) },
+        transaction: transaction)
+      messages.append(Parked(id: try row.get(0), batch: batch))
+    }
+    return messages
+  }
+
+  func delivered(_ id: Int64) async throws { try await session.query(Self.settle, [.bigint(id), .text("delivered")]) }
+
+  /// Notes that a message was refused again; the key stays parked.
+  func refused(_ id: Int64, reason: String) async throws {
+    try await session.query(Self.refuse, [.bigint(id), .text(reason)])
+  }
+}

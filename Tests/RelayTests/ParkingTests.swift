@@ -1,0 +1,138 @@
+import EventStore
+import Identifiers
+import Kafka
+import Metrics
+import Postgres
+import Reactor
+@testable import Relay
+import Support
+import Testing
+
+@Suite("Messages that cannot be delivered (G7)") struct ParkingTests {
+  /// A relay whose topic takes 2,000 bytes at most.
+  private func withRelay(
+    _ body: @Sendable (TestDatabase, _ topic: String, RelayOptions) async throws -> Void
+  ) async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      let kafka = KafkaOptions(brokers: try Stack.kafka)
+      try await KafkaAdmin(kafka).createTopic("\(topic).things", partitions: 3, settings: ["max.message.bytes": "2000"])
+      try await body(database, topic, try RelayTests.options(database, topic: topic))
+    }
+  }
+
+  private func running<Value>(
+    _ options: RelayOptions, on reactor: Reactor, _ body: (Relay) async throws -> Value
+  ) async throws -> Value {
+    let relay = try Relay(options, on: reactor, logger: quietLogger(), metrics: .init())
+    let task = Task(executorPreference: reactor) { await relay.run() }
+    let result: Result<Value, any Error>
+    do {
+      try await eventually("it streams", on: reactor) { await relay.state == .streaming }
+      result = .success(try await body(relay))
+    } catch { result = .failure(error) }
+    task.cancel()
+    await task.value
+    return try result.get()
+  }
+
+  private func append(_ database: TestDatabase, _ id: String, _ version: Int, bytes: Int = 10) async throws {
+    let image = Array(#"{"id":"\#(id)","n":\#(version),"text":"\#(String(repeating: "x", count: bytes))"}"#.utf8)
+    _ = try await EventStore(database.pool).append(
+      [NewEvent(type: "Counted", data: Array("{}".utf8), change: RowChange(before: nil, after: image))],
+      to: StreamID(category: "thing", id: id), expecting: .any, metadata: EventMetadata(actor: "a"))
+  }
+
+  /// Versions that arrived, by key.
+  private func received(_ topic: String, _ count: Int, on reactor: Reactor) async throws -> [String: [String]] {
+    let messages = try await RelayTests.read(from: topic, on: reactor) { $0.count >= count }
+    var versions: [String: [String]] = [:]
+    for message in messages {
+      versions[String(decoding: message.key ?? [], as: UTF8.self), default: []].append(
+        String(decoding: message.header("stream_version") ?? [], as: UTF8.self))
+    }
+    return versions
+  }
+
+  private func key(_ id: String) -> String { #"{"id":"\#(id)"}"# }
+
+  private func parked(_ database: TestDatabase) async throws -> [ParkedMessages.Entry] {
+    try await PostgresSession.with(database.options, on: database.reactor, logger: quietLogger()) {
+      try await ParkedMessages($0).list()
+    }
+  }
+
+  private func request(_ database: TestDatabase, _ request: ParkedMessages.Request, _ id: Int64) async throws -> Int {
+    try await PostgresSession.with(database.options, on: database.reactor, logger: quietLogger()) {
+      try await ParkedMessages($0).request(request, id)
+    }
+  }
+
+  @Test("park their key alone: others flow, its later messages wait, and a retry sends all in order before newer ones")
+  func retry() async throws {
+    try await withRelay { database, topic, options in
+      try await running(options, on: database.reactor) { _ in
+        try await append(database, "a", 1)
+        try await append(database, "a", 2, bytes: 4_000)
+        try await append(database, "b", 1)
+        try await append(database, "a", 3)
+        let first = try await received(topic, 2, on: database.reactor)
+        #expect(first == [key("a"): ["1"], key("b"): ["1"]])
+        try await eventually("both wait", on: database.reactor) { try await parked(database).first?.count == 2 }
+        let entry = try await parked(database)[0]
+        #expect(entry.key == key("a"))
+        #expect(entry.reason.contains("topic \(topic).things takes 2000 (max.message.bytes)"))
+        // Nothing holds the WAL back: what is parked is safe.
+        let session = try await database.session()
+        let end = try await session.execute("select pg_current_wal_lsn()")[0][0] ?? ""
+        try await eventually("the slot moves on", on: database.reactor) {
+          try await session.execute(
+            "select confirmed_flush_lsn >= '\(end)' from pg_replication_slots where slot_name = '\(options.slot)'")
+            == [["t"]]
+        }
+        session.close()
+      }
+      // A relay that begins anew knows what is parked.
+      try await running(options, on: database.reactor) { _ in
+        try await append(database, "a", 4)
+        try await eventually("three wait", on: database.reactor) { try await parked(database).first?.count == 3 }
+        // Asked for too early it is refused again.
+        let id = try await parked(database)[0].id
+        #expect(try await request(database, .retry, id) == 3)
+        try await eventually("it is refused again", on: database.reactor) {
+          try await parked(database).first?.isRequested == false
+        }
+        try await KafkaAdmin(options.kafka).alter("\(topic).things", ["max.message.bytes": "1000000"])
+        _ = try await request(database, .retry, id)
+        let all = try await received(topic, 5, on: database.reactor)
+        #expect(all == [key("a"): ["1", "2", "3", "4"], key("b"): ["1"]])
+        try await eventually("nothing is parked", on: database.reactor) { try await parked(database).isEmpty }
+        try await append(database, "a", 5)
+        #expect(try await received(topic, 6, on: database.reactor)[key("a")] == ["1", "2", "3", "4", "5"])
+      }
+    }
+  }
+
+  @Test("can be skipped, and their key dropped")
+  func skipAndDrop() async throws {
+    try await withRelay { database, topic, options in
+      try await running(options, on: database.reactor) { _ in
+        for id in ["a", "b"] {
+          try await append(database, id, 1, bytes: 4_000)
+          try await append(database, id, 2)
+        }
+        try await eventually("both wait", on: database.reactor) { try await parked(database).map(\.count) == [2, 2] }
+        let entries = try await parked(database)
+        #expect(try await request(database, .skip, entries[0].id) == 2)
+        #expect(try await request(database, .drop, entries[1].id) == 2)
+        #expect(try await received(topic, 1, on: database.reactor) == [key("a"): ["2"]])
+        try await eventually("nothing is parked", on: database.reactor) { try await parked(database).isEmpty }
+        #expect(try await request(database, .retry, entries[1].id) == 0)
+        try await eventually("both keys flow", on: database.reactor) {
+          try await append(database, "b", 3)
+          return try await received(topic, 2, on: database.reactor)[key("b")] != nil
+        }
+      }
+    }
+  }
+}

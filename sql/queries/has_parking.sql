@@ -1,0 +1,1 @@
+select to_regclass('annals.parked_messages') is not null
