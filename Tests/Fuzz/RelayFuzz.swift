@@ -22,6 +22,20 @@ public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
   return 0
 }
 
+@_silgen_name("LLVMFuzzerRunDriver")
+private func runDriver(
+  _ count: UnsafeMutablePointer<Int32>,
+  _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>,
+  _ fuzz: @convention(c) (UnsafePointer<UInt8>?, Int) -> Int32
+) -> Int32
+
+/// The package manager makes this the program's entry, and so libFuzzer's own main function is not linked.
+@_cdecl("relay_fuzz_main")
+public func run(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> Int32 {
+  var (count, arguments) = (count, arguments)
+  return runDriver(&count, &arguments, fuzz)
+}
+
 private final class Encoders {
   private let connector: ConnectorEncoder
   private let outbox: OutboxEncoder

@@ -40,6 +40,10 @@ struct TableEncoder {
     }
     let key = description.key.compactMap { column in relation.columns.firstIndex { $0.name == column.name } }
     (self.columns, self.key) = (columns, key)
+    var seen: Set<String> = []
+    for column in columns.compactMap({ $0 }) where !seen.insert(column.name).inserted {
+      throw AmbiguousColumn(table: "\(relation.schema).\(relation.name)", field: column.name)
+    }
     let name = TableNames.schemaName(topic, options)
     func fields(_ indices: [Int], _ writer: inout JSONWriter, hasSources: Bool) {
       writer.name("fields")
@@ -91,6 +95,16 @@ struct TableEncoder {
       valueStart = writer.bytes
     } else {
       valueStart = []
+    }
+  }
+
+  /// Two columns that would be one member of the message.
+  struct AmbiguousColumn: Error, CustomStringConvertible {
+    let table: String
+    let field: String
+    var description: String {
+      "two columns of \(table) would be the field “\(field)”: choose another field.name.adjustment.mode, or leave one out by "
+        + "column.exclude.list"
     }
   }
 

@@ -102,7 +102,7 @@ struct ValueWriter {
   func write(_ text: Bytes, _ type: ColumnType, into writer: inout JSONWriter) {
     switch type {
     case .boolean: writer.bool(text.first == UInt8(ascii: "t") || text.first == UInt8(ascii: "1"))
-    case .int16, .int32, .int64: writer.splice(text)
+    case .int16, .int32, .int64: number(text, &writer)
     case .float32: float(text, isSingle: true, &writer)
     case .float64: float(text, isSingle: false, &writer)
     case .decimal(_, let scale): decimal(text, scale: scale, &writer)
@@ -215,6 +215,31 @@ struct ValueWriter {
       let two = String(decoding: buffer.prefix(Int(count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
       if isSingle ? Float(two) == Float(value) : Double(two) == value { return writer.splice(two.utf8) }
     }
+    number(text, &writer)
+  }
+
+  /// A number that is JSON as it stands (RFC 8259, section 6).
+  private func number(_ text: Bytes, _ writer: inout JSONWriter) {
+    var rest = text[...]
+    func digits() -> Bool {
+      let count = rest.prefix { (0x30...0x39).contains($0) }.count
+      rest = rest.dropFirst(count)
+      return count > 0
+    }
+    if rest.first == UInt8(ascii: "-") { rest = rest.dropFirst() }
+    let first = rest.first
+    let start = rest.startIndex
+    guard digits(), first != 0x30 || rest.startIndex == start + 1 else { return writer.null() }
+    if rest.first == UInt8(ascii: ".") {
+      rest = rest.dropFirst()
+      guard digits() else { return writer.null() }
+    }
+    if rest.first == UInt8(ascii: "e") || rest.first == UInt8(ascii: "E") {
+      rest = rest.dropFirst()
+      if rest.first == UInt8(ascii: "-") || rest.first == UInt8(ascii: "+") { rest = rest.dropFirst() }
+      guard digits() else { return writer.null() }
+    }
+    guard rest.isEmpty else { return writer.null() }
     writer.splice(text)
   }
 
