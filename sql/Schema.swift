@@ -8,6 +8,7 @@ public enum Schema {
     Migration(version: 2, name: "outbox", PackageResources.v0002_outbox_sql),
     Migration(version: 3, name: "append", PackageResources.v0003_append_sql),
     Migration(version: 4, name: "parking", PackageResources.v0004_parking_sql),
+    Migration(version: 5, name: "table_source", PackageResources.v0005_table_source_sql),
   ]
 
   public static let migrationTable = text(PackageResources.migration_table_sql)
@@ -22,7 +23,6 @@ public enum Schema {
   public static let oldestTransaction = text(PackageResources.oldest_transaction_sql)
   public static let maintainOutbox = text(PackageResources.maintain_outbox_sql)
 
-  public static let outboxBacklog = text(PackageResources.outbox_backlog_sql)
   public static let relaySlotReady = text(PackageResources.relay_slot_ready_sql)
   public static let recordRelaySlot = text(PackageResources.record_relay_slot_sql)
   public static let slotState = text(PackageResources.slot_state_sql)
@@ -39,6 +39,12 @@ public enum Schema {
   public static let listParked = text(PackageResources.list_parked_sql)
   public static let showParked = text(PackageResources.show_parked_sql)
   public static let requestParked = text(PackageResources.request_parked_sql)
+  public static let claimRelay = text(PackageResources.claim_relay_sql)
+  public static let joinRelay = text(PackageResources.join_relay_sql)
+  public static let startCheckpoint = text(PackageResources.start_checkpoint_sql)
+  public static let recordCheckpoint = text(PackageResources.record_checkpoint_sql)
+  public static let leastCheckpoint = text(PackageResources.least_checkpoint_sql)
+  public static let forgetCheckpoints = text(PackageResources.forget_checkpoints_sql)
   public static let serverSettings = text(PackageResources.server_settings_sql)
 
   static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

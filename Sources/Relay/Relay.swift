@@ -30,7 +30,12 @@ public actor Relay {
   private var open: OpenTransaction?
   private var stream: ReplicationStream?
   private var sink: (any MessageSink)?
+  private var session: PostgresSession?
   private var lot: ParkingLot?
+  private var table: OutboxTable?
+  /// What has been read from the table and is not recorded yet: the reading's number, where it ended, and what is complete
+  /// with it.
+  private var readings: [(number: Int, end: OutboxPosition, complete: TransactionID)] = []
   /// Keys of which Kafka refused a message that was on its way: they are parked when they come again.
   private var refusedKeys: [ParkingLot.Key: String] = [:]
   private var lastCommit: LogSequenceNumber?
@@ -77,8 +82,7 @@ public actor Relay {
         return
       } catch {
         let delay = backoff.next()
-        if case PostgresError.server(let server) = error, server.sqlState == "55006" {
-          // object_in_use: the slot is the fence between relays.
+        if Self.isHeld(error) {
           if state != .standby { logger.notice("Another relay holds the slot", metadata: ["slot": options.slot]) }
           state = .standby
         } else {
@@ -93,23 +97,43 @@ public actor Relay {
     }
   }
 
+  /// Whether another relay is at work: it has the name, or the slot (object_in_use).
+  private static func isHeld(_ error: any Error) -> Bool {
+    if case ReplicationError.held = error { return true }
+    if case PostgresError.server(let server) = error { return server.sqlState == "55006" }
+    return false
+  }
+
   private func attempt(_ streaming: () -> Void) async throws {
     if state != .standby { state = .starting }
     try forgetLastAttempt()
     let sink = try makeSink()
     do {
       let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
-      lot = try await ParkingLot.open(relay: options.slot, session)
-      if lot == nil { session.close() }
-      metrics.parkedKeys.set(lot?.keys.count ?? 0)
-      try await prepare(sink)
-      try await stream(to: sink, streaming)
+      self.session = session
+      self.sink = sink
+      database = try await session.execute("select current_database()").first?.first.flatMap { $0 } ?? ""
+      switch options.source {
+      case .wal:
+        guard try await OutboxTable.claim(options.slot, session) else { throw ReplicationError.held(options.slot) }
+        lot = try await ParkingLot.open(relay: options.slot, session)
+        metrics.parkedKeys.set(lot?.keys.count ?? 0)
+        try await prepare(session, sink)
+        try await stream(to: sink, streaming)
+      case .table(let shard, let shards):
+        guard try await OutboxTable.claim(options.slot, shard: shard, session) else {
+          throw ReplicationError.held("\(options.slot), part \(shard)")
+        }
+        lot = try await ParkingLot.open(relay: options.slot, session)
+        metrics.parkedKeys.set(lot?.keys.count ?? 0)
+        try await read(OutboxTable(relay: options.slot, shard: shard, of: shards, session), session, sink, streaming)
+      }
     } catch {
       // A task that is cancelled waits for nothing any more: another one brings this to an orderly end.
       if Task.isCancelled { await Task(executorPreference: reactor) { await self.drain() }.value }
       stream?.close()
-      lot?.close()
-      (stream, self.sink, lot) = (nil, nil, nil)
+      session?.close()
+      (stream, session, self.sink, lot, table) = (nil, nil, nil, nil, nil)
       await sink.close()
       throw error
     }
@@ -117,11 +141,12 @@ public actor Relay {
 
   /// Waits a while for what is on its way and confirms it, so that the next start sends it no second time.
   private func drain() async {
-    guard let stream, let sink else { return }
+    guard let sink else { return }
     let deadline = ContinuousClock.now + .seconds(5)
     do {
       while sink.inFlight > 0, .now < deadline, deliveryFailure == nil { try await sink.waitForReports() }
-      try await stream.confirm(tracker.confirmed)
+      if let stream { try await stream.confirm(tracker.confirmed) }
+      if let table { try await record(table) }
     } catch {
       logger.warning("What was acknowledged last is not confirmed", metadata: [.error: "\(error)"])
     }
@@ -136,6 +161,7 @@ public actor Relay {
     lastCommit = nil
     deliveryFailure = nil
     wantsReply = false
+    readings = []
   }
 
   private func makeSink() throws -> any MessageSink {
@@ -151,10 +177,7 @@ public actor Relay {
   }
 
   /// Makes publication and slot where they are missing, and publishes what the slot will not tell of.
-  private func prepare(_ sink: any MessageSink) async throws {
-    let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
-    defer { session.close() }
-    database = try await session.execute("select current_database()").first?.first.flatMap { $0 } ?? ""
+  private func prepare(_ session: PostgresSession, _ sink: any MessageSink) async throws {
     let slot = ReplicationSlot(name: options.slot, publication: options.publication)
     switch options.feed {
     case .outbox: try await prepareOutbox(slot, session, sink)
@@ -174,11 +197,14 @@ public actor Relay {
       tracker = ConfirmationTracker(confirmed: known.confirmed ?? .zero)
       return
     }
+    // What a relay has published from the table before is not sent again.
+    let position = try await OutboxTable.least(options.slot, session) ?? OutboxPosition()
     let start = try await withNewSlot(slot, session) { start in
-      let count = try await publishBacklog(session, start: start, to: sink)
+      let count = try await publishBacklog(session, after: position, start: start, to: sink)
       logger.notice("Outbox published from the table", metadata: [.count: "\(count)"])
     }
     try await slot.recordReady(session, start: start)
+    try await OutboxTable.forget(options.slot, session)
   }
 
   /// Makes the slot anew and runs `body` while the session sees exactly what was committed before the slot's start.
@@ -203,14 +229,14 @@ public actor Relay {
 
   /// Publishes every row that the session's snapshot sees and waits until all of them are acknowledged.
   private func publishBacklog(
-    _ session: PostgresSession, start: LogSequenceNumber, to sink: any MessageSink
+    _ session: PostgresSession, after position: OutboxPosition, start: LogSequenceNumber, to sink: any MessageSink
   ) async throws -> Int {
     guard let encoder = encoder as? OutboxEncoder else { return 0 }
     let layout = try OutboxLayout(OutboxBacklog.relation)
     let number = tracker.begin()
     var backlog = OutboxBacklog()
     var count = 0
-    try await copyOut(OutboxBacklog.query, session, to: sink) { message, batch in
+    try await copyOut(OutboxBacklog.query(after: position), session, to: sink) { message, batch in
       guard let row = try backlog.row(message) else { return }
       count += 1
       let context = ChangeContext(
@@ -343,6 +369,99 @@ public actor Relay {
       for (start, payload) in rest {
         try payload.withUnsafeBytes { try take(.data(start: start, payload: $0), into: &batch) }
       }
+    }
+  }
+
+  // MARK: The table
+
+  /// Reads the outbox from the table, woken by its writers and, behind that, by the clock.
+  private func read(
+    _ table: OutboxTable, _ session: PostgresSession, _ sink: any MessageSink, _ streaming: () -> Void
+  ) async throws {
+    guard let encoder = encoder as? OutboxEncoder else {
+      throw ReplicationError.outOfPlace("tables of others, which are read from the WAL alone")
+    }
+    try await table.begin(logger: logger)
+    self.table = table
+    await dropSlot(session)
+    let bell = Doorbell(on: reactor)
+    let listener = try await PostgresConnection.connect(options.postgres, on: reactor, logger: logger)
+    try await listener.listen("annals_outbox") { bell.ring() }
+    defer { bell.close() }
+    let layout = try OutboxLayout(OutboxBacklog.relation)
+    var position = table.checkpoint
+    var nap = Self.shortestNap
+    state = .streaming
+    logger.notice("Relaying from the table", metadata: ["relay": options.slot])
+    do {
+      while true {
+        let number = tracker.begin()
+        var batch = MessageBatch()
+        func send() async throws {
+          let full = batch
+          batch = MessageBatch()
+          try await deliver(full, to: sink)
+        }
+        let reading = try await table.read(after: position, pause: send) { row, lsn in
+          metrics.rows.increment()
+          let context = ChangeContext(
+            database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.transaction),
+            committedAt: row.recordedAt, lsn: lsn, lastCommit: nil, origin: nil)
+          let columns = try layout.row(row.columns)
+          counting(number, at: 1 << 63 | UInt64(bitPattern: row.sequence), &batch) { batch in
+            encoder.encode(columns, schema: layout.relation.schema, context, into: &batch)
+          }
+        }
+        try await send()
+        // Readings are counted as the WAL is: the end of each is one more.
+        tracker.committed(number, end: LogSequenceNumber(UInt64(number) + 1))
+        position = reading.end
+        let isWhole = reading.count < OutboxTable.batch
+        readings.append((number, position, isWhole ? reading.horizon : TransactionID(0)))
+        if let deliveryFailure { throw deliveryFailure }
+        if let fatal = sink.fatalError { throw fatal }
+        streaming()
+        try await record(table)
+        measure()
+        if let lot, !lot.keys.isEmpty, isWhole { try await review(lot, sink) }
+        guard reading.count == 0 else {
+          nap = Self.shortestNap
+          continue
+        }
+        // A row that is there and not final yet comes soon: naps begin short.
+        let outcome = await bell.wait(timeout: tracker.inFlight > 0 ? min(nap, .milliseconds(50)) : nap)
+        if outcome == .cancelled { throw CancellationError() }
+        nap = outcome == .rung ? Self.shortestNap : min(nap * 2, .seconds(1))
+      }
+    } catch {
+      await listener.close()
+      throw error
+    }
+  }
+
+  static let shortestNap = Duration.milliseconds(5)
+
+  /// Records in the database what has been acknowledged of the readings.
+  private func record(_ table: OutboxTable) async throws {
+    var last: (end: OutboxPosition, complete: TransactionID)?
+    while let reading = readings.first, UInt64(reading.number) < tracker.confirmed.value {
+      last = (reading.end, max(reading.complete, last?.complete ?? TransactionID(0)))
+      readings.removeFirst()
+    }
+    guard let last, last.end != table.checkpoint || last.complete > table.complete else { return }
+    try await table.record(last.end, complete: max(last.complete, table.complete))
+  }
+
+  /// A slot that is left of the other source would keep WAL for ever: everything that it stands for is in the table.
+  private func dropSlot(_ session: PostgresSession) async {
+    do {
+      guard try await SlotState.read(options.slot, session) != nil else { return }
+      try await session.execute(
+        "select pg_drop_replication_slot(\(quotedLiteral(options.slot)))", name: "dropping the slot")
+      logger.notice("Replication slot dropped: the table is read now", metadata: ["slot": options.slot])
+    } catch {
+      logger.error(
+        "A replication slot is left and keeps WAL: drop it", metadata: ["slot": options.slot, .error: "\(error)"])
     }
   }
 
@@ -597,6 +716,7 @@ public actor Relay {
 
   private func measure() {
     metrics.inFlight.set(tracker.inFlight)
+    guard table == nil else { return }
     metrics.confirmedLSN.set(tracker.confirmed.value)
     metrics.unconfirmedBytes.set(serverEnd > tracker.confirmed ? serverEnd.value - tracker.confirmed.value : 0)
   }

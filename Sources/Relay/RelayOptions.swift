@@ -11,6 +11,14 @@ public struct RelayOptions: Sendable {
     case connector(ConnectorOptions)
   }
 
+  /// From where Annals' outbox is read.
+  public enum Source: Equatable, Sendable {
+    /// From a replication slot.
+    case wal
+    /// From the table, for those of its keys whose hash falls into this part.
+    case table(shard: Int, of: Int)
+  }
+
   /// Where messages go.
   public enum Destination: String, CaseIterable, Sendable {
     case kafka
@@ -23,6 +31,7 @@ public struct RelayOptions: Sendable {
   public var postgres: PostgresOptions
   public var kafka: KafkaOptions
   public var feed: Feed
+  public var source = Source.wal
   public var destination = Destination.kafka
   public var slot: String
   public var publication: String

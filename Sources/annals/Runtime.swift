@@ -84,6 +84,12 @@ struct Runtime: Sendable {
         compression: configuration[Settings.relayCompression].rawValue,
         maximumInFlight: configuration[Settings.relayMaximumInFlight].bytes, version: Self.version)
       if let connection = connector?.connection { options.postgres.url = connection }
+      if configuration[Settings.relaySource] == .table, let shard = Shard(configuration[Settings.relayShard]) {
+        guard connector == nil else {
+          throw UsageError("relay.source: tables of others (relay.connector) are read from the WAL alone")
+        }
+        options.source = .table(shard: shard.part, of: shard.parts)
+      }
       options.destination = configuration[Settings.relayDestination]
       return options
     }

@@ -64,6 +64,13 @@ enum Settings {
     "relay.compression", default: Compression.none, "Codec of what the relay sends to Kafka.")
   static let relayMaximumInFlight = Setting(
     "relay.max-in-flight", default: ByteCount.mebibytes(32), "Messages that may wait for Kafka's acknowledgement.")
+  static let relaySource = Setting(
+    "relay.source", default: Source.wal,
+    "From where the outbox is read: wal (a replication slot), or table (no right to replicate is needed).")
+  static let relayShard = Setting(
+    "relay.shard", default: "0/1",
+    "With relay.source=table: which part of the keys this relay has, and of how many: 0/2 and 1/2 share the work.",
+    accepts: { Shard($0) != nil }, remedy: "a part and how many there are, as 0/2")
   static let relayConnector = Setting(
     "relay.connector", default: "",
     "Properties file of a Debezium PostgreSQL connector: its tables are relayed as it says, not Annals' outbox.")
@@ -94,7 +101,8 @@ enum Settings {
     s3SecretKey.description, s3Region.description, httpAddress.description, httpPort.description,
     reactors.description, maximumContent.description, relaySlot.description, relayPublication.description,
     relayTopic.description, relayName.description, relayPartitions.description, relayCompression.description,
-    relayMaximumInFlight.description, relayConnector.description, relayDestination.description, relayPort.description,
+    relayMaximumInFlight.description, relaySource.description, relayShard.description, relayConnector.description,
+    relayDestination.description, relayPort.description,
     projectionGroup.description,
     projectionInstance.description,
     projectionPort.description, logLevel.description, logForm.description,
@@ -103,6 +111,7 @@ enum Settings {
 
 enum Compression: String, CaseIterable, ArgumentValue { case none, lz4, zstd, gzip, snappy }
 enum LogForm: String, CaseIterable, ArgumentValue { case auto, text, json }
+enum Source: String, CaseIterable, ArgumentValue { case wal, table }
 extension LogLevel: ArgumentValue {}
 extension RelayOptions.Destination: ArgumentValue {}
 
@@ -118,5 +127,19 @@ struct KafkaSettings {
       values[String(parts[0])] = String(parts[1])
     }
     self.values = values
+  }
+}
+
+/// `part/parts`.
+struct Shard {
+  let part: Int
+  let parts: Int
+
+  init?(_ text: String) {
+    let numbers = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
+    guard numbers.count == 2, let part = numbers[0], let parts = numbers[1], (1...1_000).contains(parts),
+      (0..<parts).contains(part)
+    else { return nil }
+    (self.part, self.parts) = (part, parts)
   }
 }

@@ -1,11 +1,33 @@
 import Postgres
-import Schema
 import Time
 
 /// Reads the outbox as the table holds it, by binary COPY (PostgreSQL documentation, “COPY”, “Binary Format”): for what
 /// was written before the slot was there.
 struct OutboxBacklog {
-  static let query = Query("outbox_backlog", Schema.outboxBacklog)
+  /// Everything behind a position, as the session's snapshot sees it. Inside one stream positions are in the order of
+  /// versions.
+  static func query(after position: OutboxPosition) -> Query {
+    Query(
+      "", "copy (\(select) where (xid, position) > (\(position.literals)) order by position) to stdout (format binary)")
+  }
+
+  /// Rows behind a position that are final: below every transaction that still runs, so that nothing can appear behind a
+  /// reader that has come this far (G2).
+  static func finalRows(after position: OutboxPosition, shard: Int, of shards: Int, limit: Int) -> Query {
+    let part = shards == 1 ? "" : "and abs(hashtextextended(key, 0) % \(shards)) = \(shard)"
+    return Query(
+      "",
+      """
+      copy (\(select)
+            where (xid, position) > (\(position.literals)) and xid < pg_snapshot_xmin(pg_current_snapshot()) \(part)
+            order by xid, position limit \(limit)) to stdout (format binary)
+      """)
+  }
+
+  private static let select = """
+    select xid, position, aggregate_type, key, op, before, after, event_id, type, version, headers, recorded_at
+    from annals.outbox
+    """
 
   /// The columns of the query, as if they had come as a relation of pgoutput.
   static let relation = PgOutputMessage.Relation(
@@ -22,6 +44,7 @@ struct OutboxBacklog {
   struct Row {
     let columns: PgOutputMessage.Tuple
     let transaction: UInt64
+    let sequence: Int64
     let recordedAt: Timestamp
   }
 
@@ -45,12 +68,14 @@ struct OutboxBacklog {
       bytes = bytes.dropFirst(max(0, length))
     }
     guard columns.count == Self.relation.columns.count, case .binary(let xid) = columns[0], xid.count == 8,
-      case .binary(let time) = columns[11], time.count == 8
+      case .binary(let position) = columns[1], position.count == 8, case .binary(let time) = columns[11],
+      time.count == 8
     else { throw PgOutputError(expected: "a row of the outbox", offset: 0) }
     let microseconds = Int64(bigEndian: time.loadUnaligned(as: Int64.self))
     return Row(
       columns: PgOutputMessage.Tuple(columns: columns),
       transaction: UInt64(bigEndian: xid.loadUnaligned(as: UInt64.self)),
+      sequence: Int64(bigEndian: position.loadUnaligned(as: Int64.self)),
       recordedAt: Timestamp(microseconds: microseconds &+ Timestamp.postgresEpoch))
   }
 
@@ -62,4 +87,13 @@ struct OutboxBacklog {
     defer { bytes = bytes.dropFirst(count) }
     return Value(bigEndian: UnsafeRawBufferPointer(rebasing: bytes.prefix(count)).loadUnaligned(as: Value.self))
   }
+}
+
+/// How far a reader of the outbox has come, in the order in which readers see it.
+struct OutboxPosition: Equatable {
+  var transaction: UInt64 = 0
+  var sequence: Int64 = 0
+
+  /// For a statement that takes no parameters.
+  var literals: String { "'\(transaction)'::xid8, \(sequence)" }
 }

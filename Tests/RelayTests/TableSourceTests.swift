@@ -1,0 +1,143 @@
+import EventStore
+import Identifiers
+import Kafka
+import Metrics
+import Postgres
+import Reactor
+@testable import Relay
+import Support
+import Testing
+
+@Suite("A relay that reads the table") struct TableSourceTests {
+  private func options(
+    _ database: TestDatabase, _ topic: String, _ source: RelayOptions.Source, slot: String
+  ) throws -> RelayOptions {
+    var options = try RelayTests.options(database, topic: topic)
+    options.source = source
+    options.slot = slot
+    return options
+  }
+
+  private func running<Value>(
+    _ options: RelayOptions, on reactor: Reactor, _ body: (Relay) async throws -> Value
+  ) async throws -> Value {
+    let relay = try Relay(options, on: reactor, logger: quietLogger(), metrics: .init())
+    let task = Task(executorPreference: reactor) { await relay.run() }
+    let result: Result<Value, any Error>
+    do {
+      try await eventually("it works", on: reactor) { await relay.state == .streaming }
+      result = .success(try await body(relay))
+    } catch { result = .failure(error) }
+    task.cancel()
+    await task.value
+    return try result.get()
+  }
+
+  private func append(_ database: TestDatabase, _ id: String, _ version: Int) async throws {
+    _ = try await EventStore(database.pool).append(
+      RelayTests.events(id, version...version), to: StreamID(category: "thing", id: id), expecting: .any,
+      metadata: EventMetadata(actor: "a"))
+  }
+
+  /// Versions that arrived, by key, in their order.
+  private func received(_ topic: String, _ count: Int, on reactor: Reactor) async throws -> [String: [Int]] {
+    let messages = try await RelayTests.read(from: topic, on: reactor) { $0.count >= count }
+    var versions: [String: [Int]] = [:]
+    for message in messages {
+      versions[String(decoding: message.key ?? [], as: UTF8.self), default: []].append(
+        Int(String(decoding: message.header("stream_version") ?? [], as: UTF8.self)) ?? 0)
+    }
+    return versions
+  }
+
+  /// Whether each key's versions are 1 to `count` where doubles are left out.
+  private func isWhole(_ versions: [String: [Int]], keys: Int, upTo count: Int) -> Bool {
+    versions.count == keys
+      && versions.values.allSatisfy { versions in
+        var last = 0
+        for version in versions where version > last {
+          guard version == last + 1 else { return false }
+          last = version
+        }
+        return last == count
+      }
+  }
+
+  @Test("sends all in order while writers' transactions overlap, across restarts (G2, G3)")
+  func overlapping() async throws {
+    try await withDatabase { database in
+      let (topic, slot) = (Stack.uniqueName("cdc"), Stack.uniqueName("relay"))
+      let ids = (0..<6).map { _ in UUID.version7().description }
+      // A transaction that has drawn its number and stays open holds everything behind it back.
+      let holder = try await database.session()
+      try await holder.execute("begin; select pg_current_xact_id()")
+      let writers = Task(executorPreference: database.reactor) {
+        try await withThrowingTaskGroup { group in
+          for id in ids { group.addTask { for version in 1...40 { try await append(database, id, version) } } }
+          try await group.waitForAll()
+        }
+      }
+      for _ in 0..<3 {
+        try await running(try options(database, topic, .table(shard: 0, of: 1), slot: slot), on: database.reactor) {
+          _ in
+          try await database.reactor.sleep(for: .milliseconds(Int.random(in: 5...60)))
+        }
+      }
+      try await writers.value
+      try await holder.execute("commit")
+      holder.close()
+      try await running(try options(database, topic, .table(shard: 0, of: 1), slot: slot), on: database.reactor) { _ in
+        try await eventually("all is there", on: database.reactor) {
+          isWhole(try await received(topic, 240, on: database.reactor), keys: 6, upTo: 40)
+        }
+      }
+    }
+  }
+
+  @Test("divides the keys with another, and gives way to one that has its part")
+  func shards() async throws {
+    try await withDatabase { database in
+      let (topic, slot) = (Stack.uniqueName("cdc"), Stack.uniqueName("relay"))
+      let ids = (0..<20).map { _ in UUID.version7().description }
+      for id in ids { try await append(database, id, 1) }
+      let second = try options(database, topic, .table(shard: 1, of: 2), slot: slot)
+      try await running(try options(database, topic, .table(shard: 0, of: 2), slot: slot), on: database.reactor) { _ in
+        try await running(second, on: database.reactor) { _ in
+          let rival = try Relay(second, on: database.reactor, logger: quietLogger(), metrics: .init())
+          let waiting = Task(executorPreference: database.reactor) { await rival.run() }
+          try await eventually("the rival waits", on: database.reactor) { await rival.state == .standby }
+          let all = try await received(topic, 20, on: database.reactor)
+          #expect(isWhole(all, keys: 20, upTo: 1))
+          #expect(all.values.allSatisfy { $0.count == 1 })
+          waiting.cancel()
+          await waiting.value
+        }
+      }
+    }
+  }
+
+  @Test("takes over from a slot and gives back to one, and nothing is lost or out of order")
+  func switches() async throws {
+    try await withDatabase { database in
+      let (topic, slot) = (Stack.uniqueName("cdc"), Stack.uniqueName("relay"))
+      let ids = (0..<4).map { _ in UUID.version7().description }
+      let writers = Task(executorPreference: database.reactor) {
+        for version in 1...60 { for id in ids { try await append(database, id, version) } }
+      }
+      for round in 0..<6 {
+        let source: RelayOptions.Source = round % 2 == 0 ? .wal : .table(shard: 0, of: 1)
+        try await running(try options(database, topic, source, slot: slot), on: database.reactor) { _ in
+          try await database.reactor.sleep(for: .milliseconds(Int.random(in: 5...80)))
+        }
+      }
+      try await writers.value
+      try await running(try options(database, topic, .wal, slot: slot), on: database.reactor) { _ in
+        try await eventually("all is there", on: database.reactor) {
+          isWhole(try await received(topic, 240, on: database.reactor), keys: 4, upTo: 60)
+        }
+      }
+      // The table's checkpoints are gone: nothing waits for a relay that is not there.
+      #expect(try await database.session().execute("select 1 from annals.relay_checkpoints").isEmpty)
+    }
+  }
+}

@@ -1,0 +1,1 @@
+delete from annals.relay_checkpoints where relay = $1
