@@ -30,6 +30,10 @@ public actor Relay {
   private var open: OpenTransaction?
   private var stream: ReplicationStream?
   private var sink: (any MessageSink)?
+  /// Exactly once: how far the source has been published, as Kafka has it.
+  private var published: LogSequenceNumber?
+  /// The end of the last transaction that came.
+  private var lastEnd = LogSequenceNumber.zero
   private var session: PostgresSession?
   private var lot: ParkingLot?
   private var table: OutboxTable?
@@ -118,6 +122,7 @@ public actor Relay {
         guard try await OutboxTable.claim(options.slot, session) else { throw ReplicationError.held(options.slot) }
         lot = try await ParkingLot.open(relay: options.slot, session)
         metrics.parkedKeys.set(lot?.keys.count ?? 0)
+        if let kafka = transactional(sink) { published = try await kafka.beginTransactions() }
         try await prepare(session, sink)
         try await stream(to: sink, streaming)
       case .table(let shard, let shards):
@@ -142,6 +147,8 @@ public actor Relay {
   /// Waits a while for what is on its way and confirms it, so that the next start sends it no second time.
   private func drain() async {
     guard let sink else { return }
+    // What was sent in an open transaction is nothing yet.
+    if let kafka = transactional(sink), kafka.isInTransaction { return }
     let deadline = ContinuousClock.now + .seconds(5)
     do {
       while sink.inFlight > 0, .now < deadline, deliveryFailure == nil { try await sink.waitForReports() }
@@ -162,14 +169,18 @@ public actor Relay {
     deliveryFailure = nil
     wantsReply = false
     readings = []
+    (published, lastEnd) = (nil, .zero)
   }
+
+  private var isExactlyOnce: Bool { options.delivery == .exactlyOnce }
+  private func transactional(_ sink: any MessageSink) -> KafkaSink? { isExactlyOnce ? sink as? KafkaSink : nil }
 
   private func makeSink() throws -> any MessageSink {
     let onReports: (DeliveryReports) -> Void = { reports in self.assumeIsolated { $0.take(reports) } }
     switch options.destination {
     case .kafka:
       return try KafkaSink(
-        options.kafka, partitions: options.partitions, compression: options.compression,
+        options.kafka, transactionalID: isExactlyOnce ? "annals-\(options.slot)" : nil, partitions: options.partitions, compression: options.compression,
         maximumBytes: options.maximumInFlight, on: reactor, logger: logger, onReports: onReports)
     case .print: return PrintingSink(onReports: onReports)
     case .nothing: return DiscardingSink(onReports: onReports)
@@ -193,9 +204,13 @@ public actor Relay {
   ) async throws {
     try await slot.createOutboxPublicationIfMissing(session, logger: logger)
     let known = try await SlotState.read(options.slot, session)
-    if try await slot.isReady(session), let known, known.walStatus != "lost" {
-      tracker = ConfirmationTracker(confirmed: known.confirmed ?? .zero)
-      return
+    if let known, known.walStatus != "lost" {
+      let isReady = try await slot.isReady(session)
+      if isReady || isPublished(known) {
+        if !isReady { try await slot.recordReady(session, start: known.confirmed ?? .zero) }
+        tracker = ConfirmationTracker(confirmed: max(known.confirmed ?? .zero, published ?? .zero))
+        return
+      }
     }
     // What a relay has published from the table before is not sent again.
     let position = try await OutboxTable.least(options.slot, session) ?? OutboxPosition()
@@ -205,6 +220,13 @@ public actor Relay {
     }
     try await slot.recordReady(session, start: start)
     try await OutboxTable.forget(options.slot, session)
+  }
+
+  /// Whether Kafka has what came before the slot, in one transaction with the slot's beginning: a relay that ended right
+  /// after that could not say so in the database any more.
+  private func isPublished(_ slot: SlotState) -> Bool {
+    guard let published, let confirmed = slot.confirmed else { return false }
+    return published >= confirmed
   }
 
   /// Makes the slot anew and runs `body` while the session sees exactly what was committed before the slot's start.
@@ -224,6 +246,11 @@ public actor Relay {
       """, name: "taking the slot's snapshot")
     try await body(start)
     try await session.execute("commit", name: "commit")
+    if let sink, let kafka = transactional(sink) {
+      try kafka.beginTransactionIfNeeded()
+      try await kafka.commitTransaction(start)
+      published = start
+    }
     return start
   }
 
@@ -291,10 +318,14 @@ public actor Relay {
   ) async throws {
     try await slot.createPublicationIfMissing(connector, session, logger: logger)
     let known = try await SlotState.read(options.slot, session)
-    let isUnfinished = try await SlotState.read(slot.marker, session) != nil
+    var isUnfinished = try await SlotState.read(slot.marker, session) != nil
+    if let known, isUnfinished, isPublished(known) {
+      try await slot.unmark(session)
+      isUnfinished = false
+    }
     if let known, !isUnfinished {
       guard known.walStatus == "lost" else {
-        tracker = ConfirmationTracker(confirmed: known.confirmed ?? .zero)
+        tracker = ConfirmationTracker(confirmed: max(known.confirmed ?? .zero, published ?? .zero))
         return
       }
       guard connector.snapshotMode == .whenNeeded else { throw ReplicationError.slotLost(options.slot) }
@@ -469,7 +500,7 @@ public actor Relay {
 
   private func stream(to sink: any MessageSink, _ streaming: () -> Void) async throws {
     let stream = try await ReplicationStream.start(
-      slot: options.slot, options: pluginOptions, connecting: options.postgres, on: reactor, logger: logger)
+      slot: options.slot, from: published ?? .zero, options: pluginOptions, connecting: options.postgres, on: reactor, logger: logger)
     (self.stream, self.sink) = (stream, sink)
     var catalog: PostgresSession?
     defer { catalog?.close() }
@@ -498,7 +529,7 @@ public actor Relay {
         reviewedAt = .now
         try await deliver(batch, to: sink)
         batch = MessageBatch()
-        try await review(lot, sink)
+        if open == nil { try await review(lot, sink) }
       }
       if let heartbeat, ContinuousClock.now - heartbeatAt >= heartbeat {
         heartbeatAt = .now
@@ -509,6 +540,12 @@ public actor Relay {
       try await deliver(batch, to: sink)
       if let deliveryFailure { throw deliveryFailure }
       if let fatal = sink.fatalError { throw fatal }
+      // A Kafka transaction holds whole transactions of Postgres.
+      if let kafka = transactional(sink), open == nil, kafka.isInTransaction {
+        try await kafka.commitTransaction(max(lastEnd, published ?? .zero))
+        published = max(lastEnd, published ?? .zero)
+        if let deliveryFailure { throw deliveryFailure }
+      }
       streaming()
       let isDue = ContinuousClock.now - confirmedAt >= options.confirmInterval && tracker.confirmed > confirmed
       if isDue || wantsReply || ContinuousClock.now - confirmedAt >= .seconds(5) {
@@ -535,12 +572,15 @@ public actor Relay {
         do { try take(message, into: &batch) } catch { failure = error }
       }
       if let failure { throw failure }
-      let end = deadline ?? .now + .milliseconds(5)
-      guard hasCome, undescribed == nil, !wantsReply, batch.byteCount < 256 << 10, .now < end else { return }
+      let end = deadline ?? .now + (isExactlyOnce ? .milliseconds(20) : .milliseconds(5))
+      guard hasCome, undescribed == nil, !wantsReply, batch.byteCount < gatheredBytes, .now < end else { return }
       deadline = end
       timeout = .zero
     }
   }
+
+  /// A transaction costs Kafka several round trips: larger ones then.
+  private var gatheredBytes: Int { isExactlyOnce ? 4 << 20 : 256 << 10 }
 
   private var pluginOptions: [(name: String, value: String)] {
     let common = [("proto_version", "1"), ("publication_names", quotedIdentifier(options.publication))]
@@ -607,6 +647,7 @@ public actor Relay {
     try counting(open.number, at: start.value, &batch) { try encoder.encode(message, context, into: &$0) }
     if case .commit(let lsn, let end, _) = message {
       tracker.committed(open.number, end: end)
+      lastEnd = end
       lastCommit = lsn
       self.open = nil
     }
@@ -626,6 +667,8 @@ public actor Relay {
 
   /// Sends a batch; what cannot be delivered, and what comes behind it with the same key, is parked instead (G7).
   private func deliver(_ batch: MessageBatch, to sink: any MessageSink) async throws {
+    if batch.isEmpty { return }
+    try transactional(sink)?.beginTransactionIfNeeded()
     let refusals = try await sink.refusals(batch)
     guard !refusals.isEmpty || !refusedKeys.isEmpty || lot?.keys.isEmpty == false else {
       return try await sink.send(batch)
@@ -671,6 +714,8 @@ public actor Relay {
             continue keys
           }
           tracker.sent(number)
+          let kafka = transactional(sink)
+          try kafka?.beginTransactionIfNeeded()
           try await sink.send(message.batch)
           while tracker.inFlight > 0 {
             if let deliveryFailure {
@@ -680,6 +725,7 @@ public actor Relay {
             if let fatal = sink.fatalError { throw fatal }
             try await sink.waitForReports()
           }
+          try await kafka?.commitTransaction(max(lastEnd, published ?? .zero))
           try await lot.delivered(message.id)
         }
         tracker.committed(number, end: tracker.confirmed)

@@ -19,6 +19,12 @@ public struct RelayOptions: Sendable {
     case table(shard: Int, of: Int)
   }
 
+  public enum Delivery: String, CaseIterable, Sendable {
+    case atLeastOnce = "at-least-once"
+    /// For consumers that read committed messages: the source's position goes in the same Kafka transactions.
+    case exactlyOnce = "exactly-once"
+  }
+
   /// Where messages go.
   public enum Destination: String, CaseIterable, Sendable {
     case kafka
@@ -32,6 +38,7 @@ public struct RelayOptions: Sendable {
   public var kafka: KafkaOptions
   public var feed: Feed
   public var source = Source.wal
+  public var delivery = Delivery.atLeastOnce
   public var destination = Destination.kafka
   public var slot: String
   public var publication: String

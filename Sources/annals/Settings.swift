@@ -71,6 +71,9 @@ enum Settings {
     "relay.shard", default: "0/1",
     "With relay.source=table: which part of the keys this relay has, and of how many: 0/2 and 1/2 share the work.",
     accepts: { Shard($0) != nil }, remedy: "a part and how many there are, as 0/2")
+  static let relayDelivery = Setting(
+    "relay.delivery", default: RelayOptions.Delivery.atLeastOnce,
+    "at-least-once, or exactly-once: Kafka transactions, for consumers with isolation.level=read_committed.")
   static let relayConnector = Setting(
     "relay.connector", default: "",
     "Properties file of a Debezium PostgreSQL connector: its tables are relayed as it says, not Annals' outbox.")
@@ -101,7 +104,7 @@ enum Settings {
     s3SecretKey.description, s3Region.description, httpAddress.description, httpPort.description,
     reactors.description, maximumContent.description, relaySlot.description, relayPublication.description,
     relayTopic.description, relayName.description, relayPartitions.description, relayCompression.description,
-    relayMaximumInFlight.description, relaySource.description, relayShard.description, relayConnector.description,
+    relayMaximumInFlight.description, relaySource.description, relayShard.description, relayDelivery.description, relayConnector.description,
     relayDestination.description, relayPort.description,
     projectionGroup.description,
     projectionInstance.description,
@@ -113,6 +116,7 @@ enum Compression: String, CaseIterable, ArgumentValue { case none, lz4, zstd, gz
 enum LogForm: String, CaseIterable, ArgumentValue { case auto, text, json }
 enum Source: String, CaseIterable, ArgumentValue { case wal, table }
 extension LogLevel: ArgumentValue {}
+extension RelayOptions.Delivery: ArgumentValue {}
 extension RelayOptions.Destination: ArgumentValue {}
 
 /// `name=value,name=value`.

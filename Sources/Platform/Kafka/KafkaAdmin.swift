@@ -153,19 +153,65 @@ public struct KafkaAdmin: Sendable {
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: options.brokers) }
   }
 
+  /// The last committed message of a topic's first partition; nil where there is none. For topics that hold one value.
+  public func lastValue(of topic: String) async throws(KafkaError) -> [UInt8]? {
+    try await Reactor.offLoop { () throws(KafkaError) in
+      // The end first: markers of transactions, and what was aborted, lie there too.
+      for tail in [Int64(100), 10_000] { if let value = try lastValueNow(of: topic, among: tail) { return value } }
+      return try lastValueNow(of: topic, among: nil)
+    }
+  }
+
+  private func lastValueNow(of topic: String, among tail: Int64?) throws(KafkaError) -> [UInt8]? {
+    let operation = "reading the last value of topic \(topic)"
+    let handle = try makeHandle(
+      RD_KAFKA_CONSUMER,
+      [
+        "group.id": "annals", "enable.auto.commit": "false", "isolation.level": "read_committed",
+        "enable.partition.eof": "true", "auto.offset.reset": "earliest", "allow.auto.create.topics": "false",
+      ])
+    defer { rd_kafka_destroy(handle) }
+    rd_kafka_poll_set_consumer(handle)
+    let list = rd_kafka_topic_partition_list_new(1)
+    defer { rd_kafka_topic_partition_list_destroy(list) }
+    let start = tail.map { Int64(RD_KAFKA_OFFSET_TAIL_BASE) - $0 } ?? Int64(RD_KAFKA_OFFSET_BEGINNING)
+    rd_kafka_topic_partition_list_add(list, topic, 0)?.pointee.offset = start
+    let code = rd_kafka_assign(handle, list)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: options.brokers) }
+    defer { rd_kafka_consumer_close(handle) }
+    var value: [UInt8]?
+    let deadline = ContinuousClock.now + timeout
+    while .now < deadline {
+      guard let message = rd_kafka_consumer_poll(handle, 200) else { continue }
+      defer { rd_kafka_message_destroy(message) }
+      switch message.pointee.err {
+      case RD_KAFKA_RESP_ERR_NO_ERROR:
+        value = message.pointee.payload.map {
+          Array(UnsafeRawBufferPointer(start: $0, count: message.pointee.len))
+        }
+      case RD_KAFKA_RESP_ERR__PARTITION_EOF: return value
+      case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC: return nil
+      case let code: throw KafkaError(code, operation, brokers: options.brokers)
+      }
+    }
+    throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, operation, brokers: options.brokers)
+  }
+
   private var milliseconds: Int32 { Int32(timeout.components.seconds * 1_000) }
 
-  private func makeHandle() throws(KafkaError) -> OpaquePointer {
+  private func makeHandle(
+    _ type: rd_kafka_type_t = RD_KAFKA_PRODUCER, _ more: [String: String] = [:]
+  ) throws(KafkaError) -> OpaquePointer {
     let configuration = rd_kafka_conf_new()
     var message = [CChar](repeating: 0, count: 512)
-    let settings = ["bootstrap.servers": options.brokers, "log_level": "2"]
+    let settings = ["bootstrap.servers": options.brokers, "log_level": "2"].merging(more, uniquingKeysWith: { $1 })
     for (name, value) in settings.merging(options.settings, uniquingKeysWith: { $1 }) {
       guard rd_kafka_conf_set(configuration, name, value, &message, message.count) == RD_KAFKA_CONF_OK else {
         rd_kafka_conf_destroy(configuration)
         throw KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, "setting \(name)", brokers: options.brokers)
       }
     }
-    guard let handle = rd_kafka_new(RD_KAFKA_PRODUCER, configuration, &message, message.count) else {
+    guard let handle = rd_kafka_new(type, configuration, &message, message.count) else {
       rd_kafka_conf_destroy(configuration)
       throw KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, "making a client", brokers: options.brokers)
     }

@@ -42,10 +42,11 @@ public final class KafkaProducer {
 
   /// - Parameters:
   ///   - compression: A codec of librdkafka: `none`, `lz4`, `zstd`, `gzip`, `snappy`.
+  ///   - transactionalID: Makes the producer transactional: whoever begins with the same one fences this one off.
   ///   - maximumBytes: Messages that wait here for their acknowledgement, in bytes; beyond, `send` says `full`.
   ///   - onDelivery: Called on the loop with reports, in the order in which they came.
   public init(
-    _ options: KafkaOptions, compression: String = "none", linger: Duration = .microseconds(500),
+    _ options: KafkaOptions, transactionalID: String? = nil, compression: String = "none", linger: Duration = .microseconds(500),
     maximumBytes: Int = 64 << 20, on reactor: Reactor, logger: Logger,
     onDelivery: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
@@ -58,12 +59,60 @@ public final class KafkaProducer {
         ("linger.ms", "\(linger / .milliseconds(1))"),
         ("queue.buffering.max.kbytes", "\(max(1, maximumBytes >> 10))"),
         ("queue.buffering.max.messages", "1000000"), ("batch.num.messages", "20000"),
-        // Order and completeness are worth waiting for: a message is retried until the broker is back.
-        ("message.timeout.ms", "0"),
+        // Order and completeness are worth waiting for: a message is retried until the broker is back, or as long as its
+        // transaction may last.
+        ("message.timeout.ms", transactionalID == nil ? "0" : "\(Self.transactionTimeout)"),
         // Topics say what is too large; a batch is no larger for it (batch.size).
         ("message.max.bytes", "\(Self.maximumMessage)"),
-      ], events: RD_KAFKA_EVENT_DR, on: reactor, logger: logger,
+      ]
+        + (transactionalID.map {
+          [("transactional.id", $0), ("transaction.timeout.ms", "\(Self.transactionTimeout)")]
+        } ?? []), events: RD_KAFKA_EVENT_DR, on: reactor, logger: logger,
       onEvents: { [weak self] in self?.takeReports() })
+  }
+
+  /// In milliseconds; brokers allow a quarter of an hour unless they are told otherwise.
+  static let transactionTimeout = 600_000
+
+  // MARK: Transactions
+
+  /// Whether one has been begun and not committed.
+  public private(set) var isInTransaction = false
+
+  /// Fences off whoever had the transactional id before, and ends what they left open. Once, before the first transaction.
+  public func initializeTransactions() async throws(KafkaError) {
+    try await transact("beginning as a transactional producer") { rd_kafka_init_transactions($0, 30_000) }
+  }
+
+  public func beginTransaction() throws(KafkaError) {
+    if let error = rd_kafka_begin_transaction(client.handle.pointer) { throw take(error, "beginning a transaction") }
+    isInTransaction = true
+  }
+
+  /// Waits until everything that was sent since the beginning is there and visible, as a whole.
+  public func commitTransaction() async throws(KafkaError) {
+    try await transact("committing a transaction") { rd_kafka_commit_transaction($0, -1) }
+    isInTransaction = false
+  }
+
+  private func transact(
+    _ operation: String, _ body: @escaping @Sendable (OpaquePointer) -> OpaquePointer?
+  ) async throws(KafkaError) {
+    let handle = client.handle
+    // The loop goes on meanwhile, and takes the reports that this waits for.
+    let error = await Reactor.offLoop { TransactionError(pointer: body(handle.pointer)) }
+    if let pointer = error.pointer { throw take(pointer, operation) }
+  }
+
+  private struct TransactionError: @unchecked Sendable {  // unchecked: handed over once, to whoever destroys it
+    let pointer: OpaquePointer?
+  }
+
+  private func take(_ error: OpaquePointer, _ operation: String) -> KafkaError {
+    defer { rd_kafka_error_destroy(error) }
+    return KafkaError(
+      rd_kafka_error_code(error), operation, brokers: client.brokers,
+      reason: String(cString: rd_kafka_error_string(error)))
   }
 
   /// Hands a message over to be sent; its report comes with `token`. The bytes are copied.

@@ -17,16 +17,18 @@ public final class ReplicationStream {
 
   /// Starts streaming from where the slot was confirmed.
   ///
-  /// - Parameter options: The plugin's options, as pgoutput takes them.
+  /// - Parameters:
+  ///   - position: From there where it lies behind the confirmed one: what was committed before is left out.
+  ///   - options: The plugin's options, as pgoutput takes them.
   public static func start(
-    slot: String, options: [(name: String, value: String)], connecting connection: PostgresOptions,
+    slot: String, from position: LogSequenceNumber = .zero, options: [(name: String, value: String)], connecting connection: PostgresOptions,
     on reactor: Reactor, logger: Logger
   ) async throws(PostgresError) -> ReplicationStream {
     let session = try await PostgresSession.connect(connection, replication: true, on: reactor, logger: logger)
     let list = options.map { "\(quotedIdentifier($0.name)) \(quotedLiteral($0.value))" }.joined(separator: ", ")
     do {
       try await session.execute(
-        "START_REPLICATION SLOT \(quotedIdentifier(slot)) LOGICAL 0/0 (\(list))", name: "START_REPLICATION")
+        "START_REPLICATION SLOT \(quotedIdentifier(slot)) LOGICAL \(position) (\(list))", name: "START_REPLICATION")
     } catch {
       session.close()
       throw error

@@ -1,5 +1,7 @@
+import JSON
 import Kafka
 import Logging
+import Postgres
 import Reactor
 
 /// Sends batches to Kafka in order, holds back while too much waits there, and reports what was acknowledged.
@@ -12,15 +14,20 @@ final class KafkaSink: MessageSink {
   /// How large a record batch each topic takes, or why it takes none.
   private var limits: [String: Result<Int, KafkaError>] = [:]
 
+  /// With transactions: the topic that says how far the source has been published, in the same transactions.
+  private let positions: String?
+
+  /// - Parameter transactionalID: nil: at least once, without transactions.
   init(
-    _ options: KafkaOptions, partitions: Int, compression: String, maximumBytes: Int, on reactor: Reactor,
-    logger: Logger, onReports: @escaping (DeliveryReports) -> Void
+    _ options: KafkaOptions, transactionalID: String?, partitions: Int, compression: String, maximumBytes: Int,
+    on reactor: Reactor, logger: Logger, onReports: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
     (self.options, self.partitions, self.logger) = (options, partitions, logger)
+    positions = transactionalID.map { "annals.positions.\($0)" }
     let room = Doorbell(on: reactor)
     self.room = room
     producer = try KafkaProducer(
-      options, compression: compression, maximumBytes: maximumBytes, on: reactor, logger: logger,
+      options, transactionalID: transactionalID, compression: compression, maximumBytes: maximumBytes, on: reactor, logger: logger,
       onDelivery: { reports in
         onReports(reports)
         if room.isAwaited { room.ring() }
@@ -101,6 +108,41 @@ final class KafkaSink: MessageSink {
       }
     }
     return try result.get()
+  }
+
+  // MARK: Exactly once
+
+  /// Fences off an older self, and finds out how far it came; nil where it never came to anything.
+  func beginTransactions() async throws -> LogSequenceNumber? {
+    guard let positions else { return nil }
+    let admin = KafkaAdmin(options)
+    try await admin.createTopic(positions, partitions: 1, settings: ["cleanup.policy": "compact"])
+    // Before the position is read: what an older self left open ends here, one way or the other.
+    try await producer.initializeTransactions()
+    guard let value = try await admin.lastValue(of: positions) else { return nil }
+    guard let lsn = try JSONValue(parsing: value)["lsn"]?.string.flatMap({ LogSequenceNumber($0) }) else {
+      throw ReplicationError.outOfPlace("no position in topic \(positions)")
+    }
+    return lsn
+  }
+
+  var isInTransaction: Bool { producer.isInTransaction }
+
+  func beginTransactionIfNeeded() throws(KafkaError) {
+    if positions != nil, !producer.isInTransaction { try producer.beginTransaction() }
+  }
+
+  /// Makes all that was sent visible as a whole, together with how far that goes.
+  func commitTransaction(_ position: LogSequenceNumber) async throws {
+    guard let positions, producer.isInTransaction else { return }
+    var writer = JSONWriter(reserving: 32)
+    writer.object { $0.member("lsn", position.description) }
+    try writer.bytes.withUnsafeBytes { value in
+      try Array("lsn".utf8).withUnsafeBytes { key in
+        try producer.send(topic: positions, key: key, value: value, token: 0)
+      }
+    }
+    try await producer.commitTransaction()
   }
 
   func waitForReports() async throws(CancellationError) {
