@@ -8,7 +8,7 @@ EXTRA := $(if $(ANNALS_ENGINES),engines,stand-ins)
 FUZZ_SECONDS ?= 60
 CASES ?= ../shared/golden
 
-.PHONY: help up down clean-stack build test lint format test-promise golden fuzz bench-relay bench-http check-settings install
+.PHONY: help up down clean-stack build test lint format test-promise test-exactly-once golden fuzz bench-relay bench-http check-settings install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -34,6 +34,9 @@ test: install ## Run every test on a stack of its own, then stop it
 
 test-promise: install ## Kill relay and projector again and again under load; nothing may be lost or out of order
 	@scripts/with-test-stack scripts/test-promise
+
+test-exactly-once: install ## Kill a relay with delivery=exactly-once 100 times under load; each event must come once
+	@scripts/with-test-stack scripts/test-exactly-once
 
 golden: install ## Compare the relay's messages with recorded ones of Debezium (CASES=DIR)
 	@[ -d "$(CASES)" ] || { echo "there are no cases in $(CASES): make golden CASES=DIR, in the form that scripts/golden tells" >&2; exit 1; }

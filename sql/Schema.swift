@@ -41,6 +41,7 @@ public enum Schema {
   public static let requestParked = text(PackageResources.request_parked_sql)
   public static let claimRelay = text(PackageResources.claim_relay_sql)
   public static let joinRelay = text(PackageResources.join_relay_sql)
+  public static let tableBacklog = text(PackageResources.table_backlog_sql)
   public static let startCheckpoint = text(PackageResources.start_checkpoint_sql)
   public static let recordCheckpoint = text(PackageResources.record_checkpoint_sql)
   public static let leastCheckpoint = text(PackageResources.least_checkpoint_sql)

@@ -37,6 +37,10 @@ public actor Relay {
   private var session: PostgresSession?
   private var lot: ParkingLot?
   private var table: OutboxTable?
+  /// When something was acknowledged last, or nothing waited.
+  private var acknowledgedAt = ContinuousClock.now
+  /// When the last transaction that came was committed.
+  private var committedAt = Timestamp(microseconds: 0)
   /// What has been read from the table and is not recorded yet: the reading's number, where it ended, and what is complete
   /// with it.
   private var readings: [(number: Int, end: OutboxPosition, complete: TransactionID)] = []
@@ -65,6 +69,20 @@ public actor Relay {
     switch options.feed {
     case .outbox(let topic, let name): OutboxEncoder(version: options.version, name: name, topic: topic)
     case .connector(let connector): try ConnectorEncoder(connector, version: options.version, logger: logger)
+    }
+  }
+
+  /// Why no progress is made; nil while some is, or nothing is to do.
+  public var problem: String? {
+    switch state {
+    case .starting: return "is starting"
+    case .standby: return nil
+    case .failing(let reason): return reason
+    case .streaming:
+      let silence = ContinuousClock.now - acknowledgedAt
+      guard tracker.inFlight > 0, silence > .seconds(10) else { return nil }
+      return
+        "Kafka has acknowledged nothing for \(silence.components.seconds) s; \(tracker.inFlight) messages wait for it"
     }
   }
 
@@ -180,7 +198,8 @@ public actor Relay {
     switch options.destination {
     case .kafka:
       return try KafkaSink(
-        options.kafka, transactionalID: isExactlyOnce ? "annals-\(options.slot)" : nil, partitions: options.partitions, compression: options.compression,
+        options.kafka, transactionalID: isExactlyOnce ? "annals-\(options.slot)" : nil, partitions: options.partitions,
+        compression: options.compression,
         maximumBytes: options.maximumInFlight, on: reactor, logger: logger, onReports: onReports)
     case .print: return PrintingSink(onReports: onReports)
     case .nothing: return DiscardingSink(onReports: onReports)
@@ -500,7 +519,8 @@ public actor Relay {
 
   private func stream(to sink: any MessageSink, _ streaming: () -> Void) async throws {
     let stream = try await ReplicationStream.start(
-      slot: options.slot, from: published ?? .zero, options: pluginOptions, connecting: options.postgres, on: reactor, logger: logger)
+      slot: options.slot, from: published ?? .zero, options: pluginOptions, connecting: options.postgres, on: reactor,
+      logger: logger)
     (self.stream, self.sink) = (stream, sink)
     var catalog: PostgresSession?
     defer { catalog?.close() }
@@ -512,6 +532,7 @@ public actor Relay {
     let heartbeat: Duration? = if case .connector(let connector) = options.feed { connector.heartbeat } else { nil }
     var heartbeatAt = ContinuousClock.now
     var reviewedAt = ContinuousClock.now
+    var examinedAt = ContinuousClock.now - .seconds(10)
     while true {
       var batch = MessageBatch()
       let timeout = tracker.isIdle && tracker.confirmed == confirmed ? .seconds(5) : options.confirmInterval
@@ -530,6 +551,10 @@ public actor Relay {
         try await deliver(batch, to: sink)
         batch = MessageBatch()
         if open == nil { try await review(lot, sink) }
+      }
+      if let session, ContinuousClock.now - examinedAt >= .seconds(10) {
+        examinedAt = .now
+        if let slot = try await SlotState.read(options.slot, session) { metrics.retained.set(slot.retained) }
       }
       if let heartbeat, ContinuousClock.now - heartbeatAt >= heartbeat {
         heartbeatAt = .now
@@ -620,6 +645,7 @@ public actor Relay {
   ) throws {
     switch message {
     case .begin(_, let committedAt, let transaction):
+      self.committedAt = committedAt
       open = OpenTransaction(number: tracker.begin(), committedAt: committedAt, transaction: transaction)
       origin = nil
     case .origin(let lsn, let name): origin = (name, lsn)
@@ -749,6 +775,7 @@ public actor Relay {
 
   private func take(_ reports: DeliveryReports) {
     // Tokens are transactions, counted from 1: librdkafka's opaque pointer cannot be null.
+    if !reports.delivered.isEmpty { acknowledgedAt = .now }
     for token in reports.delivered { tracker.acknowledged(token - 1) }
     metrics.delivered.increment(by: reports.delivered.count)
     for failure in reports.failed {
@@ -762,6 +789,9 @@ public actor Relay {
 
   private func measure() {
     metrics.inFlight.set(tracker.inFlight)
+    if tracker.inFlight == 0 { acknowledgedAt = .now }
+    let lag = tracker.isIdle ? 0 : max(0, Timestamp.now().microseconds - committedAt.microseconds)
+    metrics.lagSeconds.set(Int(lag / 1_000_000))
     guard table == nil else { return }
     metrics.confirmedLSN.set(tracker.confirmed.value)
     metrics.unconfirmedBytes.set(serverEnd > tracker.confirmed ? serverEnd.value - tracker.confirmed.value : 0)

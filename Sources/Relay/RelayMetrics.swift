@@ -10,6 +10,8 @@ struct RelayMetrics: Sendable {
   let inFlight: Gauge
   let confirmedLSN: Gauge
   let unconfirmedBytes: Gauge
+  let lagSeconds: Gauge
+  let retained: Gauge
   let state: Gauge
 
   init(_ registry: MetricsRegistry) {
@@ -22,6 +24,11 @@ struct RelayMetrics: Sendable {
     confirmedLSN = registry.gauge("annals_relay_confirmed_lsn", help: "Confirmed position in the WAL, in bytes.")
     unconfirmedBytes = registry.gauge(
       "annals_relay_lag_bytes", help: "WAL that the server has sent and that is not confirmed, in bytes.")
+    lagSeconds = registry.gauge(
+      "annals_relay_lag_seconds", help: "Since the commit of the last transaction that came, while it is not confirmed."
+    )
+    retained = registry.gauge(
+      "annals_relay_retained_wal_bytes", help: "WAL that the server keeps for the slot, looked at every ten seconds.")
     state = registry.gauge(
       "annals_relay_state", help: "0 starting, 1 waiting for another relay, 2 streaming, 3 failing.")
   }

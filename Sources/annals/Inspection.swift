@@ -14,25 +14,52 @@ import S3
 import Services
 
 extension Commands {
-  /// Asks Postgres how far the relay has come: works wherever the relay runs, and when it does not.
+  /// Says in words how the relay stands, and why it does not move: works wherever the relay runs, and when it does not.
   @Sendable
   static func relayStatus(_ arguments: Arguments) async throws {
     let runtime = try Runtime(arguments)
     let reactor = runtime.reactor("status")
-    let slot = runtime.configuration[Settings.relaySlot]
-    let state = try await reactor.run {
-      try await PostgresSession.with(runtime.postgres, on: reactor, logger: runtime.logger) { session in
-        try await SlotState.read(slot, session)
+    let options = try runtime.relay
+    let isWell = try await reactor.run {
+      let problem = await runtime.relayProblem(on: reactor)
+      return try await PostgresSession.with(options.postgres, on: reactor, logger: runtime.logger) { session in
+        var isWell = problem == nil
+        let parts = try await TableProgress.read(options.slot, session)
+        if let state = try await SlotState.read(options.slot, session) {
+          print(
+            "slot \(options.slot): \(state.isActive ? "a relay streams (pid \(state.activePID))" : "no relay is connected")"
+          )
+          print("confirmed: \(state.confirmed.map { "\($0)" } ?? "nothing yet"), \(state.lag) bytes behind")
+          print("WAL kept for it: \(state.retained) bytes (\(state.walStatus))")
+          if state.walStatus == "lost" {
+            print("the server has removed WAL that the slot needed: the relay makes it anew")
+          }
+          isWell = isWell && state.isActive
+        } else if parts.isEmpty {
+          print("slot \(options.slot): not there. The relay makes it when it first runs: annals relay")
+          isWell = false
+        }
+        for part in parts {
+          print(
+            "table, part \(part.shard) of \(part.shards): up to \(part.position), \(part.waiting) rows behind, "
+              + "looked at \(part.age) s ago")
+        }
+        if let problem { print("the relay on port \(runtime.configuration[Settings.relayPort]): \(problem)") }
+        let parked = try await ParkedMessages(session).listIfThere()
+        if !parked.isEmpty {
+          print(
+            "\(parked.count) keys are parked, \(parked.reduce(0) { $0 + $1.count }) messages: annals relay parked list")
+        }
+        if let holder = try await LongTransaction.oldest(atLeast: 30, session) {
+          print(
+            "a transaction has been open for \(holder.seconds) s (pid \(holder.processID), \(holder.application)): a relay "
+              + "that reads the table waits behind it, and the server keeps WAL for it: \(holder.query)")
+        }
+        return isWell
       }
     }
-    guard let state else {
-      print("slot \(slot): not there. The relay makes it when it first runs: annals relay run")
-      leave(1)
-    }
-    print("slot \(slot): \(state.isActive ? "a relay streams (pid \(state.activePID))" : "no relay is connected")")
-    print("confirmed: \(state.confirmed.map { "\($0)" } ?? "nothing yet"), \(state.lag) bytes behind")
-    print("WAL kept for it: \(state.retained) bytes (\(state.walStatus))")
-    if !state.isActive { leave(1) }
+    print(isWell ? "all is well" : "the relay does not make progress")
+    if !isWell { leave(1) }
   }
 
   static let recording = Option<String>(argument: "file", "The recording.")
@@ -75,6 +102,19 @@ extension Commands {
 }
 
 extension Runtime {
+  /// What the relay on this machine says of itself; nil where it is well.
+  fileprivate func relayProblem(on reactor: Reactor) async -> String? {
+    let client = http(on: reactor)
+    let url = "http://\(configuration[Settings.httpAddress]):\(configuration[Settings.relayPort])/readyz"
+    let problem: String?
+    do {
+      let answer = try await client.send(HTTPRequest(.get, url, timeout: .seconds(2)))
+      problem = try JSONValue(parsing: answer.body)["failing"]?.array?.first?["problem"]?.string
+    } catch { problem = "does not answer; it runs elsewhere, or not at all" }
+    await client.close()
+    return problem
+  }
+
   /// Looks at everything this installation depends on.
   func examine(on reactor: Reactor) async -> [Finding] {
     await reactor.run {

@@ -170,13 +170,5 @@ extension OperationsRoutes.Check {
     }
   }
 
-  static func relay(_ relay: Relay) -> Self {
-    Self("relay") {
-      switch await relay.state {
-      case .streaming, .standby: nil
-      case .starting: "is starting"
-      case .failing: "is failing; see its log"
-      }
-    }
-  }
+  static func relay(_ relay: Relay) -> Self { Self("relay") { await relay.problem } }
 }

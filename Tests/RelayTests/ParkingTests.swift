@@ -56,7 +56,7 @@ import Testing
 
   private func key(_ id: String) -> String { #"{"id":"\#(id)"}"# }
 
-  private func parked(_ database: TestDatabase) async throws -> [ParkedMessages.Entry] {
+  private func parked(_ database: TestDatabase) async throws -> [ParkedMessages.ParkedKey] {
     try await PostgresSession.with(database.options, on: database.reactor, logger: quietLogger()) {
       try await ParkedMessages($0).list()
     }

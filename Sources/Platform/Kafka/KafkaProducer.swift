@@ -46,7 +46,8 @@ public final class KafkaProducer {
   ///   - maximumBytes: Messages that wait here for their acknowledgement, in bytes; beyond, `send` says `full`.
   ///   - onDelivery: Called on the loop with reports, in the order in which they came.
   public init(
-    _ options: KafkaOptions, transactionalID: String? = nil, compression: String = "none", linger: Duration = .microseconds(500),
+    _ options: KafkaOptions, transactionalID: String? = nil, compression: String = "none",
+    linger: Duration = .microseconds(500),
     maximumBytes: Int = 64 << 20, on reactor: Reactor, logger: Logger,
     onDelivery: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {

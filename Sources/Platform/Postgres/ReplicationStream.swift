@@ -21,7 +21,8 @@ public final class ReplicationStream {
   ///   - position: From there where it lies behind the confirmed one: what was committed before is left out.
   ///   - options: The plugin's options, as pgoutput takes them.
   public static func start(
-    slot: String, from position: LogSequenceNumber = .zero, options: [(name: String, value: String)], connecting connection: PostgresOptions,
+    slot: String, from position: LogSequenceNumber = .zero, options: [(name: String, value: String)],
+    connecting connection: PostgresOptions,
     on reactor: Reactor, logger: Logger
   ) async throws(PostgresError) -> ReplicationStream {
     let session = try await PostgresSession.connect(connection, replication: true, on: reactor, logger: logger)

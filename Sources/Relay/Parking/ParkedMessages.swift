@@ -8,7 +8,7 @@ public struct ParkedMessages {
   public init(_ session: PostgresSession) { self.session = session }
 
   /// A key and its first message.
-  public struct Entry: Sendable {
+  public struct ParkedKey: Sendable {
     public let id: Int64
     public let relay: String
     public let topic: String
@@ -29,15 +29,21 @@ public struct ParkedMessages {
   }
 
   /// Parked keys, the longest parked first.
-  public func list() async throws -> [Entry] {
-    var entries: [Entry] = []
+  public func list() async throws -> [ParkedKey] {
+    var entries: [ParkedKey] = []
     for row in try await session.query(Query("list_parked", Schema.listParked)) {
       entries.append(
-        Entry(
+        ParkedKey(
           id: try row.get(0), relay: try row.get(1), topic: try row.get(2), key: try row.get(3), count: try row.get(4),
           since: try row.get(5), reason: try row.get(6), isRequested: try row.get(7)))
     }
     return entries
+  }
+
+  /// The same; none where the database has no place for parked messages.
+  public func listIfThere() async throws -> [ParkedKey] {
+    let exists = try await session.query(ParkingLot.exists).first?.get(0, as: Bool.self) ?? false
+    return exists ? try await list() : []
   }
 
   /// Everything about one message, as JSON; nil where there is none of that number.

@@ -27,7 +27,8 @@ final class KafkaSink: MessageSink {
     let room = Doorbell(on: reactor)
     self.room = room
     producer = try KafkaProducer(
-      options, transactionalID: transactionalID, compression: compression, maximumBytes: maximumBytes, on: reactor, logger: logger,
+      options, transactionalID: transactionalID, compression: compression, maximumBytes: maximumBytes, on: reactor,
+      logger: logger,
       onDelivery: { reports in
         onReports(reports)
         if room.isAwaited { room.ring() }
@@ -121,9 +122,17 @@ final class KafkaSink: MessageSink {
     try await producer.initializeTransactions()
     guard let value = try await admin.lastValue(of: positions) else { return nil }
     guard let lsn = try JSONValue(parsing: value)["lsn"]?.string.flatMap({ LogSequenceNumber($0) }) else {
-      throw ReplicationError.outOfPlace("no position in topic \(positions)")
+      throw UnknownPosition(topic: positions)
     }
     return lsn
+  }
+
+  /// The topic of positions holds something else.
+  struct UnknownPosition: Error, CustomStringConvertible {
+    let topic: String
+    var description: String {
+      "the last message of topic \(topic) is no position of a relay: is something else writing there?"
+    }
   }
 
   var isInTransaction: Bool { producer.isInTransaction }

@@ -1,5 +1,5 @@
 import Logging
-import Postgres
+public import Postgres
 import Reactor
 import Schema
 
@@ -119,5 +119,30 @@ final class OutboxTable {
         .xid8(complete),
       ])
     (checkpoint, self.complete) = (position, complete)
+  }
+}
+
+/// How far one part of a relay has come that reads the table.
+public struct TableProgress: Sendable {
+  public let shard: Int
+  public let shards: Int
+  public let position: String
+  /// Rows behind the checkpoint, counted up to 100,000.
+  public let waiting: Int
+  /// Since the checkpoint was moved or looked at last, in seconds.
+  public let age: Int
+
+  static let query = Query("table_backlog", Schema.tableBacklog)
+
+  /// All parts of a relay; none where it reads the WAL.
+  public static func read(_ relay: String, _ session: PostgresSession) async throws -> [TableProgress] {
+    var parts: [TableProgress] = []
+    for row in try await session.query(query, [.text(relay)]) {
+      parts.append(
+        TableProgress(
+          shard: try row.get(0), shards: try row.get(1), position: try row.get(2), waiting: try row.get(3),
+          age: try row.get(4)))
+    }
+    return parts
   }
 }

@@ -1,0 +1,62 @@
+import EventStore
+import Identifiers
+import Kafka
+import Metrics
+import Reactor
+@testable import Relay
+import Support
+import Testing
+
+@Suite("A relay that delivers exactly once (G4)") struct ExactlyOnceTests {
+  private func options(_ database: TestDatabase, _ topic: String, slot: String) throws -> RelayOptions {
+    var options = try RelayTests.options(database, topic: topic)
+    options.delivery = .exactlyOnce
+    options.slot = slot
+    return options
+  }
+
+  private func append(_ database: TestDatabase, _ id: String, _ versions: ClosedRange<Int>) async throws {
+    _ = try await EventStore(database.pool).append(
+      RelayTests.events(id, versions), to: StreamID(category: "thing", id: id), expecting: .any,
+      metadata: EventMetadata(actor: "a"))
+  }
+
+  @Test("sends each event once, from the outbox before its slot, and across restarts at any moment")
+  func restarts() async throws {
+    try await withDatabase { database in
+      let (topic, slot) = (Stack.uniqueName("cdc"), Stack.uniqueName("relay"))
+      let ids = (0..<4).map { _ in UUID.version7().description }
+      for id in ids { try await append(database, id, 1...5) }
+      let writer = Task(executorPreference: database.reactor) {
+        for version in 6...40 { for id in ids { try await append(database, id, version...version) } }
+      }
+      for _ in 0..<5 {
+        let relay = try Relay(
+          try options(database, topic, slot: slot), on: database.reactor, logger: quietLogger(), metrics: .init())
+        let running = Task(executorPreference: database.reactor) { await relay.run() }
+        try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
+        try await database.reactor.sleep(for: .milliseconds(Int.random(in: 1...60)))
+        running.cancel()
+        await running.value
+      }
+      try await writer.value
+      let relay = try Relay(
+        try options(database, topic, slot: slot), on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      var messages: [KafkaMessage] = []
+      try await eventually("all is there", on: database.reactor) {
+        messages = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 160 }
+        return messages.count >= 160
+      }
+      running.cancel()
+      await running.value
+      #expect(messages.count == 160)
+      #expect(Set(messages.compactMap { $0.header("event_id") }).count == 160)
+      for id in ids {
+        let versions = messages.filter { $0.key == Array(#"{"id":"\#(id)"}"#.utf8) }
+          .compactMap { $0.header("stream_version") }.map { String(decoding: $0, as: UTF8.self) }
+        #expect(versions == (1...40).map { "\($0)" })
+      }
+    }
+  }
+}
