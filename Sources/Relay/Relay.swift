@@ -138,8 +138,7 @@ public actor Relay {
       switch options.source {
       case .wal:
         guard try await OutboxTable.claim(options.slot, session) else { throw ReplicationError.held(options.slot) }
-        lot = try await ParkingLot.open(relay: options.slot, session)
-        metrics.parkedKeys.set(lot?.keys.count ?? 0)
+        try await openLot()
         if let kafka = transactional(sink) { published = try await kafka.beginTransactions() }
         try await prepare(session, sink)
         try await stream(to: sink, streaming)
@@ -147,8 +146,7 @@ public actor Relay {
         guard try await OutboxTable.claim(options.slot, shard: shard, session) else {
           throw ReplicationError.held("\(options.slot), part \(shard)")
         }
-        lot = try await ParkingLot.open(relay: options.slot, session)
-        metrics.parkedKeys.set(lot?.keys.count ?? 0)
+        try await openLot()
         try await read(OutboxTable(relay: options.slot, shard: shard, of: shards, session), session, sink, streaming)
       }
     } catch {
@@ -156,10 +154,19 @@ public actor Relay {
       if Task.isCancelled { await Task(executorPreference: reactor) { await self.drain() }.value }
       stream?.close()
       session?.close()
+      lot?.close()
       (stream, session, self.sink, lot, table) = (nil, nil, nil, nil, nil)
       await sink.close()
       throw error
     }
+  }
+
+  /// Parking has a session of its own: the other one may be in the midst of a COPY when a message has to be parked.
+  private func openLot() async throws {
+    let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
+    lot = try await ParkingLot.open(relay: options.slot, session)
+    if lot == nil { session.close() }
+    metrics.parkedKeys.set(lot?.keys.count ?? 0)
   }
 
   /// Waits a while for what is on its way and confirms it, so that the next start sends it no second time.

@@ -135,4 +135,19 @@ import Testing
       }
     }
   }
+
+  @Test("are parked whether they come from the table or lay in the outbox before the slot", arguments: [true, false])
+  func fromTheTable(isTable: Bool) async throws {
+    try await withRelay { database, topic, options in
+      try await append(database, "a", 1, bytes: 4_000)
+      try await append(database, "b", 1)
+      var options = options
+      if isTable { options.source = .table(shard: 0, of: 1) }
+      try await running(options, on: database.reactor) { _ in
+        try await append(database, "a", 2)
+        #expect(try await received(topic, 1, on: database.reactor) == [key("b"): ["1"]])
+        try await eventually("both wait", on: database.reactor) { try await parked(database).map(\.count) == [2] }
+      }
+    }
+  }
 }

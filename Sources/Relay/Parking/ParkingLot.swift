@@ -23,7 +23,7 @@ final class ParkingLot {
 
   private init(relay: String, session: PostgresSession) { (self.relay, self.session) = (relay, session) }
 
-  /// The lot of a relay, over a session that stays its owner's.
+  /// The lot of a relay. It keeps the session and closes it.
   ///
   /// - Returns: nil where the database has none: a message that cannot be delivered then stops the relay.
   static func open(relay: String, _ session: PostgresSession) async throws -> ParkingLot? {
@@ -32,6 +32,8 @@ final class ParkingLot {
     _ = try await lot.review()
     return lot
   }
+
+  func close() { session.close() }
 
   func contains(_ key: Key) -> Bool { keys.contains(key) }
 
