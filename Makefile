@@ -6,9 +6,10 @@ SHELL := /bin/bash
 # Real engines where ANNALS_ENGINES names their folder, stand-ins otherwise.
 EXTRA := $(if $(ANNALS_ENGINES),engines,stand-ins)
 FUZZ_SECONDS ?= 60
+SCENARIO ?= exactly-once
 CASES ?= ../shared/golden
 
-.PHONY: help up down clean-stack build test lint format test-promise test-exactly-once golden fuzz bench-relay bench-http check-settings install
+.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz bench-relay bench-http check-settings install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -35,8 +36,8 @@ test: install ## Run every test on a stack of its own, then stop it
 test-promise: install ## Kill relay and projector again and again under load; nothing may be lost or out of order
 	@scripts/with-test-stack scripts/test-promise
 
-test-exactly-once: install ## Kill a relay with delivery=exactly-once 100 times under load; each event must come once
-	@scripts/with-test-stack scripts/test-exactly-once
+test-relay: install ## Break a relay's world under load: SCENARIO=exactly-once, slot or brokers
+	@scripts/with-test-stack scripts/test-relay $(SCENARIO)
 
 golden: install ## Compare the relay's messages with recorded ones of Debezium (CASES=DIR)
 	@[ -d "$(CASES)" ] || { echo "there are no cases in $(CASES): make golden CASES=DIR, in the form that scripts/golden tells" >&2; exit 1; }
