@@ -78,7 +78,7 @@ let package = Package(
     platform("Elasticsearch", ["HTTPClient", "JSON"]),
 
     .target(
-      name: "Schema", dependencies: ["Crypto"], path: "sql", sources: ["Schema.swift"],
+      name: "Schema", dependencies: ["Crypto"], path: "sql", exclude: ["roles"], sources: ["Schema.swift"],
       resources: [.embedInCode("migrations"), .embedInCode("queries")], swiftSettings: strict),
     module("EventStore", ["Schema", "Postgres", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
     module("Domain", ["EventStore", "JSON", "Identifiers", "Time"]),
