@@ -292,18 +292,26 @@ public actor Relay {
     try await copyOut(OutboxBacklog.query(after: position), session, to: sink) { message, batch in
       guard let row = try backlog.row(message) else { return }
       count += 1
-      let context = ChangeContext(
-        database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.transaction),
-        committedAt: row.recordedAt, lsn: start, lastCommit: nil, origin: nil)
-      let columns = try layout.row(row.columns)
-      // A row of the table has no place in the WAL: its position stands for it, apart from all of those.
-      counting(number, at: 1 << 63 | UInt64(bitPattern: columns.sequence), &batch) { batch in
-        encoder.encode(columns, schema: layout.relation.schema, context, into: &batch)
-      }
+      try publish(row, of: layout, number, at: start, by: encoder, into: &batch)
     }
     tracker.committed(number, end: start)
     try await waitUntilAcknowledged(sink)
     return count
+  }
+
+  /// Makes the messages of a row that was read from the table, under a snapshot at `lsn`.
+  private func publish(
+    _ row: OutboxBacklog.Row, of layout: OutboxLayout, _ number: Int, at lsn: LogSequenceNumber,
+    by encoder: OutboxEncoder, into batch: inout MessageBatch
+  ) throws {
+    let context = ChangeContext(
+      database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.transaction),
+      committedAt: row.recordedAt, lsn: lsn, lastCommit: nil, origin: nil)
+    let columns = try layout.row(row.columns)
+    // It has no place in the WAL: its position stands for it, apart from all of those.
+    counting(number, at: 1 << 63 | UInt64(bitPattern: row.sequence), &batch) { batch in
+      encoder.encode(columns, schema: layout.relation.schema, context, into: &batch)
+    }
   }
 
   /// Runs a COPY and sends what `body` makes of its messages.
@@ -461,13 +469,7 @@ public actor Relay {
         }
         let reading = try await table.read(after: position, pause: send) { row, lsn in
           metrics.rows.increment()
-          let context = ChangeContext(
-            database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.transaction),
-            committedAt: row.recordedAt, lsn: lsn, lastCommit: nil, origin: nil)
-          let columns = try layout.row(row.columns)
-          counting(number, at: 1 << 63 | UInt64(bitPattern: row.sequence), &batch) { batch in
-            encoder.encode(columns, schema: layout.relation.schema, context, into: &batch)
-          }
+          try publish(row, of: layout, number, at: lsn, by: encoder, into: &batch)
         }
         try await send()
         // Readings are counted as the WAL is: the end of each is one more.
@@ -529,8 +531,6 @@ public actor Relay {
       slot: options.slot, from: published ?? .zero, options: pluginOptions, connecting: options.postgres, on: reactor,
       logger: logger)
     (self.stream, self.sink) = (stream, sink)
-    var catalog: PostgresSession?
-    defer { catalog?.close() }
     state = .streaming
     let host = stream.host
     logger.notice("Relaying", metadata: ["slot": options.slot, .host: host])
@@ -545,14 +545,7 @@ public actor Relay {
       let timeout = tracker.isIdle && tracker.confirmed == confirmed ? .seconds(5) : options.confirmInterval
       let pause = min(timeout, heartbeat ?? timeout, lot?.keys.isEmpty == false ? .seconds(1) : timeout)
       try await gather(from: stream, timeout: pause, into: &batch)
-      if undescribed != nil {
-        let session =
-          if let catalog { catalog } else {
-            try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
-          }
-        catalog = session
-        try await describe(session, into: &batch)
-      }
+      if undescribed != nil, let session { try await describe(session, into: &batch) }
       if let lot, !lot.keys.isEmpty, ContinuousClock.now - reviewedAt >= .seconds(1) {
         reviewedAt = .now
         try await deliver(batch, to: sink)

@@ -59,23 +59,6 @@ import Testing
       slot: connector.slot, publication: connector.publication, partitions: 1, version: "test")
   }
 
-  private func run<Value>(
-    _ options: RelayOptions, on reactor: Reactor, _ body: (Relay) async throws -> Value
-  ) async throws -> Value {
-    let relay = try Relay(options, on: reactor, logger: quietLogger(), metrics: .init())
-    let running = Task(executorPreference: reactor) { await relay.run() }
-    do {
-      let value = try await body(relay)
-      running.cancel()
-      await running.value
-      return value
-    } catch {
-      running.cancel()
-      await running.value
-      throw error
-    }
-  }
-
   private func values(_ topic: String, _ count: Int, on reactor: Reactor) async throws -> [String] {
     let consumer = try KafkaConsumer(
       KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
@@ -99,7 +82,7 @@ import Testing
       try await session.execute(
         "create table public.item (id int primary key, name text); insert into item values (1, 'a'), (2, 'b')")
       let options = try options(database, prefix)
-      try await run(options, on: database.reactor) { relay in
+      try await whileRelaying(options, on: database.reactor) { relay in
         try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
         try await session.execute("update item set name = 'c' where id = 2")
         try await eventually("it is confirmed", on: database.reactor) {
@@ -108,7 +91,7 @@ import Testing
       }
       try await session.execute(
         "alter table item add column more int; delete from item where id = 1; insert into item values (3, 'd', 4)")
-      try await run(options, on: database.reactor) { _ in
+      try await whileRelaying(options, on: database.reactor) { _ in
         let values = try await values("\(prefix).public.item", 6, on: database.reactor)
         #expect(values.count == 6)
         #expect(
@@ -129,7 +112,7 @@ import Testing
       // As a relay leaves it that was killed while it read the tables: both slots are there.
       try await session.execute("select pg_create_physical_replication_slot('\(prefix)_snapshot')")
       try await session.execute("select pg_create_logical_replication_slot('\(prefix)', 'pgoutput')")
-      try await run(try options(database, prefix), on: database.reactor) { relay in
+      try await whileRelaying(try options(database, prefix), on: database.reactor) { relay in
         #expect(try await values("\(prefix).public.item", 500, on: database.reactor).count == 500)
         try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
       }
@@ -158,7 +141,7 @@ import Testing
         transforms.o.table.expand.json.payload=true
         transforms.o.table.op.invalid.behavior=fatal
         """)
-      try await run(options, on: database.reactor) { relay in
+      try await whileRelaying(options, on: database.reactor) { relay in
         try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
         let id = "01890a5d-ac96-774b-bcce-b302099a8057"
         try await session.execute(

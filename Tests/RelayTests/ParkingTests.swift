@@ -21,21 +21,6 @@ import Testing
     }
   }
 
-  private func running<Value>(
-    _ options: RelayOptions, on reactor: Reactor, _ body: (Relay) async throws -> Value
-  ) async throws -> Value {
-    let relay = try Relay(options, on: reactor, logger: quietLogger(), metrics: .init())
-    let task = Task(executorPreference: reactor) { await relay.run() }
-    let result: Result<Value, any Error>
-    do {
-      try await eventually("it streams", on: reactor) { await relay.state == .streaming }
-      result = .success(try await body(relay))
-    } catch { result = .failure(error) }
-    task.cancel()
-    await task.value
-    return try result.get()
-  }
-
   private func append(_ database: TestDatabase, _ id: String, _ version: Int, bytes: Int = 10) async throws {
     let image = Array(#"{"id":"\#(id)","n":\#(version),"text":"\#(String(repeating: "x", count: bytes))"}"#.utf8)
     _ = try await EventStore(database.pool).append(
@@ -71,7 +56,7 @@ import Testing
   @Test("park their key alone: others flow, its later messages wait, and a retry sends all in order before newer ones")
   func retry() async throws {
     try await withRelay { database, topic, options in
-      try await running(options, on: database.reactor) { _ in
+      try await whileRelaying(options, on: database.reactor) { _ in
         try await append(database, "a", 1)
         try await append(database, "a", 2, bytes: 4_000)
         try await append(database, "b", 1)
@@ -93,7 +78,7 @@ import Testing
         session.close()
       }
       // A relay that begins anew knows what is parked.
-      try await running(options, on: database.reactor) { _ in
+      try await whileRelaying(options, on: database.reactor) { _ in
         try await append(database, "a", 4)
         try await eventually("three wait", on: database.reactor) { try await parked(database).first?.count == 3 }
         // Asked for too early it is refused again.
@@ -116,7 +101,7 @@ import Testing
   @Test("can be skipped, and their key dropped")
   func skipAndDrop() async throws {
     try await withRelay { database, topic, options in
-      try await running(options, on: database.reactor) { _ in
+      try await whileRelaying(options, on: database.reactor) { _ in
         for id in ["a", "b"] {
           try await append(database, id, 1, bytes: 4_000)
           try await append(database, id, 2)
@@ -143,7 +128,7 @@ import Testing
       try await append(database, "b", 1)
       var options = options
       if isTable { options.source = .table(shard: 0, of: 1) }
-      try await running(options, on: database.reactor) { _ in
+      try await whileRelaying(options, on: database.reactor) { _ in
         try await append(database, "a", 2)
         #expect(try await received(topic, 1, on: database.reactor) == [key("b"): ["1"]])
         try await eventually("both wait", on: database.reactor) { try await parked(database).map(\.count) == [2] }

@@ -18,21 +18,6 @@ import Testing
     return options
   }
 
-  private func running<Value>(
-    _ options: RelayOptions, on reactor: Reactor, _ body: (Relay) async throws -> Value
-  ) async throws -> Value {
-    let relay = try Relay(options, on: reactor, logger: quietLogger(), metrics: .init())
-    let task = Task(executorPreference: reactor) { await relay.run() }
-    let result: Result<Value, any Error>
-    do {
-      try await eventually("it works", on: reactor) { await relay.state == .streaming }
-      result = .success(try await body(relay))
-    } catch { result = .failure(error) }
-    task.cancel()
-    await task.value
-    return try result.get()
-  }
-
   private func append(_ database: TestDatabase, _ id: String, _ version: Int) async throws {
     _ = try await EventStore(database.pool).append(
       RelayTests.events(id, version...version), to: StreamID(category: "thing", id: id), expecting: .any,
@@ -87,7 +72,8 @@ import Testing
         }
       }
       for _ in 0..<3 {
-        try await running(try options(database, topic, .table(shard: 0, of: 1), slot: slot), on: database.reactor) {
+        try await whileRelaying(try options(database, topic, .table(shard: 0, of: 1), slot: slot), on: database.reactor)
+        {
           _ in
           try await database.reactor.sleep(for: .milliseconds(Int.random(in: 5...60)))
         }
@@ -95,7 +81,8 @@ import Testing
       try await writers.value
       try await holder.execute("commit")
       holder.close()
-      try await running(try options(database, topic, .table(shard: 0, of: 1), slot: slot), on: database.reactor) { _ in
+      try await whileRelaying(try options(database, topic, .table(shard: 0, of: 1), slot: slot), on: database.reactor) {
+        _ in
         let all = try await receive(topic, keys: 6, upTo: 40, on: database.reactor)
         #expect(isWhole(all, keys: 6, upTo: 40), "\(all)")
       }
@@ -109,8 +96,9 @@ import Testing
       let ids = (0..<20).map { _ in UUID.version7().description }
       for id in ids { try await append(database, id, 1) }
       let second = try options(database, topic, .table(shard: 1, of: 2), slot: slot)
-      try await running(try options(database, topic, .table(shard: 0, of: 2), slot: slot), on: database.reactor) { _ in
-        try await running(second, on: database.reactor) { _ in
+      try await whileRelaying(try options(database, topic, .table(shard: 0, of: 2), slot: slot), on: database.reactor) {
+        _ in
+        try await whileRelaying(second, on: database.reactor) { _ in
           let rival = try Relay(second, on: database.reactor, logger: quietLogger(), metrics: .init())
           let waiting = Task(executorPreference: database.reactor) { await rival.run() }
           try await eventually("the rival waits", on: database.reactor) { await rival.state == .standby }
@@ -134,12 +122,12 @@ import Testing
       }
       for round in 0..<6 {
         let source: RelayOptions.Source = round % 2 == 0 ? .wal : .table(shard: 0, of: 1)
-        try await running(try options(database, topic, source, slot: slot), on: database.reactor) { _ in
+        try await whileRelaying(try options(database, topic, source, slot: slot), on: database.reactor) { _ in
           try await database.reactor.sleep(for: .milliseconds(Int.random(in: 5...80)))
         }
       }
       try await writers.value
-      try await running(try options(database, topic, .wal, slot: slot), on: database.reactor) { _ in
+      try await whileRelaying(try options(database, topic, .wal, slot: slot), on: database.reactor) { _ in
         let all = try await receive(topic, keys: 4, upTo: 60, on: database.reactor)
         #expect(isWhole(all, keys: 4, upTo: 60), "\(all)")
       }

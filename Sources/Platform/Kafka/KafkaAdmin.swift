@@ -57,34 +57,27 @@ public struct KafkaAdmin: Sendable {
   private func createTopicNow(
     _ name: String, partitions: Int, replication: Int?, settings: [String: String]
   ) throws(KafkaError) -> Bool {
-    let handle = try makeHandle()
-    defer { rd_kafka_destroy(handle) }
-    let queue = rd_kafka_queue_new(handle)
-    defer { rd_kafka_queue_destroy(queue) }
+    let operation = "creating topic \(name)"
     var message = [CChar](repeating: 0, count: 256)
     var topic = rd_kafka_NewTopic_new(name, Int32(partitions), Int32(replication ?? -1), &message, message.count)
     guard topic != nil else {
-      throw KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, "creating topic \(name)", brokers: options.brokers)
+      throw KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, operation, brokers: options.brokers)
     }
     defer { rd_kafka_NewTopic_destroy(topic) }
     for (key, value) in settings { _ = rd_kafka_NewTopic_set_config(topic, key, value) }
-    rd_kafka_CreateTopics(handle, &topic, 1, nil, queue)
-    guard let event = rd_kafka_queue_poll(queue, milliseconds) else {
-      throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, "creating topic \(name)", brokers: options.brokers)
-    }
-    defer { rd_kafka_event_destroy(event) }
-    var code = rd_kafka_event_error(event)
     var reason: String?
-    if code == RD_KAFKA_RESP_ERR_NO_ERROR, let result = rd_kafka_event_CreateTopics_result(event) {
+    let code = try ask(operation, { rd_kafka_CreateTopics($0, &topic, 1, nil, $1) }) { event in
+      let code = rd_kafka_event_error(event)
       var count = 0
-      if let topics = rd_kafka_CreateTopics_result_topics(result, &count), count > 0 {
-        code = rd_kafka_topic_result_error(topics[0])
-        reason = rd_kafka_topic_result_error_string(topics[0]).map { String(cString: $0) }
-      }
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let result = rd_kafka_event_CreateTopics_result(event),
+        let topics = rd_kafka_CreateTopics_result_topics(result, &count), count > 0
+      else { return code }
+      reason = rd_kafka_topic_result_error_string(topics[0]).map { String(cString: $0) }
+      return rd_kafka_topic_result_error(topics[0])
     }
     if code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS { return false }
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-      throw KafkaError(code, "creating topic \(name)", brokers: options.brokers, reason: reason)
+      throw KafkaError(code, operation, brokers: options.brokers, reason: reason)
     }
     return true
   }
@@ -95,33 +88,28 @@ public struct KafkaAdmin: Sendable {
   }
 
   private func settingNow(_ name: String, of topic: String) throws(KafkaError) -> String? {
-    let handle = try makeHandle()
-    defer { rd_kafka_destroy(handle) }
-    let queue = rd_kafka_queue_new(handle)
-    defer { rd_kafka_queue_destroy(queue) }
     var resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic)
     defer { rd_kafka_ConfigResource_destroy(resource) }
-    rd_kafka_DescribeConfigs(handle, &resource, 1, nil, queue)
     let operation = "asking for \(name) of topic \(topic)"
-    guard let event = rd_kafka_queue_poll(queue, milliseconds) else {
-      throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, operation, brokers: options.brokers)
+    var value: String?
+    let code = try ask(operation, { rd_kafka_DescribeConfigs($0, &resource, 1, nil, $1) }) { event in
+      let code = rd_kafka_event_error(event)
+      var count = 0
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let result = rd_kafka_event_DescribeConfigs_result(event),
+        let resources = rd_kafka_DescribeConfigs_result_resources(result, &count), count > 0, let first = resources[0]
+      else { return code }
+      var entries = 0
+      let list = rd_kafka_ConfigResource_configs(first, &entries)
+      for index in 0..<entries {
+        guard let entry = list?[index], let key = rd_kafka_ConfigEntry_name(entry), String(cString: key) == name else {
+          continue
+        }
+        value = rd_kafka_ConfigEntry_value(entry).map { String(cString: $0) }
+      }
+      return rd_kafka_ConfigResource_error(first)
     }
-    defer { rd_kafka_event_destroy(event) }
-    guard rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR,
-      let result = rd_kafka_event_DescribeConfigs_result(event)
-    else { throw KafkaError(rd_kafka_event_error(event), operation, brokers: options.brokers) }
-    var count = 0
-    guard let resources = rd_kafka_DescribeConfigs_result_resources(result, &count), count > 0, let first = resources[0]
-    else { return nil }
-    let code = rd_kafka_ConfigResource_error(first)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: options.brokers) }
-    var entries = 0
-    guard let list = rd_kafka_ConfigResource_configs(first, &entries) else { return nil }
-    for index in 0..<entries {
-      guard let key = rd_kafka_ConfigEntry_name(list[index]), String(cString: key) == name else { continue }
-      return rd_kafka_ConfigEntry_value(list[index]).map { String(cString: $0) }
-    }
-    return nil
+    return value
   }
 
   /// Gives a topic these settings of its own, and no others.
@@ -130,25 +118,17 @@ public struct KafkaAdmin: Sendable {
   }
 
   private func alterNow(_ topic: String, _ settings: [String: String]) throws(KafkaError) {
-    let handle = try makeHandle()
-    defer { rd_kafka_destroy(handle) }
-    let queue = rd_kafka_queue_new(handle)
-    defer { rd_kafka_queue_destroy(queue) }
     var resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic)
     defer { rd_kafka_ConfigResource_destroy(resource) }
     for (name, value) in settings { _ = rd_kafka_ConfigResource_set_config(resource, name, value) }
-    rd_kafka_AlterConfigs(handle, &resource, 1, nil, queue)
     let operation = "altering topic \(topic)"
-    guard let event = rd_kafka_queue_poll(queue, milliseconds) else {
-      throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, operation, brokers: options.brokers)
-    }
-    defer { rd_kafka_event_destroy(event) }
-    var code = rd_kafka_event_error(event)
-    if code == RD_KAFKA_RESP_ERR_NO_ERROR, let result = rd_kafka_event_AlterConfigs_result(event) {
+    let code = try ask(operation, { rd_kafka_AlterConfigs($0, &resource, 1, nil, $1) }) { event in
+      let code = rd_kafka_event_error(event)
       var count = 0
-      if let resources = rd_kafka_AlterConfigs_result_resources(result, &count), count > 0, let first = resources[0] {
-        code = rd_kafka_ConfigResource_error(first)
-      }
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let result = rd_kafka_event_AlterConfigs_result(event),
+        let resources = rd_kafka_AlterConfigs_result_resources(result, &count), count > 0, let first = resources[0]
+      else { return code }
+      return rd_kafka_ConfigResource_error(first)
     }
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: options.brokers) }
   }
@@ -195,6 +175,25 @@ public struct KafkaAdmin: Sendable {
       }
     }
     throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, operation, brokers: options.brokers)
+  }
+
+  /// Sends one request to the cluster and takes its answer.
+  private func ask(
+    _ operation: String, _ request: (OpaquePointer, OpaquePointer) -> Void,
+    _ answer: (OpaquePointer) -> rd_kafka_resp_err_t
+  ) throws(KafkaError) -> rd_kafka_resp_err_t {
+    let handle = try makeHandle()
+    defer { rd_kafka_destroy(handle) }
+    guard let queue = rd_kafka_queue_new(handle) else {
+      throw KafkaError(RD_KAFKA_RESP_ERR__FAIL, operation, brokers: options.brokers)
+    }
+    defer { rd_kafka_queue_destroy(queue) }
+    request(handle, queue)
+    guard let event = rd_kafka_queue_poll(queue, milliseconds) else {
+      throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, operation, brokers: options.brokers)
+    }
+    defer { rd_kafka_event_destroy(event) }
+    return answer(event)
   }
 
   private var milliseconds: Int32 { Int32(timeout.components.seconds * 1_000) }

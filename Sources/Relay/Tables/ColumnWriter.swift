@@ -1,6 +1,7 @@
 import Crypto
 import Glibc
 import JSON
+import Time
 
 /// Writes the values of one column, and what stands for a value that is not there.
 struct ColumnWriter {
@@ -481,22 +482,14 @@ private struct TimeText {
     put(text)
   }
 
-  /// Howard Hinnant, “chrono-Compatible Low-Level Date Algorithms”, civil_from_days.
   mutating func date(_ days: Int64) {
-    let shifted = days + 719_468
-    let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
-    let dayOfEra = shifted - era * 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let shiftedMonth = (5 * dayOfYear + 2) / 153
-    let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
-    let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-    if year < 0 { put("-") } else if year > 9_999 { put("+") }
-    put(Swift.abs(year), digits: 4)
+    let date = CalendarDay(daysSince1970: Int(days))
+    if date.year < 0 { put("-") } else if date.year > 9_999 { put("+") }
+    put(Int64(Swift.abs(date.year)), digits: 4)
     put("-")
-    put(month, digits: 2)
+    put(Int64(date.month), digits: 2)
     put("-")
-    put(dayOfYear - (153 * shiftedMonth + 2) / 5 + 1, digits: 2)
+    put(Int64(date.day), digits: 2)
   }
 
   /// - Parameter digits: Of the fraction; nil: as many as it needs.

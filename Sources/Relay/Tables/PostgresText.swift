@@ -1,3 +1,5 @@
+import Time
+
 /// Reads the text forms in which Postgres writes values (ISO date style, interval style `postgres`). nil: not of that
 /// form.
 enum PostgresText {
@@ -55,9 +57,10 @@ enum PostgresText {
     /// `2024-02-29`, in days since 1970 of the proleptic Gregorian calendar; “BC” comes at the text's very end.
     mutating func date(isBeforeChrist: Bool) -> Int64? {
       guard let year = digits()?.value, year < 1 << 32, skip("-"), let month = digits()?.value, skip("-"),
-        let day = digits()?.value, (1...12).contains(month), (1...31).contains(day)
+        let day = digits()?.value
       else { return nil }
-      return days(year: isBeforeChrist ? 1 - year : year, month: month, day: day)
+      return CalendarDay(year: Int(isBeforeChrist ? 1 - year : year), month: Int(month), day: Int(day))
+        .map { Int64($0.daysSince1970) }
     }
 
     /// `+05:30`, `-12`, `+00:19:32`, in microseconds.
@@ -75,15 +78,6 @@ enum PostgresText {
       }
       return (isNegative ? -seconds : seconds) * 1_000_000
     }
-  }
-
-  /// Howard Hinnant, “chrono-Compatible Low-Level Date Algorithms”, days_from_civil.
-  static func days(year: Int64, month: Int64, day: Int64) -> Int64 {
-    let year = month <= 2 ? year - 1 : year
-    let era = (year >= 0 ? year : year - 399) / 400
-    let yearOfEra = year - era * 400
-    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-    return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
   }
 
   /// A date, a time, or one of the two infinities.
