@@ -451,7 +451,6 @@ public actor Relay {
     await dropSlot(session)
     let bell = Doorbell(on: reactor)
     let listener = try await PostgresConnection.connect(options.postgres, on: reactor, logger: logger)
-    try await listener.listen("annals_outbox") { bell.ring() }
     defer { bell.close() }
     let layout = try OutboxLayout(OutboxBacklog.relation)
     var position = table.checkpoint
@@ -459,6 +458,7 @@ public actor Relay {
     state = .streaming
     logger.notice("Relaying from the table", metadata: ["relay": options.slot])
     do {
+      try await listener.listen("annals_outbox") { bell.ring() }
       while true {
         let number = tracker.begin()
         var batch = MessageBatch()
