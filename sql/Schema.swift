@@ -9,6 +9,7 @@ public enum Schema {
     Migration(version: 3, name: "append", PackageResources.v0003_append_sql),
     Migration(version: 4, name: "parking", PackageResources.v0004_parking_sql),
     Migration(version: 5, name: "table_source", PackageResources.v0005_table_source_sql),
+    Migration(version: 6, name: "watermark", PackageResources.v0006_watermark_sql),
   ]
 
   public static let migrationTable = text(PackageResources.migration_table_sql)
@@ -25,6 +26,9 @@ public enum Schema {
 
   public static let relaySlotReady = text(PackageResources.relay_slot_ready_sql)
   public static let recordRelaySlot = text(PackageResources.record_relay_slot_sql)
+  public static let recordWatermark = text(PackageResources.record_watermark_sql)
+  public static let readWatermark = text(PackageResources.read_watermark_sql)
+  public static let sourcePosition = text(PackageResources.source_position_sql)
   public static let slotState = text(PackageResources.slot_state_sql)
   public static let publicationExists = text(PackageResources.publication_exists_sql)
   public static let tableColumns = text(PackageResources.table_columns_sql)

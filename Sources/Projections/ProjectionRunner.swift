@@ -20,7 +20,7 @@ public actor ProjectionRunner {
   private let logger: Logger
   private let applied: Counter
   private let failures: Counter
-  private let batchTimer: Timer
+  private let batchTimer: Histogram
 
   static let maximumBatch = 1_000
 

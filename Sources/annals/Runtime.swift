@@ -95,6 +95,11 @@ struct Runtime: Sendable {
         throw UsageError("relay.delivery: exactly-once is possible with relay.source=wal")
       }
       options.destination = configuration[Settings.relayDestination]
+      options.catchUp = configuration[Settings.relayCatchUp].bytes
+      options.skipsForeignOrigins = configuration[Settings.relayOrigins] == .local
+      options.spoolMemory = configuration[Settings.relaySpoolMemory].bytes
+      let directory = configuration[Settings.relaySpoolDirectory]
+      options.spoolDirectory = directory.isEmpty ? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" : directory
       return options
     }
   }

@@ -74,6 +74,19 @@ enum Settings {
   static let relayDelivery = Setting(
     "relay.delivery", default: RelayOptions.Delivery.atLeastOnce,
     "at-least-once, or exactly-once: Kafka transactions, for consumers with isolation.level=read_committed.")
+  static let relayCatchUp = Setting(
+    "relay.catch-up", default: ByteCount.mebibytes(64),
+    "How far the WAL may lie behind before Annals' outbox is read from the table instead; 0: however far.")
+  static let relayOrigins = Setting(
+    "relay.origins", default: Origins.any,
+    "Which changes: any, or local (what logical replication brought here from elsewhere is left out).")
+  static let relaySpoolDirectory = Setting(
+    "relay.spool-directory", default: "",
+    "Where large transactions that still run are kept once they are larger than relay.spool-memory; empty: TMPDIR, or /tmp."
+  )
+  static let relaySpoolMemory = Setting(
+    "relay.spool-memory", default: ByteCount.mebibytes(32),
+    "Memory for large transactions that still run, all together.")
   static let relayConnector = Setting(
     "relay.connector", default: "",
     "Properties file of a Debezium PostgreSQL connector: its tables are relayed as it says, not Annals' outbox.")
@@ -105,8 +118,8 @@ enum Settings {
     reactors.description, maximumContent.description, relaySlot.description, relayPublication.description,
     relayTopic.description, relayName.description, relayPartitions.description, relayCompression.description,
     relayMaximumInFlight.description, relaySource.description, relayShard.description, relayDelivery.description,
-    relayConnector.description,
-    relayDestination.description, relayPort.description,
+    relayCatchUp.description, relayOrigins.description, relaySpoolDirectory.description, relaySpoolMemory.description,
+    relayConnector.description, relayDestination.description, relayPort.description,
     projectionGroup.description,
     projectionInstance.description,
     projectionPort.description, logLevel.description, logForm.description,
@@ -115,6 +128,7 @@ enum Settings {
 
 enum Compression: String, CaseIterable, ArgumentValue { case none, lz4, zstd, gzip, snappy }
 enum LogForm: String, CaseIterable, ArgumentValue { case auto, text, json }
+enum Origins: String, CaseIterable, ArgumentValue { case any, local }
 enum Source: String, CaseIterable, ArgumentValue { case wal, table }
 extension LogLevel: ArgumentValue {}
 extension RelayOptions.Delivery: ArgumentValue {}

@@ -4,7 +4,7 @@
 -- A relay that reads the table alone (relay.source=table) needs no REPLICATION: alter role annals_relay noreplication.
 create role annals_relay login replication;
 grant usage on schema annals to annals_relay;
-grant select on annals.outbox to annals_relay;
+grant select on annals.outbox, annals.position_seq to annals_relay;
 grant select, insert, update on annals.relay_slots to annals_relay;
 grant select, insert, update, delete on annals.relay_checkpoints to annals_relay;
 grant select, insert, update on annals.parked_messages to annals_relay;

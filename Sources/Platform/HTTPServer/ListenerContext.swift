@@ -14,7 +14,7 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: touched on the
   private let metrics: MetricsRegistry
   private let running: Gauge
   private var count = 0
-  private var timers: [String: Timer] = [:]
+  private var timers: [String: Histogram] = [:]
   private var counters: [Int: Counter] = [:]
 
   init(

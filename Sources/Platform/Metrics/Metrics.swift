@@ -17,26 +17,41 @@ public final class Gauge: Sendable {
   public var value: Double { Double(bitPattern: storage.load(ordering: .relaxed)) }
 }
 
-/// Durations, counted in buckets of seconds whose bounds double from half a millisecond to 16 s.
-public final class Timer: Sendable {
-  static let bounds: [Double] = (0..<16).map { 0.0005 * Double(1 << $0) }
+/// Values, counted in buckets.
+public final class Histogram: Sendable {
+  let bounds: [Double]
   private let buckets: [Bucket]
-  private let nanoseconds = Atomic<Int>(0)
+  private let total = Atomic<UInt64>(0)
 
   final class Bucket: Sendable { let value = Atomic<Int>(0) }
 
-  public init() { buckets = (0...Self.bounds.count).map { _ in Bucket() } }
+  public init(bounds: [Double]) {
+    self.bounds = bounds
+    buckets = (0...bounds.count).map { _ in Bucket() }
+  }
 
+  public func record(_ value: Double) {
+    let index = bounds.firstIndex { value <= $0 } ?? bounds.count
+    buckets[index].value.add(1, ordering: .relaxed)
+    var known = total.load(ordering: .relaxed)
+    while true {
+      let sum = Double(bitPattern: known) + value
+      let result = total.compareExchange(expected: known, desired: sum.bitPattern, ordering: .relaxed)
+      if result.exchanged { return }
+      known = result.original
+    }
+  }
+
+  public func record(_ value: Int) { record(Double(value)) }
+
+  /// In seconds.
   public func record(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
-    let total = Double(seconds) + Double(attoseconds) / 1e18
-    let index = Self.bounds.firstIndex { total <= $0 } ?? Self.bounds.count
-    buckets[index].value.add(1, ordering: .relaxed)
-    nanoseconds.add(Int(seconds) * 1_000_000_000 + Int(attoseconds / 1_000_000_000), ordering: .relaxed)
+    record(Double(seconds) + Double(attoseconds) / 1e18)
   }
 
   /// Counts per bucket, the last one without a bound.
   var counts: [Int] { buckets.map { $0.value.load(ordering: .relaxed) } }
   public var count: Int { counts.reduce(0, +) }
-  public var sum: Double { Double(nanoseconds.load(ordering: .relaxed)) / 1e9 }
+  public var sum: Double { Double(bitPattern: total.load(ordering: .relaxed)) }
 }

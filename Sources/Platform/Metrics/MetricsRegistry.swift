@@ -5,7 +5,7 @@ import Synchronization
 /// Asking for a name and labels again returns the same metric. A name keeps its first kind and help.
 public final class MetricsRegistry: Sendable {
   private enum Metric {
-    case counter(Counter), gauge(Gauge), timer(Timer)
+    case counter(Counter), gauge(Gauge), histogram(Histogram)
   }
   private struct Family {
     let kind: String
@@ -32,10 +32,20 @@ public final class MetricsRegistry: Sendable {
     return gauge
   }
 
-  public func timer(_ name: String, _ labels: KeyValuePairs<String, String> = [:], help: String) -> Timer {
-    let new = Metric.timer(Timer())
-    guard case .timer(let timer) = register(name, "histogram", labels, help, new) else { return Timer() }
-    return timer
+  /// - Parameter bounds: Upper ends of its buckets, ascending.
+  public func histogram(
+    _ name: String, _ labels: KeyValuePairs<String, String> = [:], bounds: [Double], help: String
+  ) -> Histogram {
+    let new = Metric.histogram(Histogram(bounds: bounds))
+    guard case .histogram(let histogram) = register(name, "histogram", labels, help, new) else {
+      return Histogram(bounds: bounds)
+    }
+    return histogram
+  }
+
+  /// A histogram of durations in seconds; its bounds double from half a millisecond to 16 s.
+  public func timer(_ name: String, _ labels: KeyValuePairs<String, String> = [:], help: String) -> Histogram {
+    histogram(name, labels, bounds: (0..<16).map { 0.0005 * Double(1 << $0) }, help: help)
   }
 
   /// Calls `body` before each rendering: for gauges whose value is looked up rather than kept.
@@ -88,15 +98,15 @@ public final class MetricsRegistry: Sendable {
       let value = gauge.value
       let whole = Int(exactly: value).map { "\($0)" }
       text += "\(name)\(braced) \(whole ?? "\(value)")\n"
-    case .timer(let timer):
+    case .histogram(let histogram):
       let prefix = labels.isEmpty ? "" : "\(labels),"
       var running = 0
-      for (index, count) in timer.counts.enumerated() {
+      for (index, count) in histogram.counts.enumerated() {
         running += count
-        let bound = index < Timer.bounds.count ? "\(Timer.bounds[index])" : "+Inf"
+        let bound = index < histogram.bounds.count ? "\(histogram.bounds[index])" : "+Inf"
         text += "\(name)_bucket{\(prefix)le=\"\(bound)\"} \(running)\n"
       }
-      text += "\(name)_sum\(braced) \(timer.sum)\n\(name)_count\(braced) \(running)\n"
+      text += "\(name)_sum\(braced) \(histogram.sum)\n\(name)_count\(braced) \(running)\n"
     }
   }
 }

@@ -251,6 +251,14 @@ public final class PostgresSession {
     return messages
   }
 
+  /// Says that nothing more is sent in a copy in both directions.
+  func sendEndOfCopy() async throws(PostgresError) {
+    guard PQputCopyEnd(handle.pointer, nil) == 1 else {
+      throw .connectionLost(host: host, reason: handle.problem)
+    }
+    try await flush("the end of a copy", until: .now + timeout)
+  }
+
   /// Sends one message of a copy in both directions.
   func sendCopyData(_ bytes: [UInt8]) async throws(PostgresError) {
     let sent = bytes.withUnsafeBytes {

@@ -74,6 +74,18 @@ public final class ReplicationStream {
     try await session.sendCopyData(message)
   }
 
+  /// Confirms a last time and ends the stream in good order: by then the server has taken note. What it still sends is
+  /// dropped. At most a few seconds; a server that is in the midst of a large transaction is not waited for.
+  public func finish(confirming position: LogSequenceNumber) async throws(PostgresError) {
+    try await confirm(position)
+    try await session.sendEndOfCopy()
+    let deadline = ContinuousClock.now + .seconds(2)
+    while .now < deadline {
+      guard let count = try await session.receiveCopyData("replication", timeout: .seconds(1), { _ in }) else { return }
+      if count == 0 { return }
+    }
+  }
+
   public func close() { session.close() }
 }
 

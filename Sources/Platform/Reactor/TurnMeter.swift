@@ -7,7 +7,7 @@ struct TurnMeter {
   static let limit: Duration = .milliseconds(50)
 
   private let logger: Logger
-  private let timer: Timer
+  private let timer: Histogram
   private let longTurns: Counter
   private var lastTime = uv_hrtime()
   private var lastIdle: UInt64 = 0

@@ -59,6 +59,7 @@ final class ConnectorEncoder: ChangeEncoder {
     case .message(let isTransactional, _, let prefix, let content):
       self.message(prefix, content, isTransactional: isTransactional, context, &batch)
     case .relation, .origin, .type: break
+    case .streamStart, .streamStop, .streamCommit, .streamAbort: break
     }
   }
 

@@ -20,10 +20,15 @@ final class OutboxEncoder: ChangeEncoder {
   /// Rows of one type come in runs.
   private var last: Aggregate?
   private var layouts: [UInt32: OutboxLayout] = [:]
+  /// Knows which rows have been published by another way.
+  private let watermark: Watermark?
+  /// The last row's.
+  private(set) var position: Int64 = 0
 
-  init(version: String, name: String, topic: TopicTemplate) {
+  init(version: String, name: String, topic: TopicTemplate, watermark: Watermark? = nil) {
     source = SourceBlock(version: version, name: name)
     template = topic
+    self.watermark = watermark
   }
 
   func encode(_ message: PgOutputMessage, _ context: ChangeContext, into batch: inout MessageBatch) throws {
@@ -31,14 +36,20 @@ final class OutboxEncoder: ChangeEncoder {
     case .relation(let relation): layouts[relation.id] = try OutboxLayout(relation)
     case .insert(let relation, let tuple):
       guard let layout = layouts[relation] else { throw ReplicationError.outOfPlace("a row of an unknown table") }
-      encode(try layout.row(tuple), schema: layout.relation.schema, context, into: &batch)
+      let row = try layout.row(tuple)
+      guard watermark?.takes(row.transaction) != false else { return }
+      encode(row, schema: layout.relation.schema, context, into: &batch)
     case .update, .delete, .truncate: throw ReplicationError.outOfPlace("an update, delete or truncate of the outbox")
-    case .begin, .commit, .origin, .message, .type: break
+    case .begin(let commit, _, _): watermark?.begin(commit: commit)
+    case .commit(_, let end, _): watermark?.commit(end: end)
+    case .origin, .message, .type: break
+    case .streamStart, .streamStop, .streamCommit, .streamAbort: break
     }
   }
 
   /// Makes the messages of one row: an event, and behind a deletion a tombstone.
   func encode(_ row: OutboxRow, schema: String, _ context: ChangeContext, into batch: inout MessageBatch) {
+    position = row.sequence
     let aggregate = aggregate(row.aggregateType, schema: schema)
     let key = batch.written { self.key(row.key, into: &$0) }
     let value = batch.written { self.value(row, aggregate.table, context, at: .now(), into: &$0) }

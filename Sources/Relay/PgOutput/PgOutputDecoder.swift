@@ -49,7 +49,21 @@ struct PgOutputDecoder {
       let flags = try integer(UInt8.self, "flags")
       let lsn = try lsn()
       return .message(isTransactional: flags & 1 == 1, lsn: lsn, prefix: try string(), content: try value())
-    default: throw PgOutputError(expected: "a message type of protocol 1", offset: 0)
+    case "S":
+      let transaction = try integer(UInt32.self, "a transaction id")
+      return .streamStart(transaction: transaction, isFirst: try integer(UInt8.self, "a flag") == 1)
+    case "E": return .streamStop
+    case "c":
+      let transaction = try integer(UInt32.self, "a transaction id")
+      _ = try integer(UInt8.self, "flags")
+      let lsn = try lsn()
+      let end = try self.lsn()
+      return .streamCommit(transaction: transaction, lsn: lsn, end: end, committedAt: try timestamp())
+    case "A":
+      let transaction = try integer(UInt32.self, "a transaction id")
+      return .streamAbort(
+        transaction: transaction, subtransaction: try integer(UInt32.self, "a subtransaction's id"))
+    default: throw PgOutputError(expected: "a message type of protocol 2", offset: 0)
     }
   }
 

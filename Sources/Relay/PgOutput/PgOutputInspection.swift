@@ -97,6 +97,20 @@ public enum PgOutputInspection {
       writer.member("prefix", prefix)
       writer.member("content", content.hexadecimal)
     case .type: writer.member("message", "type")
+    case .streamStart(let transaction, let isFirst):
+      writer.member("message", "stream start")
+      writer.member("xid", transaction)
+      writer.member("first", isFirst)
+    case .streamStop: writer.member("message", "stream stop")
+    case .streamCommit(let transaction, let lsn, let end, _):
+      writer.member("message", "stream commit")
+      writer.member("xid", transaction)
+      writer.member("lsn", lsn.value)
+      writer.member("end", end.value)
+    case .streamAbort(let transaction, let subtransaction):
+      writer.member("message", "stream abort")
+      writer.member("xid", transaction)
+      writer.member("subtransaction", subtransaction)
     }
   }
 }

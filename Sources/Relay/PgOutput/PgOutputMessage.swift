@@ -1,7 +1,7 @@
 import Postgres
 import Time
 
-/// A message of the pgoutput plugin: PostgreSQL documentation, “Logical Replication Message Formats”, protocol 1.
+/// A message of the pgoutput plugin: PostgreSQL documentation, “Logical Replication Message Formats”, protocol 2.
 /// Bytes are lent: they are good until the call that handed the message over returns.
 enum PgOutputMessage {
   case begin(finalLSN: LogSequenceNumber, committedAt: Timestamp, transaction: UInt32)
@@ -17,6 +17,12 @@ enum PgOutputMessage {
   case message(isTransactional: Bool, lsn: LogSequenceNumber, prefix: String, content: UnsafeRawBufferPointer)
   /// A type's name: nothing here depends on it.
   case type
+  /// What follows is part of a transaction in progress, until the next stop.
+  case streamStart(transaction: UInt32, isFirst: Bool)
+  case streamStop
+  case streamCommit(transaction: UInt32, lsn: LogSequenceNumber, end: LogSequenceNumber, committedAt: Timestamp)
+  /// A transaction in progress, or a part of it, counts for nothing.
+  case streamAbort(transaction: UInt32, subtransaction: UInt32)
 
   /// A table as the rows that follow are laid out.
   struct Relation: Equatable {

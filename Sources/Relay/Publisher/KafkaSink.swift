@@ -74,7 +74,7 @@ final class KafkaSink: MessageSink {
 
   func forgetLimits() { limits = [:] }
 
-  func send(_ batch: MessageBatch) async throws {
+  func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws {
     var topics: [KafkaTopic] = []
     for topic in batch.topics { topics.append(try producer.topic(topic)) }
     var next = 0
@@ -84,6 +84,7 @@ final class KafkaSink: MessageSink {
       // There is no room: acknowledgements make some.
       if let fatal = producer.fatalError { throw fatal }
       if await room.wait(timeout: .milliseconds(500)) == .cancelled { throw CancellationError() }
+      try await whileWaiting()
     }
   }
 
@@ -135,6 +136,7 @@ final class KafkaSink: MessageSink {
     }
   }
 
+  var isTransactional: Bool { positions != nil }
   var isInTransaction: Bool { producer.isInTransaction }
 
   func beginTransactionIfNeeded() throws(KafkaError) {

@@ -7,7 +7,9 @@ protocol MessageSink: AnyObject {
   /// Topics may have other settings by now: they are asked for again.
   func forgetLimits()
   /// Takes every message of the batch, in order, waiting for room as long as it takes.
-  func send(_ batch: MessageBatch) async throws
+  ///
+  /// - Parameter whileWaiting: Called about twice a second while there is no room.
+  func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws
   /// Waits for reports, half a second at most.
   func waitForReports() async throws(CancellationError)
   /// Messages taken and not reported.
@@ -25,7 +27,7 @@ final class DiscardingSink: MessageSink {
 
   func refusals(_ batch: MessageBatch) -> [Int: String] { [:] }
 
-  func send(_ batch: MessageBatch) {
+  func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) {
     if !batch.isEmpty { onReports(DeliveryReports(delivered: batch.messages.map { $0.transaction + 1 })) }
   }
 

@@ -10,7 +10,7 @@ final class PrintingSink: MessageSink {
 
   func refusals(_ batch: MessageBatch) -> [Int: String] { [:] }
 
-  func send(_ batch: MessageBatch) throws {
+  func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) throws {
     guard !batch.isEmpty else { return }
     var writer = JSONWriter(reserving: batch.byteCount * 2)
     for message in batch.messages {

@@ -4,11 +4,18 @@ import Time
 /// Reads the outbox as the table holds it, by binary COPY (PostgreSQL documentation, “COPY”, “Binary Format”): for what
 /// was written before the slot was there.
 struct OutboxBacklog {
-  /// Everything behind a position, as the session's snapshot sees it. Inside one stream positions are in the order of
-  /// versions.
-  static func query(after position: OutboxPosition) -> Query {
-    Query(
-      "", "copy (\(select) where (xid, position) > (\(position.literals)) order by position) to stdout (format binary)")
+  /// Everything behind a position that `published` does not see, as the session's snapshot sees it. Inside one stream
+  /// positions are in the order of versions.
+  static func query(after position: OutboxPosition = OutboxPosition(), unseenBy published: Snapshot?) -> Query {
+    let unseen = published.map {
+      "and xid >= '\($0.xmin)'::xid8 and not pg_visible_in_snapshot(xid, '\($0)'::pg_snapshot)"
+    }
+    return Query(
+      "",
+      """
+      copy (\(select) where (xid, position) > (\(position.literals)) \(unseen ?? "")
+            order by position) to stdout (format binary)
+      """)
   }
 
   /// Rows behind a position that are final: below every transaction that still runs, so that nothing can appear behind a

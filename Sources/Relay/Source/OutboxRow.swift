@@ -3,6 +3,8 @@ import Time
 
 /// A row of Annals' outbox as it comes out of the WAL. Bytes are lent.
 struct OutboxRow {
+  /// The one that wrote it, by its number with the epoch.
+  let transaction: UInt64
   let sequence: Int64
   let aggregateType: UnsafeRawBufferPointer
   let key: UnsafeRawBufferPointer
@@ -19,6 +21,7 @@ struct OutboxRow {
 /// Where the columns of an outbox stand in its rows, for one version of the table.
 struct OutboxLayout {
   let relation: PgOutputMessage.Relation
+  private let transaction: Int
   private let sequence: Int
   private let aggregateType: Int
   private let key: Int
@@ -46,7 +49,8 @@ struct OutboxLayout {
       else { throw Mismatch(table: "\(relation.schema).\(relation.name)", column: name) }
       return index
     }
-    // Types by their numbers in pg_type: bigint 20, text 25, "char" 18, json 114, uuid 2950.
+    // Types by their numbers in pg_type: bigint 20, text 25, "char" 18, json 114, uuid 2950, xid8 5069.
+    transaction = try find("xid", 5069)
     sequence = try find("position", 20)
     aggregateType = try find("aggregate_type", 25)
     key = try find("key", 25)
@@ -83,7 +87,8 @@ struct OutboxLayout {
     guard letter.count == 1, "cud".utf8.contains(letter[0]) else { throw mismatch(operation) }
     guard id.count == 16 else { throw mismatch(eventID) }
     return OutboxRow(
-      sequence: try bigint(sequence), aggregateType: try required(aggregateType), key: try required(key),
+      transaction: UInt64(bitPattern: try bigint(transaction)), sequence: try bigint(sequence),
+      aggregateType: try required(aggregateType), key: try required(key),
       operation: letter[0], before: try optional(before), after: try optional(after), eventID: id,
       type: try required(type), version: try bigint(version), headers: try optional(headers))
   }

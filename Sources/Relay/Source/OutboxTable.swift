@@ -111,7 +111,7 @@ final class OutboxTable {
   }
 
   /// Records how far everything has been acknowledged.
-  func record(_ position: OutboxPosition, complete: TransactionID) async throws {
+  func record(_ position: OutboxPosition, complete: TransactionID, over session: PostgresSession) async throws {
     try await session.query(
       Self.record,
       [

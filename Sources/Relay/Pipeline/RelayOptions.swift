@@ -49,6 +49,13 @@ public struct RelayOptions: Sendable {
   public var maximumInFlight: Int
   /// Between confirmations to Postgres while there is something to confirm.
   public var confirmInterval: Duration
+  /// How far the WAL may lie behind before Annals' outbox is read from the table instead, in bytes; 0: however far.
+  public var catchUp = 64 << 20
+  /// What came here from elsewhere, by logical replication, is left out.
+  public var skipsForeignOrigins = false
+  /// Large transactions that still run are kept here once they are larger, all together, than `spoolMemory`.
+  public var spoolDirectory = "/tmp"
+  public var spoolMemory = 32 << 20
   /// This program's version, for envelopes.
   public var version: String
 

@@ -1,0 +1,121 @@
+import Logging
+import Metrics
+import Postgres
+import Reactor
+import Time
+
+/// From where changes come, for one attempt.
+protocol ChangeSource: AnyObject {
+  /// Reads and delivers until it fails or is cancelled.
+  ///
+  /// - Parameter onProgress: Called whenever the source was read without an error.
+  func run(_ onProgress: () -> Void) async throws
+  /// Confirms what was acknowledged last, at an orderly end.
+  func finish() async throws
+  func close()
+}
+
+/// What the parts of one attempt to relay share. Everything in it lives on the relay's loop.
+final class Attempt {
+  let options: RelayOptions
+  let reactor: Reactor
+  let logger: Logger
+  let metrics: RelayMetrics
+  /// Holds the relay's name; for everything but the WAL and parking.
+  let session: PostgresSession
+  let database: String
+  let encoder: any ChangeEncoder
+  /// Annals' outbox alone has one.
+  let watermark: Watermark?
+  let delivery: Delivery
+  /// When the last transaction that came was committed.
+  var committedAt = Timestamp(microseconds: 0)
+
+  init(
+    _ options: RelayOptions, on reactor: Reactor, logger: Logger, metrics: RelayMetrics, session: PostgresSession,
+    database: String, encoder: any ChangeEncoder, watermark: Watermark?, delivery: Delivery
+  ) {
+    (self.options, self.reactor, self.logger, self.metrics) = (options, reactor, logger, metrics)
+    (self.session, self.database, self.encoder) = (session, database, encoder)
+    (self.watermark, self.delivery) = (watermark, delivery)
+  }
+
+  /// Makes the messages of a row that was read from the table, under a snapshot at `lsn`.
+  func publish(
+    _ row: OutboxBacklog.Row, of layout: OutboxLayout, _ number: Int, at lsn: LogSequenceNumber,
+    by encoder: OutboxEncoder, into batch: inout MessageBatch
+  ) throws {
+    let context = ChangeContext(
+      database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.transaction),
+      committedAt: row.recordedAt, lsn: lsn, lastCommit: nil, origin: nil)
+    let columns = try layout.row(row.columns)
+    // It has no place in the WAL: its position stands for it, apart from all of those.
+    delivery.counting(number, at: 1 << 63 | UInt64(bitPattern: row.sequence), &batch) { batch in
+      encoder.encode(columns, schema: layout.relation.schema, context, into: &batch)
+    }
+  }
+
+  /// Publishes every row of the outbox that the session's snapshot sees and `published` does not, and waits until all of
+  /// them are acknowledged.
+  ///
+  /// - Returns: How many there were.
+  func publishOutbox(
+    after position: OutboxPosition = OutboxPosition(), unseenBy published: Published?, at start: LogSequenceNumber
+  ) async throws -> Int {
+    guard let encoder = encoder as? OutboxEncoder else { return 0 }
+    let layout = try OutboxLayout(OutboxBacklog.relation)
+    let number = delivery.tracker.begin()
+    var backlog = OutboxBacklog()
+    var count = 0
+    try await copyOut(OutboxBacklog.query(after: position, unseenBy: published?.snapshot)) { message, batch in
+      guard let row = try backlog.row(message), published?.others.contains(row.transaction) != true else { return }
+      count += 1
+      try publish(row, of: layout, number, at: start, by: encoder, into: &batch)
+    }
+    delivery.tracker.committed(number, end: start)
+    try await delivery.settle()
+    return count
+  }
+
+  /// Runs a COPY and sends what `body` makes of its messages.
+  func copyOut(
+    _ query: Query, _ body: (UnsafeRawBufferPointer, inout MessageBatch) throws -> Void
+  ) async throws {
+    var batch = MessageBatch()
+    var failure: (any Error)?
+    func send() async throws {
+      if let failure { throw failure }
+      let full = batch
+      batch = MessageBatch()
+      try await delivery.deliver(full)
+      try delivery.check()
+      measure()
+    }
+    try await session.copyOut(query, pause: send) { message in
+      guard failure == nil else { return }
+      do { try body(message, &batch) } catch { failure = error }
+    }
+    try await send()
+  }
+
+  /// Lends a session of its own: the attempt's may have been left in the midst of a query.
+  func withSessionAtEnd(_ body: (PostgresSession) async throws -> Void) async throws {
+    try await PostgresSession.with(options.postgres, on: reactor, logger: logger, body)
+  }
+
+  func measure() {
+    delivery.acknowledgements.measure()
+    let lag = delivery.tracker.isIdle ? 0 : max(0, Timestamp.now().microseconds - committedAt.microseconds)
+    metrics.lagSeconds.set(Int(lag / 1_000_000))
+  }
+
+  /// Looks at where the source stands, for the metrics and for what depends on it; nil where there is no outbox of Annals.
+  func examine() async throws -> SourcePosition? {
+    guard let encoder = encoder as? OutboxEncoder else { return nil }
+    let source = try await SourcePosition.read(session)
+    if encoder.position > 0 {
+      metrics.lagEvents.set(max(0, source.lastEvent - encoder.position) + Int64(delivery.tracker.inFlight))
+    }
+    return source
+  }
+}

@@ -1,0 +1,435 @@
+import Logging
+import Metrics
+import Postgres
+import Reactor
+import Time
+
+/// Reads a slot's stream: WAL → messages → delivery → confirmation. Where the outbox can be read from the table and the WAL
+/// lies far behind, it does that and goes on behind it.
+final class WALSource: ChangeSource {
+  private let attempt: Attempt
+  private var options: RelayOptions { attempt.options }
+  private var delivery: Delivery { attempt.delivery }
+  private var stream: ReplicationStream?
+  private var streamed: StreamedTransactions
+
+  private struct OpenTransaction {
+    let number: Int
+    let committedAt: Timestamp
+    let transaction: UInt32
+  }
+  private var open: OpenTransaction?
+  private var origin: (name: String, lsn: LogSequenceNumber)?
+  private var lastCommit: LogSequenceNumber?
+  private var serverEnd = LogSequenceNumber.zero
+
+  /// What has to be waited for before the stream can be read on.
+  private enum Suspension {
+    /// The catalog has to be asked about a layout.
+    case undescribed(PgOutputMessage.Relation)
+    /// A large transaction comes from where it was kept.
+    case committed(StreamedTransactions.Commit)
+  }
+  private var suspension: Suspension?
+  /// What came behind the suspension.
+  private var held: [(start: LogSequenceNumber, payload: [UInt8])] = []
+
+  // Confirmation.
+  private var wantsReply = false
+  private var confirmed = LogSequenceNumber.zero
+  private var confirmedAt = ContinuousClock.now
+
+  // Catch-up.
+  private var plan: CatchUpPlan?
+  private var examinedAt = ContinuousClock.now - .seconds(60)
+  /// Everything that comes behind the present transaction is left to the next stream.
+  private var isLeaving = false
+
+  init(_ attempt: Attempt) {
+    self.attempt = attempt
+    streamed = Self.spools(attempt.options)
+  }
+
+  private static func spools(_ options: RelayOptions) -> StreamedTransactions {
+    StreamedTransactions(directory: options.spoolDirectory, maximumMemory: options.spoolMemory)
+  }
+
+  /// Prepares the slot and streams.
+  func run(_ onProgress: () -> Void) async throws {
+    try await delivery.beginTransactions()
+    try await SlotPreparation(attempt: attempt).run()
+    var start = delivery.published ?? .zero
+    while true {
+      try await stream(from: start, onProgress)
+      start = try await catchUp()
+    }
+  }
+
+  /// Streams until the table is to be read. Nothing refers to the connection any more then: the slot is free.
+  private func stream(from start: LogSequenceNumber, _ onProgress: () -> Void) async throws {
+    let stream = try await ReplicationStream.start(
+      slot: options.slot, from: start, options: pluginOptions, connecting: options.postgres, on: attempt.reactor,
+      logger: attempt.logger)
+    self.stream = stream
+    attempt.logger.notice("Relaying", metadata: ["slot": options.slot, .host: stream.host])
+    try await follow(stream, onProgress)
+    try await delivery.settle(whileWaiting: { try await self.reportIfDue() })
+    try await stream.finish(confirming: delivery.confirmed)
+    close()
+  }
+
+  func close() {
+    stream?.close()
+    stream = nil
+  }
+
+  func finish() async throws {
+    let confirmed = delivery.confirmed
+    if let watermark = attempt.watermark {
+      _ = watermark.advance(confirmed: confirmed)
+      try await attempt.withSessionAtEnd {
+        try await watermark.record(options.slot, $0, confirmed: confirmed, withRecent: true)
+      }
+    }
+    try await stream?.finish(confirming: confirmed)
+  }
+
+  // MARK: Streaming
+
+  /// Follows the stream until it is to be left for the table.
+  private func follow(_ stream: ReplicationStream, _ onProgress: () -> Void) async throws {
+    confirmed = delivery.confirmed
+    confirmedAt = .now
+    let heartbeat: Duration? = if case .connector(let connector) = options.feed { connector.heartbeat } else { nil }
+    var heartbeatAt = ContinuousClock.now
+    var reviewedAt = ContinuousClock.now
+    var wait = Duration.zero
+    while true {
+      var batch = MessageBatch()
+      try await gather(from: stream, timeout: wait, into: &batch)
+      try await resume(&batch)
+      try await streamed.spill()
+      if delivery.parksKeys, ContinuousClock.now - reviewedAt >= .seconds(1) {
+        reviewedAt = .now
+        try await deliver(&batch)
+        if open == nil { try await delivery.review() }
+      }
+      if let heartbeat, ContinuousClock.now - heartbeatAt >= heartbeat {
+        heartbeatAt = .now
+        beat(&batch)
+      }
+      // What is in the tracker but not sent yet keeps its transaction from being confirmed: `sent` was counted when
+      // the message was made.
+      try await deliver(&batch)
+      try delivery.check()
+      // A Kafka transaction holds whole transactions of Postgres.
+      if open == nil { try await delivery.commit(delivery.reached) }
+      onProgress()
+      try await reportIfDue()
+      try await examineIfDue()
+      measure()
+      if isLeaving, open == nil, suspension == nil { return }
+      wait = longestWait(heartbeat)
+    }
+  }
+
+  private func longestWait(_ heartbeat: Duration?) -> Duration {
+    let isQuiet = delivery.tracker.isIdle && delivery.confirmed == confirmed
+    var wait = isQuiet ? .seconds(5) : options.confirmInterval
+    if let heartbeat { wait = min(wait, heartbeat) }
+    if delivery.parksKeys { wait = min(wait, .seconds(1)) }
+    if plan != nil { wait = min(wait, .milliseconds(10)) }
+    return wait
+  }
+
+  private func deliver(_ batch: inout MessageBatch) async throws {
+    let full = batch
+    batch = MessageBatch()
+    try await delivery.deliver(full, whileWaiting: { try await self.reportIfDue() })
+  }
+
+  /// Tells the server how far all is well, and that this relay is there.
+  private func reportIfDue() async throws {
+    let now = ContinuousClock.now
+    let isDue = now - confirmedAt >= options.confirmInterval && delivery.confirmed > confirmed
+    guard isDue || wantsReply || now - confirmedAt >= .seconds(5) else { return }
+    wantsReply = false
+    confirmed = delivery.confirmed
+    confirmedAt = now
+    try await stream?.confirm(confirmed)
+  }
+
+  /// Takes what comes next and, while more is there already, that as well, up to a bound. Large batches cost Kafka less than
+  /// many small ones; a message that comes alone waits for nothing.
+  private func gather(
+    from stream: ReplicationStream, timeout: Duration, into batch: inout MessageBatch
+  ) async throws {
+    var failure: (any Error)?
+    var timeout = timeout
+    var deadline: ContinuousClock.Instant?
+    let isExactlyOnce = options.delivery == .exactlyOnce
+    while true {
+      let hasCome = try await stream.receive(timeout: timeout) { message in
+        guard failure == nil else { return }
+        do { try take(message, into: &batch) } catch { failure = error }
+      }
+      if let failure { throw failure }
+      let end = deadline ?? .now + (isExactlyOnce ? .milliseconds(20) : .milliseconds(5))
+      guard hasCome, suspension == nil, !wantsReply, batch.byteCount < gatheredBytes else { return }
+      // The rest of a transaction is on its way: a small one goes out as a whole, and a stop in between repeats none of it.
+      guard open != nil || .now < end else { return }
+      deadline = end
+      timeout = open == nil ? .zero : .milliseconds(100)
+    }
+  }
+
+  /// A transaction costs Kafka several round trips: larger ones then.
+  private var gatheredBytes: Int { options.delivery == .exactlyOnce ? 4 << 20 : 256 << 10 }
+
+  private var pluginOptions: [(name: String, value: String)] {
+    let common = [
+      ("proto_version", "2"), ("streaming", "on"), ("publication_names", quotedIdentifier(options.publication)),
+    ]
+    switch options.feed {
+    case .outbox: return common + [("binary", "true")]
+    // Values come as text: their forms are those of every type there is.
+    case .connector: return common + [("messages", "true")]
+    }
+  }
+
+  /// A heartbeat is a transaction of its own, at the position that is confirmed anyway.
+  private func beat(_ batch: inout MessageBatch) {
+    guard open == nil, let encoder = attempt.encoder as? ConnectorEncoder else { return }
+    let number = delivery.tracker.begin()
+    delivery.counting(number, at: delivery.tracker.confirmed.value, &batch) {
+      encoder.heartbeat(transaction: number, into: &$0)
+    }
+    delivery.tracker.committed(number, end: delivery.tracker.confirmed)
+  }
+
+  // MARK: Messages
+
+  private func take(_ message: ReplicationMessage, into batch: inout MessageBatch) throws {
+    if isLeaving, open == nil, suspension == nil { return }
+    switch message {
+    case .keepalive(let end, let wantsReply):
+      serverEnd = max(serverEnd, end)
+      if suspension == nil { delivery.tracker.keepalive(end: end) }
+      if wantsReply { self.wantsReply = true }
+    case .data(let start, let payload):
+      serverEnd = max(serverEnd, start)
+      guard suspension == nil else {
+        held.append((start, Array(payload)))
+        return
+      }
+      switch try streamed.take(payload, at: start) {
+      case .kept: break
+      case .plain(let message): try take(message, at: start, into: &batch)
+      case .committed(let commit): suspension = .committed(commit)
+      }
+    }
+  }
+
+  private func take(_ message: PgOutputMessage, at start: LogSequenceNumber, into batch: inout MessageBatch) throws {
+    switch message {
+    case .begin(_, let committedAt, let transaction): begin(transaction, at: committedAt)
+    case .origin(let lsn, let name): origin = (name, lsn)
+    case .relation(let relation):
+      if let encoder = attempt.encoder as? ConnectorEncoder, encoder.needsDescription(of: relation) {
+        suspension = .undescribed(relation)
+        return
+      }
+    case .message(false, _, _, _):
+      // It belongs to no transaction and is there whatever becomes of the one around it.
+      let number = delivery.tracker.begin()
+      let context = ChangeContext(
+        database: attempt.database, number: number, transaction: 0, committedAt: .now(), lsn: start,
+        lastCommit: lastCommit, origin: nil)
+      try delivery.counting(number, at: start.value, &batch) {
+        try attempt.encoder.encode(message, context, into: &$0)
+      }
+      delivery.tracker.committed(number, end: start)
+      return
+    default: break
+    }
+    if options.skipsForeignOrigins, origin != nil {
+      // pgoutput can leave these out by itself from Postgres 16 on.
+      switch message {
+      case .insert, .update, .delete, .truncate, .message: return
+      default: break
+      }
+    }
+    guard let open else { throw ReplicationError.outOfPlace("a change without a begin") }
+    let context = ChangeContext(
+      database: attempt.database, number: open.number, transaction: open.transaction, committedAt: open.committedAt,
+      lsn: start, lastCommit: lastCommit, origin: origin)
+    if case .insert = message { attempt.metrics.rows.increment() }
+    try delivery.counting(open.number, at: start.value, &batch) {
+      try attempt.encoder.encode(message, context, into: &$0)
+    }
+    if case .commit(let lsn, let end, _) = message {
+      delivery.tracker.committed(open.number, end: end)
+      delivery.reached = end
+      lastCommit = lsn
+      self.open = nil
+    }
+  }
+
+  private func begin(_ transaction: UInt32, at committedAt: Timestamp) {
+    attempt.committedAt = committedAt
+    open = OpenTransaction(number: delivery.tracker.begin(), committedAt: committedAt, transaction: transaction)
+    origin = nil
+  }
+
+  // MARK: Suspensions
+
+  /// Does what the stream waits for, and goes on with what came behind it.
+  private func resume(_ batch: inout MessageBatch) async throws {
+    while let waiting = suspension {
+      suspension = nil
+      let rest = held
+      held = []
+      switch waiting {
+      case .undescribed(let relation): try await describe(relation)
+      case .committed(let commit): try await replay(commit, &batch)
+      }
+      for (start, payload) in rest {
+        try payload.withUnsafeBytes { try take(.data(start: start, payload: $0), into: &batch) }
+      }
+    }
+  }
+
+  private func describe(_ relation: PgOutputMessage.Relation) async throws {
+    guard let encoder = attempt.encoder as? ConnectorEncoder else { return }
+    let description = try await TableDescription.read(
+      relation.id, schema: relation.schema, name: relation.name, attempt.session)
+    try encoder.add(relation, description)
+  }
+
+  /// Takes a large transaction from where it was kept, as if it had come whole.
+  private func replay(_ commit: StreamedTransactions.Commit, _ batch: inout MessageBatch) async throws {
+    let start = ContinuousClock.now
+    try take(
+      .begin(finalLSN: commit.lsn, committedAt: commit.committedAt, transaction: commit.transaction), at: commit.lsn,
+      into: &batch)
+    var offset = 0
+    while true {
+      let block = try await commit.spool.block(at: offset)
+      if block.isEmpty { break }
+      offset += block.count
+      var index = 0
+      while index < block.count {
+        try TransactionSpool.withRecord(of: block, at: &index) { start, payload in
+          try take(try PgOutputDecoder.decode(payload), at: start, into: &batch)
+        }
+        if case .undescribed(let relation)? = suspension {
+          suspension = nil
+          try await describe(relation)
+        }
+        if batch.byteCount >= gatheredBytes {
+          try await deliver(&batch)
+          try delivery.check()
+          try await reportIfDue()
+          measure()
+        }
+      }
+    }
+    try take(.commit(lsn: commit.lsn, end: commit.end, committedAt: commit.committedAt), at: commit.lsn, into: &batch)
+    attempt.logger.debug(
+      "A large transaction was relayed",
+      metadata: ["bytes": "\(offset)", "took": "\(ContinuousClock.now - start)", "spilled": "\(streamed.spilled)"])
+  }
+
+  // MARK: Catch-up
+
+  private var catchesUp: Bool {
+    // The table does not say from where a row came.
+    options.catchUp > 0 && options.delivery == .atLeastOnce && !options.skipsForeignOrigins && attempt.watermark != nil
+  }
+
+  /// Looks at where the source is, about every second: for the watermark, the metrics, and whether to catch up.
+  private func examineIfDue() async throws {
+    guard ContinuousClock.now - examinedAt >= (plan == nil ? .seconds(1) : .milliseconds(10)), !isLeaving else {
+      return
+    }
+    examinedAt = .now
+    if let slot = try await SlotState.read(options.slot, attempt.session) {
+      attempt.metrics.retained.set(slot.retained)
+    }
+    guard let watermark = attempt.watermark, let source = try await attempt.examine() else { return }
+    let confirmed = delivery.confirmed
+    if watermark.advance(confirmed: confirmed) {
+      try await watermark.record(options.slot, attempt.session, confirmed: confirmed, withRecent: false)
+    }
+    if watermark.isBehind { watermark.offer(source.snapshot, at: source.inserted) }
+    guard catchesUp else { return }
+    if var plan {
+      plan.observe(source)
+      // The WAL was faster, or nobody knows what to read.
+      let isOver = max(delivery.reached, confirmed) >= plan.start || !watermark.isKnown
+      self.plan = isOver ? nil : plan
+      isLeaving = plan.isReady && !isOver
+    } else if source.flushed.value > confirmed.value, source.flushed.value - confirmed.value > options.catchUp,
+      watermark.isKnown
+    {
+      var plan = CatchUpPlan(at: source)
+      plan.observe(try await SourcePosition.read(attempt.session))
+      self.plan = plan
+    }
+  }
+
+  /// Reads the outbox from the table, and moves the slot to where the WAL is to be read on.
+  ///
+  /// - Returns: That position.
+  private func catchUp() async throws -> LogSequenceNumber {
+    let began = ContinuousClock.now
+    guard let plan, let watermark = attempt.watermark,
+      let published = watermark.published(confirmed: delivery.confirmed)
+    else { throw ReplicationError.outOfPlace("a plan to catch up without a watermark") }
+    try await attempt.session.execute(
+      "begin isolation level repeatable read; set local statement_timeout = 0", name: "taking a snapshot")
+    let source = try await SourcePosition.read(attempt.session)
+    let count = try await attempt.publishOutbox(unseenBy: published, at: plan.start)
+    try await attempt.session.execute("commit", name: "commit")
+    watermark.reset(to: source.snapshot, at: source.inserted)
+    try await watermark.record(
+      options.slot, attempt.session, confirmed: delivery.confirmed, withRecent: false)
+    try await advanceSlot(to: plan.start)
+    attempt.metrics.catchUps.increment()
+    attempt.logger.notice(
+      "Caught up from the table",
+      metadata: [.count: "\(count)", "position": "\(plan.start)", "took": "\(ContinuousClock.now - began)"])
+    delivery.tracker = ConfirmationTracker(confirmed: plan.start)
+    delivery.reached = plan.start
+    streamed = Self.spools(options)
+    (self.plan, isLeaving, open, origin, suspension, held) = (nil, false, nil, nil, nil, [])
+    return plan.start
+  }
+
+  /// Moving a slot takes the server a part of what it takes to send what lies between.
+  private func advanceSlot(to position: LogSequenceNumber) async throws {
+    var backoff = Backoff(first: .milliseconds(10), limit: .milliseconds(500))
+    let deadline = ContinuousClock.now + .seconds(10)
+    while true {
+      let failure: PostgresError
+      do {
+        try await attempt.session.execute(
+          "select pg_replication_slot_advance(\(quotedLiteral(options.slot)), '\(position)')", name: "moving the slot")
+        return
+      } catch { failure = error }
+      guard case .server(let error) = failure else { throw failure }
+      // It takes too long for one statement: the stream skips what lies before the position as well, at its own pace.
+      if error.sqlState == "57014" { return }
+      // The stream that was closed has not been noticed by the server yet.
+      guard error.sqlState == "55006", .now < deadline else { throw failure }
+      try await attempt.reactor.sleep(for: backoff.next())
+    }
+  }
+
+  private func measure() {
+    attempt.measure()
+    let confirmed = delivery.confirmed
+    attempt.metrics.confirmedLSN.set(confirmed.value)
+    attempt.metrics.unconfirmedBytes.set(serverEnd > confirmed ? serverEnd.value - confirmed.value : 0)
+  }
+}

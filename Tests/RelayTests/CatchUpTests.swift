@@ -1,0 +1,185 @@
+import EventStore
+import Identifiers
+import Kafka
+import Metrics
+import Postgres
+import Reactor
+@testable import Relay
+import Support
+import Testing
+
+@Suite("Catching up from the table") struct CatchUpTests {
+  private func lsn(_ value: UInt64) -> LogSequenceNumber { LogSequenceNumber(value) }
+
+  @Test("a snapshot is read and written as the server writes it, and sees what the server's sees")
+  func snapshots() throws {
+    let snapshot = try #require(Snapshot("100:110:101,105"))
+    #expect(snapshot.description == "100:110:101,105")
+    #expect(
+      [99, 100, 101, 104, 105, 109, 110].map { snapshot.sees($0) } == [true, true, false, true, false, true, false])
+    for text in ["", "1:2", "2:1:", "1:2:x"] { #expect(Snapshot(text) == nil) }
+  }
+
+  @Test("a watermark counts once its position is confirmed, and lets no row pass that it sees")
+  func watermark() throws {
+    let watermark = Watermark()
+    #expect(watermark.published(confirmed: lsn(1_000)) == nil)
+    watermark.offer(try #require(Snapshot("10:12:")), at: lsn(50))
+    #expect(!watermark.advance(confirmed: lsn(49)))
+    #expect(watermark.advance(confirmed: lsn(50)))
+    // Committed before its position: what it sees has been published, what it does not see has not.
+    watermark.begin(commit: lsn(40))
+    #expect(!watermark.takes(11))
+    watermark.commit(end: lsn(41))
+    watermark.begin(commit: lsn(45))
+    #expect(watermark.takes(12))
+    watermark.commit(end: lsn(46))
+    // Behind its position nothing that it sees can come: numbers are not even compared.
+    watermark.begin(commit: lsn(60))
+    #expect(watermark.takes(3))
+    watermark.commit(end: lsn(61))
+    #expect(watermark.published(confirmed: lsn(50))?.others == [12])
+    #expect(watermark.published(confirmed: lsn(100))?.others == [12, 3])
+    watermark.reset(to: try #require(Snapshot("20:20:")), at: lsn(70))
+    #expect(watermark.published(confirmed: lsn(100))?.others == [])
+  }
+
+  @Test("waits for what had begun before the position, by a look that is later than it")
+  func plan() throws {
+    func source(_ snapshot: String) throws -> SourcePosition {
+      SourcePosition(snapshot: try #require(Snapshot(snapshot)), inserted: lsn(9), flushed: lsn(8), lastEvent: 0)
+    }
+    var plan = CatchUpPlan(at: try source("5:10:5"))
+    #expect(plan.start == lsn(8))
+    plan.observe(try source("5:12:5,11"))
+    #expect(!plan.isReady)
+    plan.observe(try source("11:14:11"))
+    #expect(!plan.isReady)
+    plan.observe(try source("12:14:"))
+    #expect(plan.isReady)
+  }
+
+  @Test("reads what no reader of the WAL has published, each event once, while writers go on and none waits (G3)")
+  func catchesUp() async throws {
+    try await withDatabase { database in
+      let (topic, metrics) = (Stack.uniqueName("cdc"), MetricsRegistry())
+      var options = try RelayTests.options(database, topic: topic)
+      options.catchUp = 1
+      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: metrics)
+      let caughtUp = metrics.counter("annals_relay_catch_ups_total", help: "")
+      // Not by cancelling: the server would go on with what it had begun.
+      let over = Counter()
+      let writers = Task(executorPreference: database.reactor) {
+        try await withThrowingTaskGroup { group in
+          for writer in 1...8 {
+            group.addTask {
+              let session = try await database.session()
+              while over.value == 0 {
+                try await session.execute(Self.appending(10, to: "\(writer)"))
+                try await database.reactor.sleep(for: .milliseconds(50))
+              }
+              session.close()
+            }
+          }
+          try await group.waitForAll()
+        }
+      }
+      let backlog = try await database.session()
+      try await whileRelaying(options, on: database.reactor) { _ in }
+      for round in 1...4 {
+        // Written while nobody relays, each event in a transaction of its own.
+        try await backlog.execute(Self.appending(8_000, to: "0"))
+        let running = Task(executorPreference: database.reactor) { await relay.run() }
+        try await eventually("it catches up", within: .seconds(20), on: database.reactor) { caughtUp.value >= round }
+        running.cancel()
+        await running.value
+      }
+      over.increment()
+      try await writers.value
+      let counts = try await backlog.execute("select key, count(*) from annals.outbox group by 1")
+      backlog.close()
+      let count = counts.reduce(0) { $0 + (Int($1[1] ?? "") ?? 0) }
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      let messages = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= count }
+      running.cancel()
+      await running.value
+      #expect(messages.count == count)
+      for row in counts {
+        let versions = messages.filter { $0.key == Array(#"{"id":"\#(row[0] ?? "")"}"#.utf8) }
+          .compactMap { $0.header("stream_version").flatMap { Int(String(decoding: $0, as: UTF8.self)) } }
+        let isInOrder = versions == Array(1...(Int(row[1] ?? "") ?? 0))
+        #expect(isInOrder, "\(row), \(versions.count) arrived")
+      }
+    }
+  }
+
+  /// A statement that appends events to a stream, each in a transaction of its own.
+  private static func appending(_ count: Int, to key: String) -> String {
+    """
+    do $$ begin
+      for n in 1..\(count) loop
+        perform annals.append('thing-\(key)', 'thing', null, array[gen_random_uuid()], array['Counted'], array[1],
+          array['{}'::jsonb], '{}'::jsonb, '\(key)', array['u'], array[null::text], array['{"n":1}'], null);
+        commit;
+      end loop;
+    end $$
+    """
+  }
+
+  @Test("leaves the WAL alone while a long transaction runs, and goes on by it")
+  func longTransaction() async throws {
+    try await withDatabase { database in
+      let (topic, metrics) = (Stack.uniqueName("cdc"), MetricsRegistry())
+      let store = EventStore(database.pool)
+      var options = try RelayTests.options(database, topic: topic)
+      try await whileRelaying(options, on: database.reactor) { _ in }
+      options.catchUp = 1
+      let holder = try await database.session()
+      try await holder.execute("begin; select pg_current_xact_id()")
+      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: metrics)
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }
+      let id = UUID.version7().description
+      for version in 1...20 {
+        _ = try await store.append(
+          RelayTests.events(id, version...version), to: StreamID(category: "thing", id: id), expecting: .any,
+          metadata: EventMetadata(actor: "a"))
+      }
+      let messages = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 20 }
+      #expect(messages.count == 20)
+      #expect(metrics.counter("annals_relay_catch_ups_total", help: "").value == 0)
+      try await holder.execute("rollback")
+      holder.close()
+      running.cancel()
+      await running.value
+    }
+  }
+
+  @Test("a slot that is lost sends again what the watermark does not see, and no more (G10)")
+  func lostSlot() async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      let store = EventStore(database.pool)
+      let options = try RelayTests.options(database, topic: topic)
+      let id = UUID.version7().description
+      func append(_ versions: ClosedRange<Int>) async throws {
+        _ = try await store.append(
+          RelayTests.events(id, versions), to: StreamID(category: "thing", id: id), expecting: .any,
+          metadata: EventMetadata(actor: "a"))
+      }
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await append(1...30)
+        _ = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 30 }
+      }
+      let session = try await database.session()
+      try await session.execute("select pg_drop_replication_slot('\(options.slot)')")
+      session.close()
+      try await append(31...40)
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await append(41...42)
+        let messages = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 42 }
+        #expect(messages.count == 42)
+      }
+    }
+  }
+}
