@@ -37,6 +37,7 @@ public func run(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutableP
 }
 
 private final class Encoders {
+  private let streamed = StreamedTransactions(directory: "/tmp", maximumMemory: .max)
   private let connector: ConnectorEncoder
   private let outbox: OutboxEncoder
   private let context = ChangeContext(
@@ -72,7 +73,15 @@ private final class Encoders {
     var batch = MessageBatch()
     bytes.withUnsafeBytes { bytes in
       let message: PgOutputMessage
-      do { message = try PgOutputDecoder.decode(bytes) } catch { return }
+      do {
+        switch try streamed.take(bytes, at: LogSequenceNumber(1)) {
+        case .kept: return
+        case .plain(let plain): message = plain
+        case .committed(let commit):
+          replay(commit.spool)
+          return
+        }
+      } catch { return }
       if case .relation(let relation) = message {
         // Without a catalog: types by their numbers, the replica identity as the key.
         let columns = relation.columns.enumerated().map { index, column in
@@ -88,6 +97,27 @@ private final class Encoders {
       do { try connector.encode(message, context, into: &batch) } catch {}
       do { try outbox.encode(message, context, into: &batch) } catch {}
     }
+    check(batch)
+  }
+
+  /// What a transaction in progress has brought, as the relay takes it back from where it was kept.
+  private func replay(_ spool: TransactionSpool) {
+    let records = spool.inMemory
+    var index = 0
+    while index < records.count {
+      TransactionSpool.withRecord(of: records, at: &index) { _, payload in
+        var batch = MessageBatch()
+        do {
+          let message = try PgOutputDecoder.decode(payload)
+          do { try connector.encode(message, context, into: &batch) } catch {}
+          do { try outbox.encode(message, context, into: &batch) } catch {}
+        } catch {}
+        check(batch)
+      }
+    }
+  }
+
+  private func check(_ batch: MessageBatch) {
     // What was written is JSON, or text that a converter was told to keep.
     for message in batch.messages where message.headers.isEmpty {
       if let value = message.value {

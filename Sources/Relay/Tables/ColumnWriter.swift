@@ -208,7 +208,7 @@ struct ValueWriter {
     }
     // Java writes two digits at least, and of those the nearest: it shows in the smallest numbers alone.
     if let exponent = text.firstIndex(of: UInt8(ascii: "e")), exponent <= 2, !text[..<exponent].contains(0x2E),
-      let value = Double(String(decoding: text, as: UTF8.self))
+      let value = Double(String(decoding: text, as: UTF8.self)), value.isFinite
     {
       let nearest = isSingle ? Double(Float(value)) : value
       var buffer = [CChar](repeating: 0, count: 32)
