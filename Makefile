@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 SCENARIO ?= exactly-once
 CASES ?= ../shared/golden
 
-.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz bench-relay bench-http check-settings install
+.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-http check-settings install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -46,6 +46,9 @@ golden: install ## Compare the relay's messages with recorded ones of Debezium (
 
 fuzz: ## Mangle messages for a while (FUZZ_SECONDS=60) and look for traps in the relay
 	@scripts/fuzz $(FUZZ_SECONDS) $(CASES)
+
+tsan: install ## Run the relay under ThreadSanitizer
+	@scripts/with-test-stack scripts/tsan
 
 bench-relay: ## Rows per second and latency beside pg_recvlogical and Debezium
 	@scripts/install $(EXTRA)
