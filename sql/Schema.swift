@@ -10,6 +10,7 @@ public enum Schema {
     Migration(version: 4, name: "parking", PackageResources.v0004_parking_sql),
     Migration(version: 5, name: "table_source", PackageResources.v0005_table_source_sql),
     Migration(version: 6, name: "watermark", PackageResources.v0006_watermark_sql),
+    Migration(version: 7, name: "snapshot_progress", PackageResources.v0007_snapshot_progress_sql),
   ]
 
   public static let migrationTable = text(PackageResources.migration_table_sql)
@@ -29,6 +30,10 @@ public enum Schema {
   public static let recordWatermark = text(PackageResources.record_watermark_sql)
   public static let readWatermark = text(PackageResources.read_watermark_sql)
   public static let sourcePosition = text(PackageResources.source_position_sql)
+  public static let hasSnapshotProgress = text(PackageResources.has_snapshot_progress_sql)
+  public static let readSnapshotProgress = text(PackageResources.read_snapshot_progress_sql)
+  public static let recordTableRead = text(PackageResources.record_table_read_sql)
+  public static let forgetSnapshotProgress = text(PackageResources.forget_snapshot_progress_sql)
   public static let slotState = text(PackageResources.slot_state_sql)
   public static let publicationExists = text(PackageResources.publication_exists_sql)
   public static let tableColumns = text(PackageResources.table_columns_sql)

@@ -22,8 +22,8 @@ public actor Relay {
 
   /// What became of the present attempt's messages.
   private var acknowledgements: Acknowledgements
-  /// What is to be brought to an orderly end.
-  private var present: (attempt: Attempt, source: any ChangeSource)?
+  private var current: Attempt?
+  private var source: (any ChangeSource)?
   /// Outlives an attempt: what this process knows need not be found out again.
   private let watermark = Watermark()
 
@@ -48,12 +48,15 @@ public actor Relay {
   /// Why no progress is made; nil while some is, or nothing is to do.
   public var problem: String? {
     switch state {
-    case .starting: "is starting"
+    case .starting: reading == nil ? "is starting" : acknowledgements.problem
     case .standby: nil
     case .failing(let reason): reason
     case .streaming: acknowledgements.problem
     }
   }
+
+  /// What is being read before the stream begins.
+  public var reading: String? { current?.reading }
 
   /// Relays until the task is cancelled.
   public func run() async {
@@ -107,6 +110,8 @@ public actor Relay {
       case .wal: WALSource(attempt)
       case .table(let shard, let shards): TableSource(attempt, shard: shard, of: shards)
       }
+    (current, self.source) = (attempt, source)
+    defer { (current, self.source) = (nil, nil) }
     do {
       try await source.run {
         if state != .streaming { state = .streaming }
@@ -114,11 +119,7 @@ public actor Relay {
       }
     } catch {
       // A task that is cancelled waits for nothing any more: another one brings this to an orderly end.
-      if Task.isCancelled {
-        present = (attempt, source)
-        await Task(executorPreference: reactor) { await self.finish() }.value
-        present = nil
-      }
+      if Task.isCancelled { await Task(executorPreference: reactor) { await self.finish() }.value }
       source.close()
       await attempt.delivery.close()
       throw error
@@ -182,7 +183,7 @@ public actor Relay {
 
   /// Waits a while for what is on its way and confirms it, so that the next start sends it no second time.
   private func finish() async {
-    guard let (attempt, source) = present else { return }
+    guard let attempt = current, let source else { return }
     do {
       if try await attempt.delivery.drain() { try await source.finish() }
     } catch {

@@ -44,6 +44,11 @@ extension Commands {
             "table, part \(part.shard) of \(part.shards): up to \(part.position), \(part.waiting) rows behind, "
               + "looked at \(part.age) s ago")
         }
+        if let rows = try await session.execute(
+          "select sum(tuples_processed) from pg_stat_progress_copy where datname = current_database() and command = 'COPY TO'"
+        ).first?.first.flatMap({ $0 }) {
+          print("a table is being read: \(rows) rows of it so far")
+        }
         if let problem { print("the relay on port \(runtime.configuration[Settings.relayPort]): \(problem)") }
         let parked = try await ParkedMessages(session).listIfThere()
         if !parked.isEmpty {

@@ -123,6 +123,50 @@ import Testing
     }
   }
 
+  @Test("goes on with its snapshot where it was stopped, and sends what changed meanwhile once")
+  func resumedSnapshot() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      for table in ["a", "b", "c"] {
+        try await session.execute(
+          "create table public.\(table) (id int primary key, n int); insert into \(table) values (1, 0), (2, 0)")
+      }
+      // As a relay leaves it that was killed while it read b: the slot is there, marked, and a is done.
+      try await session.execute("create publication dbz_publication for all tables")
+      try await session.execute("select pg_create_physical_replication_slot('\(prefix)_snapshot')")
+      try await session.execute("select pg_create_logical_replication_slot('\(prefix)', 'pgoutput')")
+      try await session.execute(
+        """
+        insert into annals.relay_snapshots (slot, table_id, seen, position)
+        select '\(prefix)', 'a'::regclass, pg_current_snapshot(), pg_current_wal_insert_lsn()
+        """)
+      // In the stream; of b and c also in what is read now.
+      try await session.execute("update a set n = 1 where id = 1; update b set n = 1 where id = 1; delete from c where id = 2")
+      // Not to be seen by what is read now: the stream alone brings it.
+      let open = try await database.session()
+      try await open.execute("begin; update c set n = 2 where id = 1")
+      func operations(_ table: String, _ count: Int) async throws -> [String] {
+        try await values("\(prefix).public.\(table)", count, on: database.reactor).map { value in
+          let after = value.split(separator: "\"after\":").last?.prefix { $0 != "}" } ?? ""
+          return "\(value.split(separator: "\"op\":\"").last?.prefix(1) ?? "") \(after)}"
+        }
+      }
+      try await whileRelaying(try options(database, prefix), on: database.reactor) { _ in
+        try await open.execute("commit")
+        try await session.execute("insert into b values (3, 3)")
+        #expect(try await operations("a", 1) == [#"u {"id":1,"n":1}"#])
+        #expect(Set(try await operations("b", 3)) == [#"r {"id":1,"n":1}"#, #"r {"id":2,"n":0}"#, #"c {"id":3,"n":3}"#])
+        #expect(try await operations("c", 2) == [#"r {"id":1,"n":0}"#, #"u {"id":1,"n":2}"#])
+        try await eventually("what it noted is forgotten", on: database.reactor) {
+          try await session.execute("select 1 from annals.relay_snapshots").isEmpty
+        }
+      }
+      open.close()
+      session.close()
+    }
+  }
+
   @Test("routes an outbox's rows by their type, and an update of it stops the relay where that is asked for")
   func outbox() async throws {
     try await withDatabase { database in

@@ -8,6 +8,7 @@ grant select on annals.outbox, annals.position_seq to annals_relay;
 grant select, insert, update on annals.relay_slots to annals_relay;
 grant select, insert, update, delete on annals.relay_checkpoints to annals_relay;
 grant select, insert, update on annals.parked_messages to annals_relay;
+grant select, insert, delete on annals.relay_snapshots to annals_relay;
 -- Makes and drops one trigger, as the owner.
 revoke execute on function annals.wake_by_notification(boolean) from public;
 grant execute on function annals.wake_by_notification(boolean) to annals_relay;

@@ -13,6 +13,10 @@ final class ConnectorEncoder: ChangeEncoder {
   private var relations: [UInt32: PgOutputMessage.Relation] = [:]
   private var tables: [UInt32: TableEncoder] = [:]
   private var metadata = TransactionMetadata()
+  /// Tables that were read later than the slot began: changes that are in what was read are left out.
+  var readings: [UInt32: TableReading] = [:]
+  /// Where the present transaction was committed.
+  private var commit = LogSequenceNumber.zero
 
   init(_ options: ConnectorOptions, version: String, logger: Logger) throws {
     self.options = options
@@ -42,18 +46,20 @@ final class ConnectorEncoder: ChangeEncoder {
 
   func encode(_ message: PgOutputMessage, _ context: ChangeContext, into batch: inout MessageBatch) throws {
     switch message {
-    case .begin: metadata = TransactionMetadata()
+    case .begin(let commit, _, _):
+      metadata = TransactionMetadata()
+      self.commit = commit
     case .commit:
       if options.hasTransactionMetadata, metadata.count > 0 { endOfTransaction(context, &batch) }
     case .insert(let relation, let row):
-      if let table = tables[relation] { try change("c", table, old: nil, row: row, context, &batch) }
+      if let table = table(relation, context) { try change("c", table, old: nil, row: row, context, &batch) }
     case .update(let relation, let old, let row):
-      if let table = tables[relation] { try change("u", table, old: old, row: row, context, &batch) }
+      if let table = table(relation, context) { try change("u", table, old: old, row: row, context, &batch) }
     case .delete(let relation, let old):
-      if let table = tables[relation] { try change("d", table, old: old, row: nil, context, &batch) }
+      if let table = table(relation, context) { try change("d", table, old: old, row: nil, context, &batch) }
     case .truncate(let relations, _, _):
       guard !options.skipsOperations.contains("t") else { return }
-      for table in relations.compactMap({ tables[$0] }) where !isOutbox(table) {
+      for table in relations.compactMap({ table($0, context) }) where !isOutbox(table) {
         event("t", table, before: nil, after: nil, key: nil, context, &batch)
       }
     case .message(let isTransactional, _, let prefix, let content):
@@ -61,6 +67,12 @@ final class ConnectorEncoder: ChangeEncoder {
     case .relation, .origin, .type: break
     case .streamStart, .streamStop, .streamCommit, .streamAbort: break
     }
+  }
+
+  /// The table of a change that is to be sent.
+  private func table(_ relation: UInt32, _ context: ChangeContext) -> TableEncoder? {
+    if !readings.isEmpty, readings[relation]?.holds(context.transaction, commit: commit) == true { return nil }
+    return tables[relation]
   }
 
   /// A row that a snapshot found.

@@ -28,6 +28,10 @@ final class Attempt {
   /// Annals' outbox alone has one.
   let watermark: Watermark?
   let delivery: Delivery
+  /// Which tables have been read, while the stream may still bring what was read.
+  var snapshotProgress: SnapshotProgress?
+  /// What is being read before the stream begins; nil: nothing.
+  var reading: String?
   /// When the last transaction that came was committed.
   var committedAt = Timestamp(microseconds: 0)
 
@@ -98,8 +102,8 @@ final class Attempt {
     try await send()
   }
 
-  /// Lends a session of its own: the attempt's may have been left in the midst of a query.
-  func withSessionAtEnd(_ body: (PostgresSession) async throws -> Void) async throws {
+  /// Lends another session: the attempt's may be in a transaction, or have been left in the midst of a query.
+  func withOwnSession(_ body: (PostgresSession) async throws -> Void) async throws {
     try await PostgresSession.with(options.postgres, on: reactor, logger: logger, body)
   }
 

@@ -85,7 +85,16 @@ final class Delivery {
     if let fatal = sink.fatalError { throw fatal }
   }
 
-  /// Waits until everything that was handed over has arrived.
+  /// Waits until every message that was sent has arrived; its transaction may go on.
+  func arrive() async throws {
+    while tracker.inFlight > 0 {
+      try check()
+      try await sink.waitForReports()
+    }
+    try check()
+  }
+
+  /// Waits until everything that was handed over has arrived, its end included.
   func settle(whileWaiting: () async throws -> Void = {}) async throws {
     while !tracker.isIdle {
       try check()

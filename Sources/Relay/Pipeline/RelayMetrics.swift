@@ -18,6 +18,8 @@ struct RelayMetrics: Sendable {
   let lagEvents: Gauge
   let retained: Gauge
   let state: Gauge
+  let snapshotRows: Gauge
+  let snapshotTablesLeft: Gauge
 
   init(_ registry: MetricsRegistry) {
     rows = registry.counter("annals_relay_rows_total", help: "Outbox rows read from the source.")
@@ -42,6 +44,10 @@ struct RelayMetrics: Sendable {
       help: "Events of the outbox that have been numbered and not acknowledged, looked at every second.")
     retained = registry.gauge(
       "annals_relay_retained_wal_bytes", help: "WAL that the server keeps for the slot, looked at every second.")
+    snapshotRows = registry.gauge(
+      "annals_relay_snapshot_rows", help: "Rows that the first reading of the tables has found so far.")
+    snapshotTablesLeft = registry.gauge(
+      "annals_relay_snapshot_tables_left", help: "Tables that the first reading has not come to the end of.")
     state = registry.gauge(
       "annals_relay_state", help: "0 starting, 1 waiting for another relay, 2 streaming, 3 failing.")
   }

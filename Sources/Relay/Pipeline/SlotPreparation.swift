@@ -1,4 +1,5 @@
 import Logging
+import Metrics
 import Postgres
 import Time
 
@@ -85,77 +86,149 @@ struct SlotPreparation {
   // MARK: Tables of others
 
   /// With a snapshot, a slot's first life begins with the tables' rows. Until they are all acknowledged a second slot,
-  /// which keeps no WAL, marks the first as unfinished: it is made anew then.
+  /// which keeps no WAL, marks the first as unfinished. Tables that were read by then need not be read again.
   private func prepareTables(_ connector: ConnectorOptions) async throws {
     try await slot.createPublicationIfMissing(connector, session, logger: attempt.logger)
+    // A Kafka transaction holds the whole of it: what was read before it ended counts for nothing.
+    let progress = options.delivery == .exactlyOnce ? nil : try await SnapshotProgress.read(options.slot, session)
     let known = try await SlotState.read(options.slot, session)
     var isUnfinished = try await SlotState.read(slot.marker, session) != nil
     if let known, isUnfinished, isPublished(known) {
       try await slot.unmark(session)
       isUnfinished = false
     }
-    if let known, !isUnfinished {
-      guard known.walStatus == "lost" else {
-        delivery.tracker = ConfirmationTracker(confirmed: max(known.confirmed ?? .zero, delivery.published ?? .zero))
+    if let known, known.walStatus != "lost" {
+      let confirmed = max(known.confirmed ?? .zero, delivery.published ?? .zero)
+      if isUnfinished, let progress {
+        try await resume(from: confirmed, progress)
+        isUnfinished = false
+      }
+      if !isUnfinished {
+        delivery.tracker = ConfirmationTracker(confirmed: confirmed)
+        follow(progress)
         return
       }
+    } else if known != nil, !isUnfinished {
       guard connector.snapshotMode == .whenNeeded else { throw ReplicationError.slotLost(options.slot) }
     }
+    try await progress?.forget(session)
     if connector.snapshotMode.readsTables { try await slot.mark(session) }
     _ = try await withNewSlot { start in
       guard connector.snapshotMode.readsTables else { return }
-      let count = try await publishTables(start: start)
-      attempt.logger.notice("Tables published", metadata: [.count: "\(count)"])
+      try await publishTables(at: start, progress)
     }
     if connector.snapshotMode.readsTables { try await slot.unmark(session) }
+    follow(progress)
   }
 
-  private func publishTables(start: LogSequenceNumber) async throws -> Int {
-    guard let encoder = attempt.encoder as? ConnectorEncoder else { return 0 }
-    let number = delivery.tracker.begin()
-    let transaction = try await session.execute("select txid_snapshot_xmax(txid_current_snapshot())")
-    let context = ChangeContext(
-      database: attempt.database, number: number,
-      transaction: transaction.first?.first.flatMap { $0 }.flatMap { UInt64($0) }.map { UInt32(truncatingIfNeeded: $0) }
-        ?? 0, committedAt: .now(), lsn: start, lastCommit: nil, origin: nil)
-    var count = 0
-    // A row is sent when the next one is known: the last of a table, and the last of all, say so.
-    var held: (row: TableSnapshot.Row, table: UInt32, isFirst: Bool)?
-    func release(isLast: Bool, next: UInt32?, into batch: inout MessageBatch) throws {
-      guard let present = held else { return }
-      let marker: StaticString =
-        isLast
-        ? "\"last\""
-        : next != present.table
-          ? "\"last_in_data_collection\""
-          : count == 0 ? "\"first\"" : present.isFirst ? "\"first_in_data_collection\"" : "\"true\""
-      try delivery.counting(number, at: 1 << 63 | UInt64(count), &batch) { batch in
-        try present.row.withTuple {
-          try encoder.snapshot($0, of: present.table, marker: marker, context, into: &batch)
-        }
-      }
-      count += 1
-      held = nil
+  private func follow(_ progress: SnapshotProgress?) {
+    guard let progress, !progress.readings.isEmpty else { return }
+    attempt.snapshotProgress = progress
+    (attempt.encoder as? ConnectorEncoder)?.readings = progress.readings
+  }
+
+  /// Reads the tables that are left under a snapshot of now. The stream goes on from the slot's beginning; what it brings
+  /// of that snapshot is left out.
+  private func resume(from start: LogSequenceNumber, _ progress: SnapshotProgress) async throws {
+    attempt.logger.notice(
+      "The tables were not read to their end: going on", metadata: ["read": "\(progress.readings.count)"])
+    try await session.execute(
+      "begin isolation level repeatable read; set local statement_timeout = 0", name: "taking a snapshot")
+    try await publishTables(at: start, progress)
+    try await session.execute("commit", name: "commit")
+    try await slot.unmark(session)
+  }
+
+  /// Publishes the tables that have not been read yet, as the session's snapshot sees them, and waits until all of their
+  /// rows are acknowledged.
+  private func publishTables(at start: LogSequenceNumber, _ progress: SnapshotProgress?) async throws {
+    guard let encoder = attempt.encoder as? ConnectorEncoder else { return }
+    let now = try await session.execute(
+      "select pg_current_snapshot(), pg_current_wal_insert_lsn()", name: "naming the snapshot")
+    guard let values = now.first, values.count == 2, let snapshot = values[0].flatMap({ Snapshot($0) }),
+      let position = values[1].flatMap({ LogSequenceNumber($0) })
+    else { throw ReplicationError.outOfPlace("a snapshot that cannot be read") }
+    let reading = TableReading(snapshot: snapshot, position: position)
+    var tables = try await TableSnapshot.tables(of: slot.publication, session)
+    tables.removeAll {
+      !encoder.includes(schema: $0.schema, table: $0.name) || progress?.readings[$0.id] != nil
     }
-    for table in try await TableSnapshot.tables(of: slot.publication, session)
-    where encoder.includes(schema: table.schema, table: table.name) {
+    let number = delivery.tracker.begin()
+    var rows = SnapshotRows(
+      encoder: encoder, delivery: delivery, isResumed: progress?.readings.isEmpty == false,
+      context: ChangeContext(
+        database: attempt.database, number: number, transaction: UInt32(truncatingIfNeeded: snapshot.xmax),
+        committedAt: .now(), lsn: start, lastCommit: nil, origin: nil))
+    // Read, but for its last row, which is sent when the next one is known.
+    var pending: UInt32?
+    for (index, table) in tables.enumerated() {
       let description = try await TableDescription.read(table.id, schema: table.schema, name: table.name, session)
       try encoder.add(TableSnapshot.relation(table, description), description)
-      var isFirst = true
-      let before = count
+      let name = "\(table.schema).\(table.name)"
+      let before = rows.count
+      attempt.metrics.snapshotTablesLeft.set(tables.count - index)
+      attempt.reading = "reads table \(name), \(index + 1) of \(tables.count)"
       try await attempt.copyOut(TableSnapshot.query(description)) { message, batch in
-        try release(isLast: false, next: table.id, into: &batch)
-        held = (TableSnapshot.Row(message), table.id, isFirst)
-        isFirst = false
+        try rows.take(TableSnapshot.Row(message), of: table.id, into: &batch)
+        if rows.count % 1_024 == 0 { attempt.metrics.snapshotRows.set(rows.count) }
       }
-      attempt.logger.info(
-        "Table read", metadata: ["table": "\(table.schema).\(table.name)", .count: "\(count - before)"])
+      attempt.logger.info("Table read", metadata: ["table": name, .count: "\(rows.count - before)"])
+      guard let progress else { continue }
+      let complete = rows.present == table.id ? pending : table.id
+      if rows.present == table.id { pending = table.id }
+      guard let complete else { continue }
+      try await delivery.arrive()
+      try await attempt.withOwnSession { try await progress.record(complete, reading, $0) }
     }
     var batch = MessageBatch()
-    try release(isLast: true, next: nil, into: &batch)
+    try rows.finish(into: &batch)
     try await delivery.deliver(batch)
     delivery.tracker.committed(number, end: start)
     try await delivery.settle()
-    return count
+    attempt.reading = nil
+    attempt.metrics.snapshotRows.set(rows.count)
+    attempt.metrics.snapshotTablesLeft.set(0)
+    if let progress, let pending { try await attempt.withOwnSession { try await progress.record(pending, reading, $0) } }
+    attempt.logger.notice("Tables published", metadata: [.count: "\(rows.count)"])
+  }
+}
+
+/// Makes messages of the rows of a snapshot. A row is sent when the next one is known: the last of a table, and the last of
+/// all, say so.
+private struct SnapshotRows {
+  let encoder: ConnectorEncoder
+  let delivery: Delivery
+  let isResumed: Bool
+  let context: ChangeContext
+  /// Rows that were taken.
+  private(set) var count = 0
+  private var held: (row: TableSnapshot.Row, table: UInt32, isFirst: Bool)?
+
+  init(encoder: ConnectorEncoder, delivery: Delivery, isResumed: Bool, context: ChangeContext) {
+    (self.encoder, self.delivery, self.isResumed, self.context) = (encoder, delivery, isResumed, context)
+  }
+
+  /// The table whose last row is not sent yet.
+  var present: UInt32? { held?.table }
+
+  mutating func take(_ row: TableSnapshot.Row, of table: UInt32, into batch: inout MessageBatch) throws {
+    let isFirst = held?.table != table
+    try release(marker: isFirst ? "\"last_in_data_collection\"" : nil, into: &batch)
+    held = (row, table, isFirst)
+    count += 1
+  }
+
+  mutating func finish(into batch: inout MessageBatch) throws { try release(marker: "\"last\"", into: &batch) }
+
+  private mutating func release(marker: StaticString?, into batch: inout MessageBatch) throws {
+    guard let held else { return }
+    let place: StaticString =
+      count == 1 && !isResumed ? "\"first\"" : held.isFirst ? "\"first_in_data_collection\"" : "\"true\""
+    try delivery.counting(context.number, at: 1 << 63 | UInt64(count), &batch) { batch in
+      try held.row.withTuple {
+        try encoder.snapshot($0, of: held.table, marker: marker ?? place, context, into: &batch)
+      }
+    }
+    self.held = nil
   }
 }

@@ -77,7 +77,7 @@ final class TableSource: ChangeSource {
     }
   }
 
-  func finish() async throws { try await attempt.withSessionAtEnd { try await record(over: $0) } }
+  func finish() async throws { try await attempt.withOwnSession { try await record(over: $0) } }
   func close() {}
 
   /// Records in the database what has been acknowledged of the readings.

@@ -87,7 +87,7 @@ final class WALSource: ChangeSource {
     let confirmed = delivery.confirmed
     if let watermark = attempt.watermark {
       _ = watermark.advance(confirmed: confirmed)
-      try await attempt.withSessionAtEnd {
+      try await attempt.withOwnSession {
         try await watermark.record(options.slot, $0, confirmed: confirmed, withRecent: true)
       }
     }
@@ -355,6 +355,11 @@ final class WALSource: ChangeSource {
     examinedAt = .now
     if let slot = try await SlotState.read(options.slot, attempt.session) {
       attempt.metrics.retained.set(slot.retained)
+    }
+    if let progress = attempt.snapshotProgress, let end = progress.end, delivery.confirmed >= end {
+      try await progress.forget(attempt.session)
+      attempt.snapshotProgress = nil
+      (attempt.encoder as? ConnectorEncoder)?.readings = [:]
     }
     guard let watermark = attempt.watermark, let source = try await attempt.examine() else { return }
     let confirmed = delivery.confirmed

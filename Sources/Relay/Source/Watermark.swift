@@ -148,6 +148,12 @@ struct Snapshot: Equatable, CustomStringConvertible {
     transaction < xmin || (transaction < xmax && !running.contains(transaction))
   }
 
+  /// The same for a number without its epoch: the nearest one to those that the snapshot knows.
+  func sees(short transaction: UInt32) -> Bool {
+    let distance = Int32(truncatingIfNeeded: Int64(transaction) - Int64(UInt32(truncatingIfNeeded: xmax)))
+    return sees(UInt64(bitPattern: Int64(bitPattern: xmax) &+ Int64(distance)))
+  }
+
   var description: String { "\(xmin):\(xmax):\(running.sorted().map { "\($0)" }.joined(separator: ","))" }
 }
 

@@ -1,0 +1,1 @@
+delete from annals.relay_snapshots where slot = $1
