@@ -36,7 +36,7 @@ test: install ## Run every test on a stack of its own, then stop it
 test-promise: install ## Kill relay and projector again and again under load; nothing may be lost or out of order
 	@scripts/with-test-stack scripts/test-promise
 
-test-relay: install ## Break a relay's world under load: SCENARIO=exactly-once, catch-up, slot, lost, failover, secure, large, stall or brokers
+test-relay: install ## Break a relay's world under load: SCENARIO=exactly-once, exactly-once-table, catch-up, slot, lost, failover, secure, large, stall or brokers
 	@scripts/with-test-stack scripts/test-relay $(SCENARIO)
 
 golden: install ## Compare the relay's messages with recorded ones of Debezium (CASES=DIR)

@@ -173,11 +173,18 @@ public actor Relay {
     switch options.destination {
     case .kafka:
       return try KafkaSink(
-        options.kafka, transactionalID: options.delivery == .exactlyOnce ? "annals-\(options.slot)" : nil,
+        options.kafka, transactionalID: options.delivery == .exactlyOnce ? transactionalID : nil,
         partitions: options.partitions, compression: options.compression, maximumBytes: options.maximumInFlight,
         on: reactor, logger: logger, onReports: onReports)
     case .print: return PrintingSink(onReports: onReports)
     case .nothing: return DiscardingSink(onReports: onReports)
+    }
+  }
+
+  private var transactionalID: String {
+    switch options.source {
+    case .wal: "annals-\(options.slot)"
+    case .table(let shard, let shards): "annals-\(options.slot)-\(shard)-of-\(shards)"
     }
   }
 

@@ -48,6 +48,7 @@ extension Commands {
           "select sum(tuples_processed) from pg_stat_progress_copy where datname = current_database() and command = 'COPY TO'"
         ).first?.first.flatMap({ $0 }) {
           print("a table is being read: \(rows) rows of it so far")
+          isWell = problem == nil
         }
         if let problem { print("the relay on port \(runtime.configuration[Settings.relayPort]): \(problem)") }
         let parked = try await ParkedMessages(session).listIfThere()

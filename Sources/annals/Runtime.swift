@@ -91,9 +91,6 @@ struct Runtime: Sendable {
         options.source = .table(shard: shard.part, of: shard.parts)
       }
       options.delivery = configuration[Settings.relayDelivery]
-      if options.delivery == .exactlyOnce, options.source != .wal {
-        throw UsageError("relay.delivery: exactly-once is possible with relay.source=wal")
-      }
       options.destination = configuration[Settings.relayDestination]
       options.catchUp = configuration[Settings.relayCatchUp].bytes
       options.skipsForeignOrigins = configuration[Settings.relayOrigins] == .local

@@ -142,7 +142,8 @@ import Testing
         select '\(prefix)', 'a'::regclass, pg_current_snapshot(), pg_current_wal_insert_lsn()
         """)
       // In the stream; of b and c also in what is read now.
-      try await session.execute("update a set n = 1 where id = 1; update b set n = 1 where id = 1; delete from c where id = 2")
+      try await session.execute(
+        "update a set n = 1 where id = 1; update b set n = 1 where id = 1; delete from c where id = 2")
       // Not to be seen by what is read now: the stream alone brings it.
       let open = try await database.session()
       try await open.execute("begin; update c set n = 2 where id = 1")
@@ -156,7 +157,8 @@ import Testing
         try await open.execute("commit")
         try await session.execute("insert into b values (3, 3)")
         #expect(try await operations("a", 1) == [#"u {"id":1,"n":1}"#])
-        #expect(Set(try await operations("b", 3)) == [#"r {"id":1,"n":1}"#, #"r {"id":2,"n":0}"#, #"c {"id":3,"n":3}"#])
+        #expect(
+          Set(try await operations("b", 3)) == [#"r {"id":1,"n":1}"#, #"r {"id":2,"n":0}"#, #"c {"id":3,"n":3}"#])
         #expect(try await operations("c", 2) == [#"r {"id":1,"n":0}"#, #"u {"id":1,"n":2}"#])
         try await eventually("what it noted is forgotten", on: database.reactor) {
           try await session.execute("select 1 from annals.relay_snapshots").isEmpty

@@ -8,8 +8,11 @@ import Support
 import Testing
 
 @Suite("A relay that delivers exactly once (G4)") struct ExactlyOnceTests {
-  private func options(_ database: TestDatabase, _ topic: String, slot: String) throws -> RelayOptions {
+  private func options(
+    _ database: TestDatabase, _ topic: String, slot: String, _ source: RelayOptions.Source
+  ) throws -> RelayOptions {
     var options = try RelayTests.options(database, topic: topic)
+    options.source = source
     options.delivery = .exactlyOnce
     options.slot = slot
     return options
@@ -21,8 +24,10 @@ import Testing
       metadata: EventMetadata(actor: "a"))
   }
 
-  @Test("sends each event once, from the outbox before its slot, and across restarts at any moment")
-  func restarts() async throws {
+  @Test(
+    "sends each event once, from the outbox before its slot, and across restarts at any moment",
+    arguments: [RelayOptions.Source.wal, .table(shard: 0, of: 1)])
+  func restarts(_ source: RelayOptions.Source) async throws {
     try await withDatabase { database in
       let (topic, slot) = (Stack.uniqueName("cdc"), Stack.uniqueName("relay"))
       let ids = (0..<4).map { _ in UUID.version7().description }
@@ -32,7 +37,8 @@ import Testing
       }
       for _ in 0..<5 {
         let relay = try Relay(
-          try options(database, topic, slot: slot), on: database.reactor, logger: quietLogger(), metrics: .init())
+          try options(database, topic, slot: slot, source), on: database.reactor, logger: quietLogger(),
+          metrics: .init())
         let running = Task(executorPreference: database.reactor) { await relay.run() }
         try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
         try await database.reactor.sleep(for: .milliseconds(Int.random(in: 1...60)))
@@ -41,7 +47,7 @@ import Testing
       }
       try await writer.value
       let relay = try Relay(
-        try options(database, topic, slot: slot), on: database.reactor, logger: quietLogger(), metrics: .init())
+        try options(database, topic, slot: slot, source), on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await relay.run() }
       var messages: [KafkaMessage] = []
       try await eventually("all is there", on: database.reactor) {

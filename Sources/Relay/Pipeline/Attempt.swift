@@ -72,7 +72,7 @@ final class Attempt {
     var backlog = OutboxBacklog()
     var count = 0
     try await copyOut(OutboxBacklog.query(after: position, unseenBy: published?.snapshot)) { message, batch in
-      guard let row = try backlog.row(message), published?.others.contains(row.transaction) != true else { return }
+      guard let row = try backlog.row(message), published?.holds(row.transaction) != true else { return }
       count += 1
       try publish(row, of: layout, number, at: start, by: encoder, into: &batch)
     }

@@ -11,9 +11,9 @@ final class Delivery {
   private let logger: Logger
   private let metrics: RelayMetrics
   /// Exactly once: how far the source has been published, as Kafka has it.
-  private(set) var published: LogSequenceNumber?
-  /// The end of the last transaction of the source that was handed over whole.
-  var reached = LogSequenceNumber.zero
+  private(set) var published: PublishedPosition?
+  /// How far the source has been handed over whole.
+  var reached = PublishedPosition.wal(.zero)
 
   init(
     to sink: any MessageSink, _ acknowledgements: Acknowledgements, parking lot: ParkingLot?, logger: Logger,
@@ -141,7 +141,7 @@ final class Delivery {
             if let fatal = sink.fatalError { throw fatal }
             try await sink.waitForReports()
           }
-          try await commit(reached)
+          try await commit()
           try await lot.delivered(message.id)
         }
         tracker.committed(number, end: tracker.confirmed)
@@ -162,6 +162,9 @@ final class Delivery {
 
   private var transactions: KafkaSink? { (sink as? KafkaSink).flatMap { $0.isTransactional ? $0 : nil } }
 
+  /// The same where the source is the WAL.
+  var publishedLSN: LogSequenceNumber? { if case .wal(let lsn)? = published { lsn } else { nil } }
+
   /// What was confirmed when the present transaction began.
   private var beforeTransaction = LogSequenceNumber.zero
 
@@ -177,17 +180,19 @@ final class Delivery {
   }
 
   /// Fences off an older self and finds out how far it came.
-  func beginTransactions() async throws { published = try await transactions?.beginTransactions() }
+  func beginTransactions() async throws {
+    published = try await transactions?.beginTransactions()
+    if let published { reached = published }
+  }
 
-  /// Makes what was sent visible as a whole, together with how far the source has been published by it.
+  /// Makes what was sent visible as a whole, together with how far the source has been handed over.
   ///
   /// - Parameter isNeeded: Also where nothing was sent.
-  func commit(_ position: LogSequenceNumber, isNeeded: Bool = false) async throws {
+  func commit(isNeeded: Bool = false) async throws {
     guard let transactions, isNeeded || transactions.isInTransaction else { return }
     try beginTransactionIfNeeded()
-    let position = max(position, published ?? .zero)
-    try await transactions.commitTransaction(position)
-    published = position
+    try await transactions.commitTransaction(reached)
+    published = reached
     try check()
   }
 }

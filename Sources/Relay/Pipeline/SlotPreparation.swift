@@ -24,7 +24,7 @@ struct SlotPreparation {
   private func prepareOutbox() async throws {
     try await slot.createOutboxPublicationIfMissing(session, logger: attempt.logger)
     let known = try await SlotState.read(options.slot, session)
-    let confirmed = max(known?.confirmed ?? .zero, delivery.published ?? .zero)
+    let confirmed = max(known?.confirmed ?? .zero, delivery.publishedLSN ?? .zero)
     try await attempt.watermark?.read(options.slot, session, confirmed: confirmed)
     if let known, known.walStatus != "lost" {
       let isReady = try await slot.isReady(session)
@@ -60,7 +60,7 @@ struct SlotPreparation {
   /// Whether Kafka has what came before the slot, in one transaction with the slot's beginning: a relay that ended right
   /// after that could not say so in the database any more.
   private func isPublished(_ slot: SlotState) -> Bool {
-    guard let published = delivery.published, let confirmed = slot.confirmed else { return false }
+    guard let published = delivery.publishedLSN, let confirmed = slot.confirmed else { return false }
     return published >= confirmed
   }
 
@@ -79,7 +79,8 @@ struct SlotPreparation {
       """, name: "taking the slot's snapshot")
     try await body(start)
     try await session.execute("commit", name: "commit")
-    try await delivery.commit(start, isNeeded: true)
+    delivery.reached = .wal(start)
+    try await delivery.commit(isNeeded: true)
     return start
   }
 
@@ -98,7 +99,7 @@ struct SlotPreparation {
       isUnfinished = false
     }
     if let known, known.walStatus != "lost" {
-      let confirmed = max(known.confirmed ?? .zero, delivery.published ?? .zero)
+      let confirmed = max(known.confirmed ?? .zero, delivery.publishedLSN ?? .zero)
       if isUnfinished, let progress {
         try await resume(from: confirmed, progress)
         isUnfinished = false
@@ -188,7 +189,9 @@ struct SlotPreparation {
     attempt.reading = nil
     attempt.metrics.snapshotRows.set(rows.count)
     attempt.metrics.snapshotTablesLeft.set(0)
-    if let progress, let pending { try await attempt.withOwnSession { try await progress.record(pending, reading, $0) } }
+    if let progress, let pending {
+      try await attempt.withOwnSession { try await progress.record(pending, reading, $0) }
+    }
     attempt.logger.notice("Tables published", metadata: [.count: "\(rows.count)"])
   }
 }

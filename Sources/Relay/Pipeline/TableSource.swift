@@ -22,7 +22,9 @@ final class TableSource: ChangeSource {
       throw ReplicationError.outOfPlace("tables of others, which are read from the WAL alone")
     }
     let (delivery, metrics) = (attempt.delivery, attempt.metrics)
-    try await table.begin(logger: attempt.logger)
+    try await delivery.beginTransactions()
+    let published = try await publishedFromWAL()
+    try await table.begin(at: TransactionID(published?.snapshot.xmin ?? 0), logger: attempt.logger)
     await dropSlot()
     let bell = Doorbell(on: attempt.reactor)
     let listener = try await PostgresConnection.connect(
@@ -30,6 +32,9 @@ final class TableSource: ChangeSource {
     defer { bell.close() }
     let layout = try OutboxLayout(OutboxBacklog.relation)
     var position = table.checkpoint
+    // What Kafka has in a transaction with its messages is further than what was recorded behind it.
+    if case .table(let row)? = delivery.published, position < row { position = row }
+    delivery.reached = .table(position)
     var nap = Self.shortestNap
     var examinedAt = ContinuousClock.now - .seconds(10)
     attempt.logger.notice("Relaying from the table", metadata: ["relay": attempt.options.slot])
@@ -45,6 +50,7 @@ final class TableSource: ChangeSource {
         }
         let reading = try await table.read(after: position, pause: send) { row, lsn in
           metrics.rows.increment()
+          if published?.holds(row.transaction) == true { return }
           try attempt.publish(row, of: layout, number, at: lsn, by: encoder, into: &batch)
         }
         try await send()
@@ -53,6 +59,8 @@ final class TableSource: ChangeSource {
         position = reading.end
         let isWhole = reading.count < OutboxTable.batch
         readings.append((number, position, isWhole ? reading.horizon : TransactionID(0)))
+        delivery.reached = .table(position)
+        try await delivery.commit()
         try delivery.check()
         onProgress()
         try await record(over: attempt.session)
@@ -75,6 +83,14 @@ final class TableSource: ChangeSource {
       await listener.close()
       throw error
     }
+  }
+
+  /// What a relay of the same name has published while it read the WAL, where one did.
+  private func publishedFromWAL() async throws -> Published? {
+    let watermark = Watermark()
+    let end = LogSequenceNumber(.max)
+    try await watermark.read(attempt.options.slot, attempt.session, confirmed: end)
+    return watermark.published(confirmed: end)
   }
 
   func finish() async throws { try await attempt.withOwnSession { try await record(over: $0) } }

@@ -21,6 +21,8 @@ final class WALSource: ChangeSource {
   private var open: OpenTransaction?
   private var origin: (name: String, lsn: LogSequenceNumber)?
   private var lastCommit: LogSequenceNumber?
+  /// The end of the last transaction that was handed over whole.
+  private var reached = LogSequenceNumber.zero
   private var serverEnd = LogSequenceNumber.zero
 
   /// What has to be waited for before the stream can be read on.
@@ -58,7 +60,8 @@ final class WALSource: ChangeSource {
   func run(_ onProgress: () -> Void) async throws {
     try await delivery.beginTransactions()
     try await SlotPreparation(attempt: attempt).run()
-    var start = delivery.published ?? .zero
+    var start = delivery.publishedLSN ?? .zero
+    reached = start
     while true {
       try await stream(from: start, onProgress)
       start = try await catchUp()
@@ -123,7 +126,7 @@ final class WALSource: ChangeSource {
       try await deliver(&batch)
       try delivery.check()
       // A Kafka transaction holds whole transactions of Postgres.
-      if open == nil { try await delivery.commit(delivery.reached) }
+      if open == nil { try await delivery.commit() }
       onProgress()
       try await reportIfDue()
       try await examineIfDue()
@@ -269,7 +272,8 @@ final class WALSource: ChangeSource {
     }
     if case .commit(let lsn, let end, _) = message {
       delivery.tracker.committed(open.number, end: end)
-      delivery.reached = end
+      reached = max(reached, end)
+      delivery.reached = .wal(reached)
       lastCommit = lsn
       self.open = nil
     }
@@ -371,7 +375,7 @@ final class WALSource: ChangeSource {
     if var plan {
       plan.observe(source)
       // The WAL was faster, or nobody knows what to read.
-      let isOver = max(delivery.reached, confirmed) >= plan.start || !watermark.isKnown
+      let isOver = max(reached, confirmed) >= plan.start || !watermark.isKnown
       self.plan = isOver ? nil : plan
       isLeaving = plan.isReady && !isOver
     } else if source.flushed.value > confirmed.value, source.flushed.value - confirmed.value > options.catchUp,
@@ -405,7 +409,7 @@ final class WALSource: ChangeSource {
       "Caught up from the table",
       metadata: [.count: "\(count)", "position": "\(plan.start)", "took": "\(ContinuousClock.now - began)"])
     delivery.tracker = ConfirmationTracker(confirmed: plan.start)
-    delivery.reached = plan.start
+    reached = plan.start
     streamed = Self.spools(options)
     (self.plan, isLeaving, open, origin, suspension, held) = (nil, false, nil, nil, nil, [])
     return plan.start

@@ -115,17 +115,17 @@ final class KafkaSink: MessageSink {
   // MARK: Exactly once
 
   /// Fences off an older self, and finds out how far it came; nil where it never came to anything.
-  func beginTransactions() async throws -> LogSequenceNumber? {
+  func beginTransactions() async throws -> PublishedPosition? {
     guard let positions else { return nil }
     let admin = KafkaAdmin(options)
     try await admin.createTopic(positions, partitions: 1, settings: ["cleanup.policy": "compact"])
     // Before the position is read: what an older self left open ends here, one way or the other.
     try await producer.initializeTransactions()
     guard let value = try await admin.lastValue(of: positions) else { return nil }
-    guard let lsn = try JSONValue(parsing: value)["lsn"]?.string.flatMap({ LogSequenceNumber($0) }) else {
+    guard let position = PublishedPosition(try JSONValue(parsing: value)) else {
       throw UnknownPosition(topic: positions)
     }
-    return lsn
+    return position
   }
 
   /// The topic of positions holds something else.
@@ -144,12 +144,12 @@ final class KafkaSink: MessageSink {
   }
 
   /// Makes all that was sent visible as a whole, together with how far that goes.
-  func commitTransaction(_ position: LogSequenceNumber) async throws {
+  func commitTransaction(_ position: PublishedPosition) async throws {
     guard let positions, producer.isInTransaction else { return }
-    var writer = JSONWriter(reserving: 32)
-    writer.object { $0.member("lsn", position.description) }
+    var writer = JSONWriter(reserving: 64)
+    position.write(into: &writer)
     try writer.bytes.withUnsafeBytes { value in
-      try Array("lsn".utf8).withUnsafeBytes { key in
+      try Array("position".utf8).withUnsafeBytes { key in
         try producer.send(topic: positions, key: key, value: value, token: 0)
       }
     }

@@ -97,9 +97,13 @@ struct OutboxBacklog {
 }
 
 /// How far a reader of the outbox has come, in the order in which readers see it.
-struct OutboxPosition: Equatable {
+struct OutboxPosition: Comparable {
   var transaction: UInt64 = 0
   var sequence: Int64 = 0
+
+  static func < (left: Self, right: Self) -> Bool {
+    (left.transaction, left.sequence) < (right.transaction, right.sequence)
+  }
 
   /// For a statement that takes no parameters.
   var literals: String { "'\(transaction)'::xid8, \(sequence)" }

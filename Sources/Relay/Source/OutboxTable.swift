@@ -49,10 +49,12 @@ final class OutboxTable {
     try await session.query(forget, [.text(relay)])
   }
 
-  /// Finds the checkpoint, or makes one at the beginning; from then on partitions wait for this relay, and writers wake it.
-  func begin(logger: Logger) async throws {
+  /// Finds the checkpoint, or makes one; from then on partitions wait for this relay, and writers wake it.
+  ///
+  /// - Parameter first: A new checkpoint begins at this transaction.
+  func begin(at first: TransactionID, logger: Logger) async throws {
     let row = try await session.query(
-      Self.start, [.text(relay), .integer(Int32(shard)), .integer(Int32(shards))]
+      Self.start, [.text(relay), .integer(Int32(shard)), .integer(Int32(shards)), .xid8(first)]
     ).first
     guard let row else { throw ReplicationError.outOfPlace("no checkpoint") }
     let known = try row.get(0, as: Int.self)

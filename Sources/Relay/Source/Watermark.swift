@@ -123,6 +123,8 @@ final class Watermark {
 struct Published {
   let snapshot: Snapshot
   let others: Set<UInt64>
+
+  func holds(_ transaction: UInt64) -> Bool { snapshot.sees(transaction) || others.contains(transaction) }
 }
 
 /// What a snapshot of the server sees (PostgreSQL documentation, “Transaction ID and Snapshot Information Functions”):
