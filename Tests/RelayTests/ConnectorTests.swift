@@ -31,9 +31,13 @@ import Testing
       ("table.include.list=public.(", "table.include.list (line 2): “public.(” is no regular expression"),
       ("tombstones.on.delete=yes", "tombstones.on.delete (line 2): “yes” is neither true nor false"),
       (
-        "transforms=unwrap\ntransforms.unwrap.type=io.debezium.transforms.ExtractNewRecordState",
-        "transforms.unwrap.type (line 3): “io.debezium.transforms.ExtractNewRecordState” is not possible here; "
-          + "io.debezium.transforms.outbox.EventRouter is"
+        "transforms=route\ntransforms.route.type=io.debezium.transforms.ByLogicalTableRouter",
+        "transforms.route.type (line 3): “io.debezium.transforms.ByLogicalTableRouter” is not possible here; "
+          + "io.debezium.transforms.outbox.EventRouter and io.debezium.transforms.ExtractNewRecordState are"
+      ),
+      (
+        "transforms=u\ntransforms.u.type=io.debezium.transforms.ExtractNewRecordState\ntransforms.u.add.fields=op,colour",
+        "transforms.u.add.fields (line 4): a change event has no field “colour”"
       ),
     ])
   func refused(_ line: String, _ expected: String) {

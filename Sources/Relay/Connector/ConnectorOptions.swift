@@ -35,6 +35,7 @@ public struct ConnectorOptions: Sendable {
   var keyConverter = Converter()
   var valueConverter = Converter()
   var outbox: OutboxRouterOptions?
+  var flatten: FlattenOptions?
 
   enum PublicationMode: String, CaseIterable {
     case allTables = "all_tables"
@@ -108,7 +109,7 @@ public struct ConnectorOptions: Sendable {
     reader.expect("header.converter.class", [OptionReader.simpleHeaders])
     reader.expect("header.converter", [OptionReader.simpleHeaders])
     connection = reader.connection()
-    outbox = reader.outbox()
+    (outbox, flatten) = reader.transform()
     if reader.problem == nil, prefix.isEmpty {
       throw ConnectorOptionError(name: "topic.prefix", line: nil, reason: "it must be set: topics are named with it")
     }
@@ -293,15 +294,50 @@ private struct OptionReader {
     return settings.contains { $0.hasPrefix("host=") } ? settings.joined(separator: " ") : nil
   }
 
-  mutating func outbox() -> OutboxRouterOptions? {
+  mutating func transform() -> (OutboxRouterOptions?, FlattenOptions?) {
     let names = list("transforms")
-    guard let alias = names.first else { return nil }
-    let router = "io.debezium.transforms.outbox.EventRouter"
+    guard let alias = names.first else { return (nil, nil) }
+    let (router, flattener) = (
+      "io.debezium.transforms.outbox.EventRouter", "io.debezium.transforms.ExtractNewRecordState"
+    )
     for name in names where name != alias {
-      refuse("transforms.\(name).type", "one transform is possible here: \(router)")
+      refuse("transforms.\(name).type", "one transform is possible here: \(router) or \(flattener)")
     }
+    guard let entry = take("transforms.\(alias).type") else {
+      refuse("transforms.\(alias).type", "it is missing")
+      return (nil, nil)
+    }
+    switch entry.value {
+    case router: return (outbox(alias), nil)
+    case flattener: return (nil, flattening("transforms.\(alias)."))
+    default:
+      refuse(
+        entry.name, "“\(entry.value)” is not possible here; \(router) and \(flattener) are", line: entry.line)
+      return (nil, nil)
+    }
+  }
+
+  private mutating func flattening(_ prefix: String) -> FlattenOptions {
+    var options = FlattenOptions()
+    options.deletions = choice(prefix + "delete.tombstone.handling.mode") ?? options.deletions
+    options.routeField = text(prefix + "route.by.field")
+    func additions(_ kind: String, _ reader: inout OptionReader) -> [FlattenOptions.Addition] {
+      let start = reader.text("\(prefix)add.\(kind).prefix") ?? "__"
+      guard let entry = reader.take("\(prefix)add.\(kind)") else { return [] }
+      return entry.value.split(separator: ",").compactMap { item in
+        let text = String(item.filter { $0 != " " })
+        if let addition = FlattenOptions.Addition(text, prefix: start) { return addition }
+        reader.refuse(entry.name, "a change event has no field “\(text)”", line: entry.line)
+        return nil
+      }
+    }
+    options.fields = additions("fields", &self)
+    options.headers = additions("headers", &self)
+    return options
+  }
+
+  private mutating func outbox(_ alias: String) -> OutboxRouterOptions {
     let prefix = "transforms.\(alias)."
-    expect("\(prefix)type", [router])
     var options = OutboxRouterOptions(alias: alias)
     func read(_ path: WritableKeyPath<OutboxRouterOptions, String>, _ name: String, _ reader: inout OptionReader) {
       if let value = reader.text(prefix + name) { options[keyPath: path] = value }

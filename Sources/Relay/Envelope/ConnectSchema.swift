@@ -18,6 +18,45 @@ enum ConnectSchema {
     }
   }
 
+  /// A field that is sent beside a row: it may always be missing.
+  static func addition(
+    _ addition: FlattenOptions.Addition, column: ColumnWriter?, _ options: ColumnOptions, into writer: inout JSONWriter
+  ) {
+    switch addition.part {
+    case .before, .after:
+      guard let column else { return }
+      writer.element()
+      writer.object { writer in
+        members(column.type, isOptional: true, nil, options, &writer)
+        writer.member("field", addition.name)
+      }
+    case .source where addition.field == "snapshot":
+      writer.element()
+      writer.raw(
+        """
+        {"type":"string","optional":true,"name":"io.debezium.data.Enum","version":1,"parameters":{"allowed":\
+        "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"},"field":
+        """)
+      writer.string(addition.name)
+      writer.raw("}")
+    case .source:
+      self.addition(addition.name, type: FlattenOptions.Addition.sourceTypes[addition.field] ?? "string", into: &writer)
+    case .transaction:
+      self.addition(
+        addition.name, type: FlattenOptions.Addition.transactionTypes[addition.field] ?? "string", into: &writer)
+    case nil: self.addition(addition.name, type: addition.field == "op" ? "string" : "int64", into: &writer)
+    }
+  }
+
+  static func addition(_ name: String, type: String, into writer: inout JSONWriter) {
+    writer.element()
+    writer.object { writer in
+      writer.member("type", type)
+      writer.member("optional", true)
+      writer.member("field", name)
+    }
+  }
+
   /// A schema that stands alone: of a key or a value that is no struct.
   static func alone(_ column: ColumnWriter, _ options: ColumnOptions, into writer: inout JSONWriter) {
     writer.object { members(column.type, isOptional: column.isOptional, nil, options, &$0) }

@@ -117,7 +117,7 @@ final class ConnectorEncoder: ChangeEncoder {
       }
     case ("d", _):
       event("d", table, before: before, after: nil, key: before.flatMap { table.key($0, in: &batch) }, context, &batch)
-      if options.sendsTombstones { batch.addTombstone() }
+      tombstone(&batch)
     default:
       event(
         "c", table, before: nil, after: row, key: row.flatMap { table.key($0, in: &batch) }, context, &batch)
@@ -141,7 +141,7 @@ final class ConnectorEncoder: ChangeEncoder {
     let oldKey = table.key(before, in: &batch)
     event(
       "d", table, before: before, after: nil, key: oldKey, header: ("__debezium.newkey", keys.new), context, &batch)
-    if options.sendsTombstones { batch.addTombstone() }
+    tombstone(&batch)
     let newKey = table.key(after, in: &batch)
     event(
       "c", table, before: nil, after: after, key: newKey, header: ("__debezium.oldkey", keys.old), context, &batch)
@@ -154,6 +154,14 @@ final class ConnectorEncoder: ChangeEncoder {
   ) {
     let now = Timestamp.now().microseconds
     let block = operation.description == "r" ? nil : nextInTransaction(table.collection, context, &batch)
+    if let flatten = options.flatten {
+      var writer = JSONWriter(reserving: 512)
+      source.write(table.sourceName, snapshot: marker, context, into: &writer)
+      let event = FlattenedEvent(
+        operation: operation.description, table: table, before: before, after: after, source: writer.bytes,
+        block: block, now: now)
+      return flattened(event, flatten, key: key, header: header, context, &batch)
+    }
     let value = table.value(in: &batch) { writer in
       writer.object { writer in
         writer.name("before")
@@ -172,6 +180,45 @@ final class ConnectorEncoder: ChangeEncoder {
     }
     if let header { batch.header(header.name, batch.copied(header.value)) }
     batch.add(topic: table.topic, key: key, value: value, transaction: context.number)
+  }
+
+  /// Behind a deletion, where that is asked for.
+  private func tombstone(_ batch: inout MessageBatch) {
+    guard options.sendsTombstones else { return }
+    guard let flatten = options.flatten else { return batch.addTombstone() }
+    guard flatten.deletions == .rewriteWithTombstone else { return }
+    // It has the headers of the deletion, and its operation once more, as Debezium sends it.
+    let operation = flatten.headers.first { $0.part == nil && $0.field == "op" }
+    batch.addTombstone(operation.map { ($0.name, "d") })
+  }
+
+  /// The row alone, as `flatten` says.
+  private func flattened(
+    _ event: FlattenedEvent, _ flatten: FlattenOptions, key: Range<Int>?, header: (name: StaticString, value: [UInt8])?,
+    _ context: ChangeContext, _ batch: inout MessageBatch
+  ) {
+    // A truncate has no row; a deletion may count for nothing.
+    guard let row = event.row, !(event.isDeletion && flatten.deletions == .drop) else { return }
+    if let header { batch.header(header.name, batch.copied(header.value)) }
+    for addition in flatten.headers {
+      batch.header(addition.name, event.value(of: addition).headerText.map { text in batch.copied(text.utf8) })
+    }
+    let topic = flatten.routeField.flatMap { event.column($0, of: row).headerText } ?? event.table.topic
+    guard !event.isDeletion || flatten.deletions.isRewritten else {
+      batch.add(topic: topic, key: key, value: nil, transaction: context.number)
+      return
+    }
+    let value = event.table.value(in: &batch) { writer in
+      writer.object { writer in
+        event.table.members(row, into: &writer)
+        if flatten.deletions.isRewritten { writer.member("__deleted", event.isDeletion ? "true" : "false") }
+        for addition in flatten.fields {
+          writer.name(addition.name)
+          writer.value(event.value(of: addition))
+        }
+      }
+    }
+    batch.add(topic: topic, key: key, value: value, transaction: context.number)
   }
 
   // MARK: Transactions

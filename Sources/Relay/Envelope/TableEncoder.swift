@@ -68,7 +68,26 @@ struct TableEncoder {
     } else {
       keyStart = []
     }
-    if options.valueConverter.hasSchemas {
+    if options.valueConverter.hasSchemas, let flatten = options.flatten {
+      var writer = JSONWriter()
+      writer.raw("{\"schema\":{\"type\":\"struct\"")
+      writer.name("fields")
+      writer.array { writer in
+        for (index, column) in columns.enumerated() {
+          guard let column else { continue }
+          ConnectSchema.field(column, source: sources[index], options.columns, into: &writer)
+        }
+        if flatten.deletions.isRewritten { ConnectSchema.addition("__deleted", type: "string", into: &writer) }
+        for addition in flatten.fields {
+          let column = relation.columns.firstIndex { $0.name == addition.field }.flatMap { columns[$0] }
+          ConnectSchema.addition(addition, column: column, options.columns, into: &writer)
+        }
+      }
+      writer.raw(",\"optional\":false,\"name\":")
+      writer.string("\(name).Value")
+      writer.raw("},\"payload\":")
+      valueStart = writer.bytes
+    } else if options.valueConverter.hasSchemas {
       var writer = JSONWriter()
       writer.raw("{\"schema\":{\"type\":\"struct\",\"fields\":[")
       for side in ["before", "after"] {
@@ -110,15 +129,18 @@ struct TableEncoder {
 
   func index(of column: String) -> Int? { names.firstIndex(of: column) }
 
-  /// The members of a row.
+  /// A row as an object.
   func row(_ tuple: PgOutputMessage.Tuple?, into writer: inout JSONWriter) {
     guard let tuple else { return writer.null() }
-    writer.object { writer in
-      for (index, value) in tuple.columns.enumerated() where index < columns.count {
-        guard let column = columns[index] else { continue }
-        writer.name(column.name)
-        column.write(value, into: &writer)
-      }
+    writer.object { members(tuple, into: &$0) }
+  }
+
+  /// The members of a row.
+  func members(_ tuple: PgOutputMessage.Tuple, into writer: inout JSONWriter) {
+    for (index, value) in tuple.columns.enumerated() where index < columns.count {
+      guard let column = columns[index] else { continue }
+      writer.name(column.name)
+      column.write(value, into: &writer)
     }
   }
 

@@ -83,12 +83,22 @@ struct MessageBatch {
   }
 
   /// Adds the last message's key and headers without a value: a compacted topic may forget the key.
-  mutating func addTombstone() {
+  ///
+  /// - Parameter more: A header that it has beside those.
+  mutating func addTombstone(_ more: (name: String, value: String)? = nil) {
     guard let last = messages.last else { return }
+    var range = last.headers
+    if let more {
+      let start = headers.count
+      headers += headers[range]
+      header(more.name, copied(more.value.utf8))
+      range = start..<headers.count
+      firstHeader = headers.count
+    }
     messages.append(
       Message(
         topic: last.topic, partition: last.partition, timestamp: last.timestamp, key: last.key, value: nil,
-        headers: last.headers, transaction: last.transaction, source: last.source, ordinal: last.ordinal + 1))
+        headers: range, transaction: last.transaction, source: last.source, ordinal: last.ordinal + 1))
   }
 
   /// Leaves out all messages but those.
