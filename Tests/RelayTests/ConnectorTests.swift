@@ -212,4 +212,37 @@ import Testing
       session.close()
     }
   }
+
+  @Test("parks an event whose topic Kafka cannot have, and sends the others (G7)")
+  func impossibleTopic() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      try await session.execute(
+        "create table public.outbox (id uuid primary key, aggregatetype text, aggregateid text, type text, payload jsonb)"
+      )
+      let options = try options(
+        database, prefix,
+        """
+        snapshot.mode=no_data
+        transforms=o
+        transforms.o.type=io.debezium.transforms.outbox.EventRouter
+        transforms.o.route.topic.replacement=\(prefix).${routedByValue}
+        """)
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await session.execute(
+          """
+          insert into public.outbox select gen_random_uuid(), kind, 'o-1', 'Placed', '{}'
+          from unnest(array['no topic at all', 'order', 'no topic at all']) kind
+          """)
+        #expect(try await values("\(prefix).order", 1, on: database.reactor).count == 1)
+        try await eventually("both are parked", on: database.reactor) {
+          try await ParkedMessages(session).list().map { [$0.topic, "\($0.count)"] } == [["\(prefix).no topic at all", "2"]]
+        }
+        let reason = try await ParkedMessages(session).list().first?.reason ?? ""
+        #expect(reason.contains("is invalid"), "\(reason)")
+      }
+      session.close()
+    }
+  }
 }
