@@ -11,6 +11,7 @@ public enum Schema {
     Migration(version: 5, name: "table_source", PackageResources.v0005_table_source_sql),
     Migration(version: 6, name: "watermark", PackageResources.v0006_watermark_sql),
     Migration(version: 7, name: "snapshot_progress", PackageResources.v0007_snapshot_progress_sql),
+    Migration(version: 8, name: "ready_slots", PackageResources.v0008_ready_slots_sql),
   ]
 
   public static let migrationTable = text(PackageResources.migration_table_sql)
@@ -27,6 +28,7 @@ public enum Schema {
 
   public static let relaySlotReady = text(PackageResources.relay_slot_ready_sql)
   public static let recordRelaySlot = text(PackageResources.record_relay_slot_sql)
+  public static let unreadyRelaySlot = text(PackageResources.unready_relay_slot_sql)
   public static let recordWatermark = text(PackageResources.record_watermark_sql)
   public static let readWatermark = text(PackageResources.read_watermark_sql)
   public static let sourcePosition = text(PackageResources.source_position_sql)

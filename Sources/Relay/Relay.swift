@@ -139,13 +139,20 @@ public actor Relay {
   }
 
   private func makeAttempt(_ session: PostgresSession) async throws -> Attempt {
-    let database = try await session.execute("select current_database()").first?.first.flatMap { $0 } ?? ""
+    let names = try await session.execute(
+      """
+      select current_database(), system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+      from pg_control_system()
+      """, name: "asking for the cluster's name")
+    guard let row = names.first, row.count == 2, let database = row[0], let cluster = row[1] else {
+      throw ReplicationError.outOfPlace("a database without a name")
+    }
     let lot = try await openLot()
     let acknowledgements = Acknowledgements(refused: acknowledgements.refused, metrics: metrics)
     self.acknowledgements = acknowledgements
     let watermark: Watermark? = if case .outbox = options.feed, options.source == .wal { watermark } else { nil }
     let sink: any MessageSink
-    do { sink = try makeSink(acknowledgements) } catch {
+    do { sink = try makeSink(acknowledgements, cluster: cluster) } catch {
       lot?.close()
       throw error
     }
@@ -168,13 +175,14 @@ public actor Relay {
     return lot
   }
 
-  private func makeSink(_ acknowledgements: Acknowledgements) throws -> any MessageSink {
+  private func makeSink(_ acknowledgements: Acknowledgements, cluster: String) throws -> any MessageSink {
     let onReports: (DeliveryReports) -> Void = { acknowledgements.take($0) }
     switch options.destination {
     case .kafka:
       return try KafkaSink(
         options.kafka, transactionalID: options.delivery == .exactlyOnce ? transactionalID : nil,
-        partitions: options.partitions, compression: options.compression, maximumBytes: options.maximumInFlight,
+        cluster: cluster, partitions: options.partitions, compression: options.compression,
+        maximumBytes: options.maximumInFlight,
         on: reactor, logger: logger, onReports: onReports)
     case .print: return PrintingSink(onReports: onReports)
     case .nothing: return DiscardingSink(onReports: onReports)

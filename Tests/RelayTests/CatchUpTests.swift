@@ -44,18 +44,19 @@ import Testing
     #expect(watermark.published(confirmed: lsn(100))?.others == [])
   }
 
-  @Test("waits for what had begun before the position, by a look that is later than it")
+  @Test("waits for whatever had a number when the position was noted")
   func plan() throws {
     func source(_ snapshot: String) throws -> SourcePosition {
       SourcePosition(snapshot: try #require(Snapshot(snapshot)), inserted: lsn(9), flushed: lsn(8), lastEvent: 0)
     }
-    var plan = CatchUpPlan(at: try source("5:10:5"))
+    var plan = CatchUpPlan(at: try source("5:10:5"), bound: 12)
     #expect(plan.start == lsn(8))
-    plan.observe(try source("5:12:5,11"))
+    // 11 has begun and is in no snapshot yet, because none behind it has ended.
+    plan.observe(try source("10:10:"))
     #expect(!plan.isReady)
-    plan.observe(try source("11:14:11"))
+    plan.observe(try source("12:14:12"))
     #expect(!plan.isReady)
-    plan.observe(try source("12:14:"))
+    plan.observe(try source("13:14:"))
     #expect(plan.isReady)
   }
 
@@ -152,6 +153,47 @@ import Testing
       holder.close()
       running.cancel()
       await running.value
+    }
+  }
+
+  @Test("a stop while a new slot is prepared loses nothing of what it did not tell of (G10)")
+  func stoppedPreparation() async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      let store = EventStore(database.pool)
+      let options = try RelayTests.options(database, topic: topic)
+      let id = UUID.version7().description
+      func append(_ versions: ClosedRange<Int>) async throws {
+        _ = try await store.append(
+          RelayTests.events(id, versions), to: StreamID(category: "thing", id: id), expecting: .any,
+          metadata: EventMetadata(actor: "a"))
+      }
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await append(1...3)
+        _ = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 3 }
+      }
+      let session = try await database.session()
+      try await session.execute("select pg_drop_replication_slot('\(options.slot)')")
+      try await append(4...6)
+      // A broker that does not answer: the slot is made, its backlog is not published.
+      var unreachable = options
+      unreachable.kafka = KafkaOptions(brokers: "127.0.0.1:1")
+      let relay = try Relay(unreachable, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      try await eventually("the slot is made", on: database.reactor) {
+        try await !session.execute(
+          "select 1 from pg_replication_slots where slot_name = '\(options.slot)' and confirmed_flush_lsn is not null"
+        ).isEmpty
+      }
+      running.cancel()
+      await running.value
+      session.close()
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await append(7...7)
+        let messages = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 7 }
+        let versions = messages.compactMap { $0.header("stream_version") }.map { String(decoding: $0, as: UTF8.self) }
+        #expect(versions == (1...7).map { "\($0)" })
+      }
     }
   }
 

@@ -1,3 +1,4 @@
+import Identifiers
 import Kafka
 import Metrics
 import Postgres
@@ -230,15 +231,19 @@ import Testing
         transforms.o.route.topic.replacement=\(prefix).${routedByValue}
         """)
       try await whileRelaying(options, on: database.reactor) { _ in
-        try await session.execute(
-          """
-          insert into public.outbox select gen_random_uuid(), kind, 'o-1', 'Placed', '{}'
-          from unnest(array['no topic at all', 'order', 'no topic at all']) kind
-          """)
+        // Rows of one COPY have one place in the WAL.
+        var lines: [UInt8]? = Array(
+          ["no topic at all", "order", "no topic at all", "no topic at all"].map {
+            "\(UUID.version7())\t\($0)\to-1\tPlaced\t{}\n"
+          }.joined().utf8)
+        try await session.copyIn(Query("", "copy public.outbox from stdin")) {
+          defer { lines = nil }
+          return lines
+        }
         #expect(try await values("\(prefix).order", 1, on: database.reactor).count == 1)
-        try await eventually("both are parked", on: database.reactor) {
+        try await eventually("all three are parked", on: database.reactor) {
           let parked = try await ParkedMessages(session).list()
-          return parked.map(\.topic) == ["\(prefix).no topic at all"] && parked.map(\.count) == [2]
+          return parked.map(\.topic) == ["\(prefix).no topic at all"] && parked.map(\.count) == [3]
         }
         let reason = try await ParkedMessages(session).list().first?.reason ?? ""
         #expect(reason.contains("is invalid"), "\(reason)")

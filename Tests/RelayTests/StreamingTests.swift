@@ -14,7 +14,7 @@ import Testing
     session.close()
     let connector = try ConnectorOptions(
       parsing: "topic.prefix=\(prefix)\nslot.name=\(prefix)\nconverter.schemas.enable=false\nsnapshot.mode=no_data\n"
-        + "table.include.list=public.*\nprovide.transaction.metadata=true\n")
+        + "table.include.list=public.*\nmessage.prefix.exclude.list=.*\nprovide.transaction.metadata=true\n")
     var options = RelayOptions(
       postgres: database.options, kafka: KafkaOptions(brokers: try Stack.kafka), feed: .connector(connector),
       slot: connector.slot, publication: connector.publication, partitions: 1, version: "test")

@@ -98,6 +98,12 @@ import Testing
       let second = try options(database, topic, .table(shard: 1, of: 2), slot: slot)
       try await whileRelaying(try options(database, topic, .table(shard: 0, of: 2), slot: slot), on: database.reactor) {
         _ in
+        // Nothing of the second part may be forgotten before it has a relay.
+        let parts = try await database.session()
+        #expect(
+          try await parts.execute("select shard, position from annals.relay_checkpoints order by 1").map(\.[0])
+            == ["0", "1"])
+        parts.close()
         try await whileRelaying(second, on: database.reactor) { _ in
           let rival = try Relay(second, on: database.reactor, logger: quietLogger(), metrics: .init())
           let waiting = Task(executorPreference: database.reactor) { await rival.run() }

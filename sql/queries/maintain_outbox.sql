@@ -1,3 +1,5 @@
+-- A slot that is not ready is confirmed further than what has been published.
 select added, dropped
-from annals.maintain_outbox((select confirmed_flush_lsn from pg_replication_slots
-                             where slot_name = $1 and database = current_database()))
+from annals.maintain_outbox((select s.confirmed_flush_lsn from pg_replication_slots s
+                             join annals.relay_slots r on r.slot = s.slot_name and r.ready
+                             where s.slot_name = $1 and s.database = current_database()))

@@ -31,11 +31,11 @@ struct ConfirmationTracker {
     return headNumber + transactions.count - head - 1
   }
 
-  /// One more message of the transaction is on its way.
-  mutating func sent(_ number: Int) {
-    guard let index = index(of: number) else { return }
-    transactions[index].waiting += 1
-    inFlight += 1
+  /// More messages of the transaction are on their way.
+  mutating func sent(_ number: Int, count: Int = 1) {
+    guard count > 0, let index = index(of: number) else { return }
+    transactions[index].waiting += count
+    inFlight += count
   }
 
   /// One message of the transaction is acknowledged.

@@ -22,6 +22,8 @@ public struct ConnectorOptions: Sendable {
   var schemas = NameFilter()
   var columnNames = NameFilter()
   var columns = ColumnOptions()
+  /// `message.prefix.include.list` and `.exclude.list`, of logical messages.
+  var messagePrefixes = NameFilter()
   var sendsTombstones = true
   var skipsOperations: Set<Character> = ["t"]
   var hasTransactionMetadata = false
@@ -36,6 +38,9 @@ public struct ConnectorOptions: Sendable {
   var valueConverter = Converter()
   var outbox: OutboxRouterOptions?
   var flatten: FlattenOptions?
+
+  /// Whether logical messages are wanted at all.
+  var takesMessages: Bool { !messagePrefixes.excludes.contains(".*") }
 
   enum PublicationMode: String, CaseIterable {
     case allTables = "all_tables"
@@ -83,6 +88,7 @@ public struct ConnectorOptions: Sendable {
     schemas = reader.filter("schema")
     tables = reader.filter("table")
     columnNames = reader.filter("column")
+    messagePrefixes = reader.filter("message.prefix")
     columns.decimals = reader.choice("decimal.handling.mode") ?? columns.decimals
     columns.timePrecision = reader.choice("time.precision.mode") ?? columns.timePrecision
     columns.binary = reader.choice("binary.handling.mode") ?? columns.binary

@@ -9,6 +9,7 @@ final class ConnectorEncoder: ChangeEncoder {
   private var source: SourceBlock
   private let schemas: NameMatcher
   private let tableNames: NameMatcher
+  private let messagePrefixes: NameMatcher
   private let router: OutboxRouter?
   private var relations: [UInt32: PgOutputMessage.Relation] = [:]
   private var tables: [UInt32: TableEncoder] = [:]
@@ -23,6 +24,7 @@ final class ConnectorEncoder: ChangeEncoder {
     source = SourceBlock(version: version, name: options.prefix)
     schemas = try NameMatcher(options.schemas)
     tableNames = try NameMatcher(options.tables)
+    messagePrefixes = try NameMatcher(options.messagePrefixes)
     router = try options.outbox.map {
       try OutboxRouter(
         $0, key: options.keyConverter, value: options.valueConverter, columns: options.columns, logger: logger)
@@ -63,6 +65,7 @@ final class ConnectorEncoder: ChangeEncoder {
         event("t", table, before: nil, after: nil, key: nil, context, &batch)
       }
     case .message(let isTransactional, _, let prefix, let content):
+      guard messagePrefixes.contains(prefix) else { return }
       self.message(prefix, content, isTransactional: isTransactional, context, &batch)
     case .relation, .origin, .type: break
     case .streamStart, .streamStop, .streamCommit, .streamAbort: break

@@ -29,6 +29,9 @@ final class Delivery {
     _modify { yield &acknowledgements.tracker }
   }
 
+  /// Rows that were inserted together share one place in the WAL.
+  private var lastSource: (place: UInt64, count: Int) = (0, 0)
+
   var parksKeys: Bool { lot?.keys.isEmpty == false }
 
   /// Counts the messages that `body` adds as sent: their transaction waits for them.
@@ -37,10 +40,13 @@ final class Delivery {
   func counting(
     _ number: Int, at source: UInt64, _ batch: inout MessageBatch, _ body: (inout MessageBatch) throws -> Void
   ) rethrows {
-    batch.begin(source: source)
+    if source != lastSource.place { lastSource = (source, 0) }
+    batch.begin(source: source, after: lastSource.count)
     let count = batch.messages.count
     try body(&batch)
-    for _ in count..<batch.messages.count { tracker.sent(number) }
+    let added = batch.messages.count - count
+    lastSource.count += added
+    tracker.sent(number, count: added)
   }
 
   /// Sends a batch; what cannot be delivered, and what comes behind it with the same key, is parked instead.

@@ -30,6 +30,8 @@ struct SlotPreparation {
       let isReady = try await slot.isReady(session)
       if isReady || isPublished(known) {
         if !isReady { try await slot.recordReady(session, start: known.confirmed ?? .zero) }
+        // Left where a relay ended right before it could forget them.
+        try await OutboxTable.forget(options.slot, session)
         delivery.tracker = ConfirmationTracker(confirmed: confirmed)
         return
       }
@@ -42,6 +44,7 @@ struct SlotPreparation {
     // What a relay has published from the table before is not sent again.
     let position = try await OutboxTable.least(options.slot, session) ?? OutboxPosition()
     let published = attempt.watermark?.published(confirmed: LogSequenceNumber(.max))
+    try await slot.recordUnready(session)
     var seen: Snapshot?
     let start = try await withNewSlot { start in
       seen = try await session.execute("select pg_current_snapshot()", name: "naming the snapshot")
@@ -90,8 +93,9 @@ struct SlotPreparation {
   /// which keeps no WAL, marks the first as unfinished. Tables that were read by then need not be read again.
   private func prepareTables(_ connector: ConnectorOptions) async throws {
     try await slot.createPublicationIfMissing(connector, session, logger: attempt.logger)
+    let noted = try await SnapshotProgress.read(options.slot, session)
     // A Kafka transaction holds the whole of it: what was read before it ended counts for nothing.
-    let progress = options.delivery == .exactlyOnce ? nil : try await SnapshotProgress.read(options.slot, session)
+    let progress = options.delivery == .exactlyOnce ? nil : noted
     let known = try await SlotState.read(options.slot, session)
     var isUnfinished = try await SlotState.read(slot.marker, session) != nil
     if let known, isUnfinished, isPublished(known) {
@@ -112,7 +116,7 @@ struct SlotPreparation {
     } else if known != nil, !isUnfinished {
       guard connector.snapshotMode == .whenNeeded else { throw ReplicationError.slotLost(options.slot) }
     }
-    try await progress?.forget(session)
+    try await noted?.forget(session)
     if connector.snapshotMode.readsTables { try await slot.mark(session) }
     _ = try await withNewSlot { start in
       guard connector.snapshotMode.readsTables else { return }
@@ -156,7 +160,7 @@ struct SlotPreparation {
     }
     let number = delivery.tracker.begin()
     var rows = SnapshotRows(
-      encoder: encoder, delivery: delivery, isResumed: progress?.readings.isEmpty == false,
+      encoder: encoder, delivery: delivery, isResumed: progress?.readings.isEmpty == false, reading: snapshot.xmax,
       context: ChangeContext(
         database: attempt.database, number: number, transaction: UInt32(truncatingIfNeeded: snapshot.xmax),
         committedAt: .now(), lsn: start, lastCommit: nil, origin: nil))
@@ -202,13 +206,24 @@ private struct SnapshotRows {
   let encoder: ConnectorEncoder
   let delivery: Delivery
   let isResumed: Bool
+  /// Another reading has another number.
+  let reading: UInt64
   let context: ChangeContext
   /// Rows that were taken.
   private(set) var count = 0
   private var held: (row: TableSnapshot.Row, table: UInt32, isFirst: Bool)?
 
-  init(encoder: ConnectorEncoder, delivery: Delivery, isResumed: Bool, context: ChangeContext) {
-    (self.encoder, self.delivery, self.isResumed, self.context) = (encoder, delivery, isResumed, context)
+  init(encoder: ConnectorEncoder, delivery: Delivery, isResumed: Bool, reading: UInt64, context: ChangeContext) {
+    (self.encoder, self.delivery, self.isResumed) = (encoder, delivery, isResumed)
+    (self.reading, self.context) = (reading, context)
+  }
+
+  /// What stands for a row's place in the WAL. The same number is another row's in another table or another reading.
+  private func source(of table: UInt32) -> UInt64 {
+    var mixed = reading &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(table)
+    mixed = (mixed ^ mixed >> 31) &* 0xBF58_476D_1CE4_E5B9 ^ UInt64(count)
+    mixed = (mixed ^ mixed >> 29) &* 0x94D0_49BB_1331_11EB
+    return 1 << 63 | (mixed ^ mixed >> 32)
   }
 
   /// The table whose last row is not sent yet.
@@ -227,7 +242,7 @@ private struct SnapshotRows {
     guard let held else { return }
     let place: StaticString =
       count == 1 && !isResumed ? "\"first\"" : held.isFirst ? "\"first_in_data_collection\"" : "\"true\""
-    try delivery.counting(context.number, at: 1 << 63 | UInt64(count), &batch) { batch in
+    try delivery.counting(context.number, at: source(of: held.table), &batch) { batch in
       try held.row.withTuple {
         try encoder.snapshot($0, of: held.table, marker: marker ?? place, context, into: &batch)
       }

@@ -10,6 +10,8 @@ final class TableSource: ChangeSource {
   /// What has been read and is not recorded yet: the reading's number, where it ended, and what is complete with it.
   private var readings: [(number: Int, end: OutboxPosition, complete: TransactionID)] = []
 
+  private var isSlotLeft = false
+
   static let shortestNap = Duration.milliseconds(5)
 
   init(_ attempt: Attempt, shard: Int, of shards: Int) {
@@ -69,6 +71,7 @@ final class TableSource: ChangeSource {
         if ContinuousClock.now - examinedAt >= .seconds(5) {
           examinedAt = .now
           _ = try await attempt.examine()
+          if isSlotLeft { await dropSlot() }
         }
         guard reading.count == 0 else {
           nap = Self.shortestNap
@@ -110,12 +113,15 @@ final class TableSource: ChangeSource {
   /// A slot that is left of the other source would keep WAL for ever: everything that it stands for is in the table.
   private func dropSlot() async {
     let slot = attempt.options.slot
+    isSlotLeft = false
     do {
       guard try await SlotState.read(slot, attempt.session) != nil else { return }
       try await attempt.session.execute(
         "select pg_drop_replication_slot(\(quotedLiteral(slot)))", name: "dropping the slot")
       attempt.logger.notice("Replication slot dropped: the table is read now", metadata: ["slot": slot])
     } catch {
+      // A server that has not noticed yet that its reader is gone refuses: it is tried again.
+      isSlotLeft = true
       attempt.logger.error(
         "A replication slot is left and keeps WAL: drop it", metadata: ["slot": slot, .error: "\(error)"])
     }

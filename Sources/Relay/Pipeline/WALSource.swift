@@ -8,8 +8,8 @@ import Time
 /// lies far behind, it does that and goes on behind it.
 final class WALSource: ChangeSource {
   private let attempt: Attempt
-  private var options: RelayOptions { attempt.options }
-  private var delivery: Delivery { attempt.delivery }
+  private let options: RelayOptions
+  private let delivery: Delivery
   private var stream: ReplicationStream?
   private var streamed: StreamedTransactions
 
@@ -48,7 +48,7 @@ final class WALSource: ChangeSource {
   private var isLeaving = false
 
   init(_ attempt: Attempt) {
-    self.attempt = attempt
+    (self.attempt, options, delivery) = (attempt, attempt.options, attempt.delivery)
     streamed = Self.spools(attempt.options)
   }
 
@@ -190,13 +190,14 @@ final class WALSource: ChangeSource {
   private var gatheredBytes: Int { options.delivery == .exactlyOnce ? 4 << 20 : 256 << 10 }
 
   private var pluginOptions: [(name: String, value: String)] {
-    let common = [
-      ("proto_version", "2"), ("streaming", "on"), ("publication_names", quotedIdentifier(options.publication)),
-    ]
+    let publication = ("publication_names", quotedIdentifier(options.publication))
+    let streaming = [("proto_version", "2"), ("streaming", "on"), publication]
     switch options.feed {
-    case .outbox: return common + [("binary", "true")]
-    // Values come as text: their forms are those of every type there is.
-    case .connector: return common + [("messages", "true")]
+    case .outbox: return streaming + [("binary", "true")]
+    // Values come as text: their forms are those of every type there is. In a stream a logical message does not say to
+    // which part of its transaction it belongs: one of a part that is rolled back could not be told from others.
+    case .connector(let connector):
+      return connector.takesMessages ? [("proto_version", "1"), publication, ("messages", "true")] : streaming
     }
   }
 
@@ -252,6 +253,9 @@ final class WALSource: ChangeSource {
         try attempt.encoder.encode(message, context, into: &$0)
       }
       delivery.tracker.committed(number, end: start)
+      // All that was committed before it has come: its record ends here.
+      reached = max(reached, start)
+      delivery.reached = .wal(reached)
       return
     default: break
     }
@@ -321,6 +325,7 @@ final class WALSource: ChangeSource {
       let block = try await commit.spool.block(at: offset)
       if block.isEmpty { break }
       offset += block.count
+      try await reportIfDue()
       var index = 0
       while index < block.count {
         try TransactionSpool.withRecord(of: block, at: &index) { start, payload in
@@ -357,10 +362,10 @@ final class WALSource: ChangeSource {
       return
     }
     examinedAt = .now
-    if let slot = try await SlotState.read(options.slot, attempt.session) {
-      attempt.metrics.retained.set(slot.retained)
-    }
-    if let progress = attempt.snapshotProgress, let end = progress.end, delivery.confirmed >= end {
+    let slot = try await SlotState.read(options.slot, attempt.session)
+    if let slot { attempt.metrics.retained.set(slot.retained) }
+    // What the server has noted: a stream that begins anew begins there.
+    if let progress = attempt.snapshotProgress, let end = progress.end, slot?.confirmed ?? .zero >= end {
       try await progress.forget(attempt.session)
       attempt.snapshotProgress = nil
       (attempt.encoder as? ConnectorEncoder)?.readings = [:]
@@ -381,9 +386,7 @@ final class WALSource: ChangeSource {
     } else if source.flushed.value > confirmed.value, source.flushed.value - confirmed.value > options.catchUp,
       watermark.isKnown
     {
-      var plan = CatchUpPlan(at: source)
-      plan.observe(try await SourcePosition.read(attempt.session))
-      self.plan = plan
+      plan = try await CatchUpPlan.make(at: source, attempt.session)
     }
   }
 
@@ -395,6 +398,12 @@ final class WALSource: ChangeSource {
     guard let plan, let watermark = attempt.watermark,
       let published = watermark.published(confirmed: delivery.confirmed)
     else { throw ReplicationError.outOfPlace("a plan to catch up without a watermark") }
+    defer {
+      streamed = Self.spools(attempt.options)
+      (self.plan, isLeaving, open, origin, suspension, held) = (nil, false, nil, nil, nil, [])
+    }
+    // The transaction that was waited for ended behind the position: the WAL was faster after all.
+    guard reached < plan.start else { return delivery.confirmed }
     try await attempt.session.execute(
       "begin isolation level repeatable read; set local statement_timeout = 0", name: "taking a snapshot")
     let source = try await SourcePosition.read(attempt.session)
@@ -410,8 +419,6 @@ final class WALSource: ChangeSource {
       metadata: [.count: "\(count)", "position": "\(plan.start)", "took": "\(ContinuousClock.now - began)"])
     delivery.tracker = ConfirmationTracker(confirmed: plan.start)
     reached = plan.start
-    streamed = Self.spools(options)
-    (self.plan, isLeaving, open, origin, suspension, held) = (nil, false, nil, nil, nil, [])
     return plan.start
   }
 

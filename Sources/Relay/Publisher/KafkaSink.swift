@@ -17,12 +17,19 @@ final class KafkaSink: MessageSink {
   /// With transactions: the topic that says how far the source has been published, in the same transactions.
   private let positions: String?
 
-  /// - Parameter transactionalID: nil: at least once, without transactions.
+  /// The cluster of Postgres whose positions are kept.
+  private let cluster: String
+
+  /// - Parameters:
+  ///   - transactionalID: nil: at least once, without transactions.
+  ///   - cluster: Whose positions are kept: its identifier and its timeline.
   init(
-    _ options: KafkaOptions, transactionalID: String?, partitions: Int, compression: String, maximumBytes: Int,
+    _ options: KafkaOptions, transactionalID: String?, cluster: String, partitions: Int, compression: String,
+    maximumBytes: Int,
     on reactor: Reactor, logger: Logger, onReports: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
     (self.options, self.partitions, self.logger) = (options, partitions, logger)
+    self.cluster = cluster
     positions = transactionalID.map { "annals.positions.\($0)" }
     let room = Doorbell(on: reactor)
     self.room = room
@@ -122,8 +129,13 @@ final class KafkaSink: MessageSink {
     // Before the position is read: what an older self left open ends here, one way or the other.
     try await producer.initializeTransactions()
     guard let value = try await admin.lastValue(of: positions) else { return nil }
-    guard let position = PublishedPosition(try JSONValue(parsing: value)) else {
-      throw UnknownPosition(topic: positions)
+    let json = try JSONValue(parsing: value)
+    guard let position = PublishedPosition(json) else { throw UnknownPosition(topic: positions) }
+    if let known = json["cluster"]?.string, known != cluster {
+      logger.error(
+        "Kafka's position is of another cluster or timeline: what the database says counts, some events may come twice",
+        metadata: ["topic": positions, "known": known, "present": cluster])
+      return nil
     }
     return position
   }
@@ -147,7 +159,7 @@ final class KafkaSink: MessageSink {
   func commitTransaction(_ position: PublishedPosition) async throws {
     guard let positions, producer.isInTransaction else { return }
     var writer = JSONWriter(reserving: 64)
-    position.write(into: &writer)
+    position.write(cluster: cluster, into: &writer)
     try writer.bytes.withUnsafeBytes { value in
       try Array("position".utf8).withUnsafeBytes { key in
         try producer.send(topic: positions, key: key, value: value, token: 0)

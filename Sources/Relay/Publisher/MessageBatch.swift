@@ -36,10 +36,10 @@ struct MessageBatch {
   var isEmpty: Bool { messages.isEmpty }
   var byteCount: Int { writer.bytes.count }
 
-  /// Says where the messages that follow come from.
-  mutating func begin(source: UInt64) {
+  /// Says where the messages that follow come from, and how many have come from there before this batch or in it.
+  mutating func begin(source: UInt64, after count: Int) {
     self.source = source
-    firstOfSource = messages.count
+    firstOfSource = messages.count - count
   }
 
   /// Writes what a message will refer to.

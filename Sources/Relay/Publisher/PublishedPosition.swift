@@ -20,8 +20,10 @@ enum PublishedPosition: Equatable {
     }
   }
 
-  func write(into writer: inout JSONWriter) {
+  /// - Parameter cluster: Whose positions these are: those of another cluster, or of another life of it, mean nothing.
+  func write(cluster: String, into writer: inout JSONWriter) {
     writer.object { writer in
+      writer.member("cluster", cluster)
       switch self {
       case .wal(let lsn): writer.member("lsn", lsn.description)
       case .table(let row):

@@ -53,14 +53,18 @@ final class OutboxTable {
   ///
   /// - Parameter first: A new checkpoint begins at this transaction.
   func begin(at first: TransactionID, logger: Logger) async throws {
-    let row = try await session.query(
-      Self.start, [.text(relay), .integer(Int32(shard)), .integer(Int32(shards)), .xid8(first)]
-    ).first
-    guard let row else { throw ReplicationError.outOfPlace("no checkpoint") }
-    let known = try row.get(0, as: Int.self)
-    guard known == shards else { throw ReplicationError.shardsChanged(relay: relay, from: known, to: shards) }
-    checkpoint = OutboxPosition(transaction: try row.get(1, as: TransactionID.self).value, sequence: try row.get(2))
-    complete = try row.get(3)
+    let rows = try await session.query(
+      Self.start, [.text(relay), .integer(Int32(shard)), .integer(Int32(shards)), .xid8(first)])
+    var hasOwn = false
+    for row in rows {
+      let known = try row.get(1, as: Int.self)
+      guard known == shards else { throw ReplicationError.shardsChanged(relay: relay, from: known, to: shards) }
+      guard try row.get(0, as: Int.self) == shard else { continue }
+      hasOwn = true
+      checkpoint = OutboxPosition(transaction: try row.get(2, as: TransactionID.self).value, sequence: try row.get(3))
+      complete = try row.get(4)
+    }
+    guard hasOwn else { throw ReplicationError.outOfPlace("no checkpoint") }
     do {
       try await session.execute("select annals.wake_by_notification(true)")
     } catch {

@@ -12,6 +12,7 @@ struct ReplicationSlot {
   static let userTables = Query("user_tables", Schema.userTables)
   static let isReady = Query("relay_slot_ready", Schema.relaySlotReady)
   static let record = Query("record_relay_slot", Schema.recordRelaySlot)
+  static let unready = Query("unready_relay_slot", Schema.unreadyRelaySlot)
 
   func createOutboxPublicationIfMissing(_ session: PostgresSession, logger: Logger) async throws {
     guard try await session.query(Self.publicationExists, [.text(publication)]).isEmpty else { return }
@@ -85,6 +86,11 @@ struct ReplicationSlot {
       let snapshot = row[2]
     else { throw ReplicationError.outOfPlace("a slot without a snapshot") }
     return (start, snapshot)
+  }
+
+  /// Notes, before the slot is made anew, that what it will not tell of has to be published first.
+  func recordUnready(_ session: PostgresSession) async throws(PostgresError) {
+    try await session.query(Self.unready, [.text(name)])
   }
 
   func recordReady(_ session: PostgresSession, start: LogSequenceNumber) async throws(PostgresError) {

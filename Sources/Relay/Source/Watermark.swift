@@ -182,23 +182,29 @@ struct SourcePosition {
 
 /// When the outbox may be read from the table instead of the WAL.
 ///
-/// A commit is in the WAL before its rows are visible. So: note a position in the WAL; wait until every transaction that
-/// had begun by then has ended; a snapshot taken now sees all that was committed before that position. Where a long
-/// transaction holds this up, the WAL goes on being read, and may be there first.
+/// A commit is in the WAL before its rows are visible. So: note a position in the WAL; take a transaction number, which is
+/// higher than all that were given out by then; wait until every lower one has ended; a snapshot taken now sees all that
+/// was committed before that position. (A snapshot's own xmax will not do: it is behind the last one that has completed, and
+/// a transaction with a higher number may have its commit in the WAL already.) Where a long transaction holds this up, the
+/// WAL goes on being read, and may be there first.
 struct CatchUpPlan {
   /// The WAL is read on from here.
   let start: LogSequenceNumber
-  private var xmax: UInt64?
+  private let bound: UInt64
   private(set) var isReady = false
 
-  init(at source: SourcePosition) { start = source.flushed }
+  /// - Parameter bound: A transaction number that was given out after the position was noted.
+  init(at source: SourcePosition, bound: UInt64) { (start, self.bound) = (source.flushed, bound) }
 
-  /// Takes another look. The first one, which is later than the position, says what has to end.
+  static func make(at source: SourcePosition, _ session: PostgresSession) async throws -> CatchUpPlan {
+    let number = try await session.execute("select pg_current_xact_id()", name: "taking a transaction number")
+      .first?.first.flatMap { $0 }.flatMap { UInt64($0) }
+    guard let number else { throw ReplicationError.outOfPlace("no transaction number") }
+    return CatchUpPlan(at: source, bound: number)
+  }
+
+  /// Takes another look.
   mutating func observe(_ source: SourcePosition) {
-    guard let xmax else {
-      self.xmax = source.snapshot.xmax
-      return
-    }
-    if source.snapshot.xmin >= xmax { isReady = true }
+    if source.snapshot.xmin > bound { isReady = true }
   }
 }

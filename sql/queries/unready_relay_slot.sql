@@ -1,0 +1,1 @@
+update annals.relay_slots set ready = false where slot = $1
