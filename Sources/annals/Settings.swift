@@ -61,7 +61,7 @@ enum Settings {
     "relay.partitions", default: 6, "Partitions of topics that the relay makes.",
     accepts: { (1...10_000).contains($0) }, remedy: "a number from 1 to 10000")
   static let relayCompression = Setting(
-    "relay.compression", default: Compression.none, "Codec of what the relay sends to Kafka.")
+    "relay.compression", default: Compression.lz4, "Codec of what the relay sends to Kafka.")
   static let relayMaximumInFlight = Setting(
     "relay.max-in-flight", default: ByteCount.mebibytes(32), "Messages that may wait for Kafka's acknowledgement.")
   static let relaySource = Setting(

@@ -214,6 +214,47 @@ import Testing
     }
   }
 
+  @Test("follows its publication while it changes, and leaves out what came from elsewhere where that is asked for")
+  func publicationAndOrigins() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      try await session.execute("create table public.a (id int primary key)")
+      var options = try options(
+        database, prefix,
+        "snapshot.mode=no_data\npublication.autocreate.mode=filtered\npublication.name=\(prefix)\nheartbeat.interval.ms=50"
+      )
+      options.skipsForeignOrigins = true
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await session.execute("insert into a values (1)")
+        #expect(try await values("\(prefix).public.a", 1, on: database.reactor).count == 1)
+        try await session.execute("create table public.b (id int primary key); insert into b values (1)")
+        try await session.execute("alter publication \(prefix) add table b; insert into b values (2)")
+        #expect(try await values("\(prefix).public.b", 1, on: database.reactor)[0].contains(#""after":{"id":2}"#))
+        try await session.execute("alter publication \(prefix) drop table a; insert into a values (2)")
+        let subscriber = try await database.session()
+        try await subscriber.execute(
+          """
+          select pg_replication_origin_create('\(prefix)');
+          select pg_replication_origin_session_setup('\(prefix)');
+          insert into b values (3);
+          """)
+        try await subscriber.execute("select pg_replication_origin_session_reset()")
+        subscriber.close()
+        try await session.execute(
+          "alter publication \(prefix) add table a; insert into a values (4); insert into b values (4)")
+        let (a, b) = (
+          try await values("\(prefix).public.a", 2, on: database.reactor),
+          try await values("\(prefix).public.b", 2, on: database.reactor)
+        )
+        #expect(a.count == 2 && a[1].contains(#""after":{"id":4}"#), "\(a)")
+        #expect(b.count == 2 && b[1].contains(#""after":{"id":4}"#), "\(b)")
+        try await session.execute("select pg_replication_origin_drop('\(prefix)')")
+      }
+      session.close()
+    }
+  }
+
   @Test("parks an event whose topic Kafka cannot have, and sends the others (G7)")
   func impossibleTopic() async throws {
     try await withDatabase { database in

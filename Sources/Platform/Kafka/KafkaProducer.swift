@@ -125,7 +125,7 @@ public final class KafkaProducer {
   public func send(
     to topic: KafkaTopic, partition: Int32? = nil, timestamp: Int64? = nil, key: UnsafeRawBufferPointer?,
     value: UnsafeRawBufferPointer?,
-    headers: some Collection<(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?)>, token: Int
+    headers: [(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?)], token: Int
   ) throws(KafkaError) {
     let list = headers.isEmpty ? nil : rd_kafka_headers_new(headers.count)
     for header in headers {
@@ -170,7 +170,7 @@ public final class KafkaProducer {
   public func send(
     topic: String, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, token: Int
   ) throws(KafkaError) {
-    try send(to: self.topic(topic), key: key, value: value, headers: EmptyCollection(), token: token)
+    try send(to: self.topic(topic), key: key, value: value, headers: [], token: token)
   }
 
   /// The topic of that name.

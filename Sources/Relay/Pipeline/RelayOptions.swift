@@ -61,7 +61,7 @@ public struct RelayOptions: Sendable {
 
   public init(
     postgres: PostgresOptions, kafka: KafkaOptions, feed: Feed, slot: String = "annals_relay",
-    publication: String = "annals_outbox", partitions: Int = 6, compression: String = "none",
+    publication: String = "annals_outbox", partitions: Int = 6, compression: String = "lz4",
     maximumInFlight: Int = 32 << 20, confirmInterval: Duration = .milliseconds(100), version: String
   ) {
     (self.postgres, self.kafka, self.feed, self.slot, self.publication) = (postgres, kafka, feed, slot, publication)

@@ -100,14 +100,19 @@ final class KafkaSink: MessageSink {
     let result = batch.withBytes { bytes in
       Result { () throws(KafkaError) in
         func part(_ range: Range<Int>) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[range]) }
+        var headers: [(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?)] = []
         for index in first..<batch.messages.count {
           let message = batch.messages[index]
+          headers.removeAll(keepingCapacity: true)
+          for number in message.headers {
+            let header = batch.headers[number]
+            headers.append((part(header.name), header.value.map(part)))
+          }
           do throws(KafkaError) {
             try producer.send(
               to: topics[message.topic], partition: message.partition, timestamp: message.timestamp,
               key: message.key.map(part), value: message.value.map(part),
-              headers: batch.headers[message.headers].lazy.map { (part($0.name), $0.value.map(part)) },
-              token: message.transaction + 1)
+              headers: headers, token: message.transaction + 1)
           } catch {
             if error.kind == .full { return index }
             throw error
