@@ -87,14 +87,24 @@ import Testing
       }
       let backlog = try await database.session()
       try await whileRelaying(options, on: database.reactor) { _ in }
-      for round in 1...4 {
+      var rounds = 0
+      while caughtUp.value < 4, rounds < 30 {
+        rounds += 1
         // Written while nobody relays, each event in a transaction of its own.
-        try await backlog.execute(Self.appending(8_000, to: "0"))
+        try await backlog.execute(Self.appending(5_000, to: "0"))
+        let before = caughtUp.value
         let running = Task(executorPreference: database.reactor) { await relay.run() }
-        try await eventually("it catches up", within: .seconds(20), on: database.reactor) { caughtUp.value >= round }
+        // A transaction elsewhere on the server may hold it up for so long that the WAL is faster: another round then.
+        let deadline = ContinuousClock.now + .seconds(2)
+        // A stop in the midst of it would repeat what it has read.
+        while caughtUp.value == before {
+          if .now > deadline, await relay.reading == nil { break }
+          try await database.reactor.sleep(for: .milliseconds(5))
+        }
         running.cancel()
         await running.value
       }
+      #expect(caughtUp.value >= 4, "after \(rounds) rounds")
       over.increment()
       try await writers.value
       let counts = try await backlog.execute("select key, count(*) from annals.outbox group by 1")

@@ -401,7 +401,9 @@ final class WALSource: ChangeSource {
     defer {
       streamed = Self.spools(attempt.options)
       (self.plan, isLeaving, open, origin, suspension, held) = (nil, false, nil, nil, nil, [])
+      attempt.reading = nil
     }
+    attempt.reading = "catches up from the table"
     // The transaction that was waited for ended behind the position: the WAL was faster after all.
     guard reached < plan.start else { return delivery.confirmed }
     try await attempt.session.execute(

@@ -19,6 +19,8 @@ final class Watermark {
   /// Published since: number and end of each transaction, in the order of commits.
   private var recent: [(transaction: UInt64, end: LogSequenceNumber)] = []
   private var isIncomplete = false
+  /// Those that an orderly end has recorded: the slot may not have taken note of all of them.
+  private var recorded: Set<UInt64> = []
   /// The next snapshot; it counts once its position is confirmed.
   private var next: (snapshot: Snapshot, position: LogSequenceNumber)?
 
@@ -35,6 +37,7 @@ final class Watermark {
 
   /// Whether a row is to be published; one that the snapshot sees has been.
   func takes(_ transaction: UInt64) -> Bool {
+    if !recorded.isEmpty, recorded.contains(transaction) { return false }
     present = transaction
     return !(isFiltering && snapshot?.sees(transaction) == true)
   }
@@ -69,6 +72,7 @@ final class Watermark {
   func reset(to snapshot: Snapshot, at position: LogSequenceNumber) {
     (self.snapshot, self.position, next) = (snapshot, position, nil)
     recent.removeAll { snapshot.sees($0.transaction) }
+    recorded = recorded.filter { !snapshot.sees($0) }
     isIncomplete = false
   }
 
@@ -87,6 +91,7 @@ final class Watermark {
   /// Finds what was recorded. What this very process knows beyond it is kept where nobody else has recorded since.
   func read(_ slot: String, _ session: PostgresSession, confirmed: LogSequenceNumber) async throws {
     next = nil
+    recorded = []
     recent.removeAll { $0.end > confirmed }
     guard let row = try await session.query(Self.readQuery, [.text(slot)]).first,
       let text = try row.optional(0, as: String.self), let snapshot = Snapshot(text),
@@ -98,10 +103,9 @@ final class Watermark {
     if snapshot != self.snapshot || position != self.position { (recent, isIncomplete) = ([], false) }
     (self.snapshot, self.position) = (snapshot, position)
     let known = Set(recent.map(\.transaction))
-    let recorded = try row.get(2, as: String.self).dropFirst().dropLast()
-    for number in recorded.split(separator: ",").compactMap({ UInt64($0) }) where !known.contains(number) {
-      recent.append((number, .zero))
-    }
+    let numbers = try row.get(2, as: String.self).dropFirst().dropLast()
+    recorded = Set(numbers.split(separator: ",").compactMap { UInt64($0) })
+    for number in recorded where !known.contains(number) { recent.append((number, .zero)) }
   }
 
   /// Records the snapshot and, at an orderly end, what has been published since.
