@@ -41,9 +41,9 @@ struct RelayMetrics: Sendable {
     )
     lagEvents = registry.gauge(
       "annals_relay_lag_events",
-      help: "Events of the outbox that have been numbered and not acknowledged, looked at every second.")
+      help: "Events of the outbox that have been numbered and not acknowledged, looked at every five seconds.")
     retained = registry.gauge(
-      "annals_relay_retained_wal_bytes", help: "WAL that the server keeps for the slot, looked at every second.")
+      "annals_relay_retained_wal_bytes", help: "WAL that the server keeps for the slot, looked at every five seconds.")
     snapshotRows = registry.gauge(
       "annals_relay_snapshot_rows", help: "Rows that the first reading of the tables has found so far.")
     snapshotTablesLeft = registry.gauge(

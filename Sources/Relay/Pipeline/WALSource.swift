@@ -356,9 +356,10 @@ final class WALSource: ChangeSource {
     options.catchUp > 0 && options.delivery == .atLeastOnce && !options.skipsForeignOrigins && attempt.watermark != nil
   }
 
-  /// Looks at where the source is, about every second: for the watermark, the metrics, and whether to catch up.
+  /// Looks at where the source is, every few seconds: for the watermark, the metrics, and whether to catch up. The stream
+  /// waits meanwhile, for milliseconds.
   private func examineIfDue() async throws {
-    guard ContinuousClock.now - examinedAt >= (plan == nil ? .seconds(1) : .milliseconds(10)), !isLeaving else {
+    guard ContinuousClock.now - examinedAt >= (plan == nil ? .seconds(5) : .milliseconds(10)), !isLeaving else {
       return
     }
     examinedAt = .now
