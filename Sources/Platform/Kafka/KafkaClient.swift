@@ -48,6 +48,9 @@ final class KafkaClient {
     } catch {
       throw KafkaError(RD_KAFKA_RESP_ERR__FAIL, "watching a pipe", brokers: brokers, reason: "\(error)")
     }
+    // librdkafka announces an event only where its queue was empty. What came before the pipe was there, a refused connection
+    // for one, would keep it silent for ever: a first look takes that.
+    _ = write(pipe.writing, "!", 1)
   }
 
   private static func makeHandle(
