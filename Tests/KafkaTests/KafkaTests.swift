@@ -79,6 +79,29 @@ import Testing
     }
   }
 
+  @Test("reports what arrived although a server refused while the client was made")
+  func refusedAtFirst() async throws {
+    try await withReactor { reactor in
+      let topic = Stack.uniqueName("topic")
+      try await KafkaAdmin(KafkaOptions(brokers: try Stack.kafka)).createTopic(topic, partitions: 1)
+      // Ports where nobody listens: each refusal is an event, at once, and may come before anybody looks for events.
+      let brokers = "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3,\(try Stack.kafka)"
+      nonisolated(unsafe) var reported = 0
+      var producers: [KafkaProducer] = []
+      for number in 1...30 {
+        let producer = try KafkaProducer(KafkaOptions(brokers: brokers), on: reactor, logger: quietLogger()) {
+          reported += $0.delivered.count
+        }
+        producers.append(producer)
+        try bytes("\(number)").withUnsafeBytes {
+          try producer.send(topic: topic, key: nil, value: $0, token: number)
+        }
+      }
+      try await eventually("all have heard of it", on: reactor) { reported == 30 }
+      for producer in producers { await producer.close() }
+    }
+  }
+
   @Test("says full instead of growing without bound")
   func bounded() async throws {
     try await withReactor { reactor in
