@@ -102,7 +102,7 @@ private final class Encoders {
 
   /// What a transaction in progress has brought, as the relay takes it back from where it was kept.
   private func replay(_ spool: TransactionSpool) {
-    let records = spool.inMemory
+    let records = spool.buffer
     var index = 0
     while index < records.count {
       TransactionSpool.withRecord(of: records, at: &index) { _, payload in

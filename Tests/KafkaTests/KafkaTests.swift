@@ -37,7 +37,7 @@ import Testing
       let consumer = try KafkaConsumer(
         options, group: Stack.uniqueName("group"), topics: [topic], on: reactor, logger: quietLogger())
       var messages: [KafkaMessage] = []
-      while messages.count < 300 { messages += try await consumer.next(maximum: 50, timeout: .seconds(20)) }
+      while messages.count < 300 { messages += try await consumer.next(maximum: 50, timeout: .seconds(60)) }
       #expect(messages.count == 300)
       #expect(messages.count { $0.value == nil } == 3)
       for key in 0..<7 {
@@ -67,13 +67,13 @@ import Testing
 
       let first = try KafkaConsumer(options, group: group, topics: [topic], on: reactor, logger: quietLogger())
       var seen = 0
-      while seen < 4 { seen += try await first.next(maximum: 4 - seen, timeout: .seconds(20)).count }
+      while seen < 4 { seen += try await first.next(maximum: 4 - seen, timeout: .seconds(60)).count }
       try first.commit([TopicPartition(topic: topic, partition: 0): 4])
       await first.close()
 
       let second = try KafkaConsumer(options, group: group, topics: [topic], on: reactor, logger: quietLogger())
       var rest: [KafkaMessage] = []
-      while rest.count < 6 { rest += try await second.next(maximum: 10, timeout: .seconds(20)) }
+      while rest.count < 6 { rest += try await second.next(maximum: 10, timeout: .seconds(60)) }
       #expect(rest.map(\.offset) == Array(4..<10))
       await second.close()
     }

@@ -136,6 +136,35 @@ import Testing
     }
   }
 
+  @Test("what blocks keeps nothing else from its thread, however many there are of it")
+  func blocking() async throws {
+    let gate = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+    sem_init(gate, 0, 0)
+    nonisolated(unsafe) let shared = gate
+    await withTaskGroup(of: Bool.self) { group in
+      let count = 32
+      for _ in 0..<count {
+        group.addTask {
+          await Reactor.offLoop {
+            var deadline = timespec()
+            clock_gettime(CLOCK_REALTIME, &deadline)
+            deadline.tv_sec += 2
+            return sem_timedwait(shared, &deadline) == 0
+          }
+        }
+      }
+      group.addTask {
+        await Reactor.offLoop {
+          for _ in 0..<count { sem_post(shared) }
+          return true
+        }
+      }
+      for await wasReleased in group { #expect(wasReleased) }
+    }
+    sem_destroy(gate)
+    gate.deallocate()
+  }
+
   @Test("counts and names a turn that takes long")
   func lag() async throws {
     let metrics = MetricsRegistry()

@@ -65,18 +65,7 @@ import Testing
   }
 
   private func values(_ topic: String, _ count: Int, on reactor: Reactor) async throws -> [String] {
-    let consumer = try KafkaConsumer(
-      KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
-      group: Stack.uniqueName("group"), topics: [topic], on: reactor, logger: quietLogger())
-    var values: [String] = []
-    let deadline = ContinuousClock.now + .seconds(30)
-    while values.count < count, .now < deadline {
-      values += try await consumer.next(maximum: 1_000, timeout: .milliseconds(200)).map {
-        $0.value.map { String(decoding: $0, as: UTF8.self) } ?? "null"
-      }
-    }
-    await consumer.close()
-    return values
+    try await readMessages(of: topic, on: reactor) { $0.count >= count }.map(\.text)
   }
 
   @Test("sends what was there first, then what changes, across a restart, and nothing twice")

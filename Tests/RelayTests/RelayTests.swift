@@ -25,20 +25,11 @@ import Testing
     }
   }
 
-  /// Reads messages of the topic from its beginning until `isEnough` says so, at most for half a minute.
+  /// Reads the messages about things.
   static func read(
     from topic: String, on reactor: Reactor, until isEnough: ([KafkaMessage]) -> Bool
   ) async throws -> [KafkaMessage] {
-    let consumer = try KafkaConsumer(
-      KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
-      group: Stack.uniqueName("group"), topics: ["\(topic).things"], on: reactor, logger: quietLogger())
-    var messages: [KafkaMessage] = []
-    let deadline = ContinuousClock.now + .seconds(30)
-    while !isEnough(messages), .now < deadline {
-      messages += try await consumer.next(maximum: 1_000, timeout: .milliseconds(200))
-    }
-    await consumer.close()
-    return messages
+    try await readMessages(of: "\(topic).things", on: reactor, until: isEnough)
   }
 
   @Test("publishes each outbox row as a change event with its headers, and a tombstone after a deletion")
@@ -95,15 +86,12 @@ import Testing
   func restarts() async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      let store = EventStore(database.pool)
       let options = try Self.options(database, topic: topic)
       let ids = (0..<5).map { _ in UUID.version7().description }
       let writer = Task(executorPreference: database.reactor) {
         for number in 1...60 {
           for id in ids {
-            _ = try await store.append(
-              Self.events(id, number...number), to: StreamID(category: "thing", id: id), expecting: .any,
-              metadata: EventMetadata(actor: "a"))
+            try await database.append(id, number...number)
           }
         }
       }
@@ -128,7 +116,7 @@ import Testing
       }
       func versions(_ id: String, in messages: [KafkaMessage]) -> [Int] {
         messages.filter { $0.key == Array(#"{"id":"\#(id)"}"#.utf8) }
-          .compactMap { $0.header("stream_version").flatMap { Int(String(decoding: $0, as: UTF8.self)) } }
+          .compactMap(\.version)
       }
       let messages = try await Self.read(from: topic, on: database.reactor) { messages in
         messages.count >= 300 && ids.allSatisfy { Set(versions($0, in: messages)).count == 60 }
@@ -178,7 +166,7 @@ import Testing
       let session = try await database.session()
       try await session.execute("create table noise as select generate_series(1, 20000)")
       let end = try await session.execute("select pg_current_wal_lsn()")[0][0] ?? ""
-      try await eventually("the noise is confirmed", within: .seconds(30), on: database.reactor) {
+      try await eventually("the noise is confirmed", on: database.reactor) {
         try await session.execute(
           "select confirmed_flush_lsn >= '\(end)' from pg_replication_slots where slot_name = '\(options.slot)'") == [
             ["t"]

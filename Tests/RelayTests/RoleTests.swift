@@ -1,4 +1,3 @@
-import EventStore
 import Glibc
 import Identifiers
 import Metrics
@@ -34,9 +33,7 @@ import Testing
       let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await relay.run() }
       try await eventually("it works", on: database.reactor) { await relay.state == .streaming }
-      _ = try await EventStore(database.pool).append(
-        RelayTests.events("a", 1...3), to: StreamID(category: "thing", id: "a"), expecting: .any,
-        metadata: EventMetadata(actor: "a"))
+      try await database.append("a", 1...3)
       #expect(try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 3 }.count == 3)
       running.cancel()
       await running.value

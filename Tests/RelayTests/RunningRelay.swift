@@ -1,3 +1,5 @@
+import EventStore
+import Kafka
 import Metrics
 import Reactor
 @testable import Relay
@@ -17,4 +19,35 @@ func whileRelaying<Value>(
   running.cancel()
   await running.value
   return try result.get()
+}
+
+/// Reads messages of a topic from its beginning until `isEnough` says so, at most for a minute.
+func readMessages(
+  of topic: String, on reactor: Reactor, until isEnough: ([KafkaMessage]) -> Bool
+) async throws -> [KafkaMessage] {
+  let consumer = try KafkaConsumer(
+    KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
+    group: Stack.uniqueName("group"), topics: [topic], on: reactor, logger: quietLogger())
+  var messages: [KafkaMessage] = []
+  let deadline = ContinuousClock.now + .seconds(60)
+  while !isEnough(messages), .now < deadline {
+    messages += try await consumer.next(maximum: 1_000, timeout: .milliseconds(200))
+  }
+  await consumer.close()
+  return messages
+}
+
+extension KafkaMessage {
+  var text: String { value.map { String(decoding: $0, as: UTF8.self) } ?? "null" }
+  /// Which event of its stream a message of Annals' outbox tells of.
+  var version: Int? { header("stream_version").flatMap { Int(String(decoding: $0, as: UTF8.self)) } }
+}
+
+extension TestDatabase {
+  /// Appends events of a thing, in one transaction.
+  func append(_ id: String, _ versions: ClosedRange<Int>) async throws {
+    _ = try await EventStore(pool).append(
+      RelayTests.events(id, versions), to: StreamID(category: "thing", id: id), expecting: .any,
+      metadata: EventMetadata(actor: "a"))
+  }
 }

@@ -24,20 +24,11 @@ import Testing
 
   /// The `n` of each message on a topic of one partition, in order, until `last` has come.
   private func numbers(_ topic: String, upTo last: Int, on reactor: Reactor) async throws -> [Int] {
-    let consumer = try KafkaConsumer(
-      KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
-      group: Stack.uniqueName("group"), topics: [topic], on: reactor, logger: quietLogger())
-    var numbers: [Int] = []
-    let deadline = ContinuousClock.now + .seconds(30)
-    while numbers.last != last, .now < deadline {
-      for message in try await consumer.next(maximum: 1_000, timeout: .milliseconds(200)) {
-        let value = String(decoding: message.value ?? [], as: UTF8.self)
-        let digits = value.split(separator: "\"after\":{\"n\":").last?.prefix { $0.isNumber }
-        numbers.append(digits.flatMap { Int($0) } ?? -1)
-      }
+    func number(_ message: KafkaMessage) -> Int {
+      let digits = message.text.split(separator: "\"after\":{\"n\":").last?.prefix { $0.isNumber }
+      return digits.flatMap { Int($0) } ?? -1
     }
-    await consumer.close()
-    return numbers
+    return try await readMessages(of: topic, on: reactor) { $0.last.map(number) == last }.map(number)
   }
 
   private func insert(_ numbers: ClosedRange<Int>) -> String {

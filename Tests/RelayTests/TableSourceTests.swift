@@ -1,4 +1,3 @@
-import EventStore
 import Identifiers
 import Kafka
 import Metrics
@@ -18,12 +17,6 @@ import Testing
     return options
   }
 
-  private func append(_ database: TestDatabase, _ id: String, _ version: Int) async throws {
-    _ = try await EventStore(database.pool).append(
-      RelayTests.events(id, version...version), to: StreamID(category: "thing", id: id), expecting: .any,
-      metadata: EventMetadata(actor: "a"))
-  }
-
   /// Reads until each of `keys` keys has all its versions up to `count`; doubles may lie in between, as many as there are.
   private func receive(
     _ topic: String, keys: Int, upTo count: Int, on reactor: Reactor
@@ -38,8 +31,7 @@ import Testing
   private func versions(_ messages: [KafkaMessage]) -> [String: [Int]] {
     var versions: [String: [Int]] = [:]
     for message in messages {
-      versions[String(decoding: message.key ?? [], as: UTF8.self), default: []].append(
-        Int(String(decoding: message.header("stream_version") ?? [], as: UTF8.self)) ?? 0)
+      versions[String(decoding: message.key ?? [], as: UTF8.self), default: []].append(message.version ?? 0)
     }
     return versions
   }
@@ -67,7 +59,7 @@ import Testing
       try await holder.execute("begin; select pg_current_xact_id()")
       let writers = Task(executorPreference: database.reactor) {
         try await withThrowingTaskGroup { group in
-          for id in ids { group.addTask { for version in 1...40 { try await append(database, id, version) } } }
+          for id in ids { group.addTask { for version in 1...40 { try await database.append(id, version...version) } } }
           try await group.waitForAll()
         }
       }
@@ -94,7 +86,7 @@ import Testing
     try await withDatabase { database in
       let (topic, slot) = (Stack.uniqueName("cdc"), Stack.uniqueName("relay"))
       let ids = (0..<20).map { _ in UUID.version7().description }
-      for id in ids { try await append(database, id, 1) }
+      for id in ids { try await database.append(id, 1...1) }
       let second = try options(database, topic, .table(shard: 1, of: 2), slot: slot)
       try await whileRelaying(try options(database, topic, .table(shard: 0, of: 2), slot: slot), on: database.reactor) {
         _ in
@@ -124,7 +116,7 @@ import Testing
       let (topic, slot) = (Stack.uniqueName("cdc"), Stack.uniqueName("relay"))
       let ids = (0..<4).map { _ in UUID.version7().description }
       let writers = Task(executorPreference: database.reactor) {
-        for version in 1...60 { for id in ids { try await append(database, id, version) } }
+        for version in 1...60 { for id in ids { try await database.append(id, version...version) } }
       }
       for round in 0..<6 {
         let source: RelayOptions.Source = round % 2 == 0 ? .wal : .table(shard: 0, of: 1)

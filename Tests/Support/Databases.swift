@@ -48,7 +48,7 @@ private actor Template {
 private func options(for database: String) throws -> PostgresOptions {
   let url = try Stack.postgres
   guard let slash = url.lastIndex(of: "/") else { throw Stack.Missing(variable: "ANNALS_POSTGRES_URL") }
-  return PostgresOptions(url: "\(url[..<slash])/\(database)", statementTimeout: .seconds(20))
+  return PostgresOptions(url: "\(url[..<slash])/\(database)", statementTimeout: .seconds(60))
 }
 
 /// Makes a database, lends it, and drops it with its replication slots.

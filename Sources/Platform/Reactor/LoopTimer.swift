@@ -1,7 +1,7 @@
 import CUV
 import Synchronization
 
-/// A timer on a loop, in milliseconds, restarted as often as its owner likes.
+/// A timer on a loop, in milliseconds, restarted as often as its owner likes. It never fires early.
 public final class LoopTimer {
   private let reactor: Reactor
   private let label: StaticString
@@ -21,6 +21,9 @@ public final class LoopTimer {
     guard let handle else { return }
     reactor.checkIsolated()
     uv_update_time(reactor.loop)
+    // The loop's own clock lags behind by up to a millisecond or more.
+    let due = (uv_hrtime() + Self.nanoseconds(delay)).roundedUp(to: 1_000_000)
+    let now = uv_now(reactor.loop)
     check(
       uv_timer_start(
         handle,
@@ -28,7 +31,8 @@ public final class LoopTimer {
           let timer = Unmanaged<LoopTimer>.fromOpaque(handle!.pointee.data).takeUnretainedValue()
           timer.reactor.measured(timer.label) { timer.body() }
           timer.reactor.endWait()
-        }, Self.milliseconds(delay), interval.map { max(1, Self.milliseconds($0)) } ?? 0),
+        }, due > now ? due - now : 0,
+        interval.map { max(1, Self.nanoseconds($0).roundedUp(to: 1_000_000)) } ?? 0),
       "uv_timer_start")
   }
 
@@ -46,12 +50,16 @@ public final class LoopTimer {
     closeLoopHandle(UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self))
   }
 
-  /// Rounded up: a timer never fires early.
-  private static func milliseconds(_ duration: Duration) -> UInt64 {
+  private static func nanoseconds(_ duration: Duration) -> UInt64 {
     let (seconds, attoseconds) = duration.components
     guard seconds >= 0, attoseconds >= 0 else { return 0 }
-    return UInt64(seconds) * 1_000 + UInt64((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+    return UInt64(min(seconds, 1 << 33)) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
   }
+}
+
+extension UInt64 {
+  /// How many units that is, the last one begun.
+  fileprivate func roundedUp(to unit: UInt64) -> UInt64 { (self + unit - 1) / unit }
 }
 
 extension Reactor {

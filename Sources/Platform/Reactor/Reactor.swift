@@ -112,19 +112,15 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
     }
   }
 
-  /// Runs what blocks on the global executor, whatever the task prefers. (`@concurrent` alone does not: it keeps to the
-  /// task's preferred executor, which may be a loop.)
+  /// Runs what blocks on a thread of its own, and comes back.
   public static func offLoop<Value: Sendable, Failure: Error>(
     _ body: @escaping @Sendable () throws(Failure) -> Value
   ) async throws(Failure) -> Value {
-    let result = await withTaskExecutorPreference(globalConcurrentExecutor) { await Self.result(of: body) }
+    let result = await withCheckedContinuation { continuation in
+      BlockingThreads.shared.run { continuation.resume(returning: Result { () throws(Failure) in try body() }) }
+    }
     return try result.get()
   }
-
-  @concurrent
-  private static func result<Value: Sendable, Failure: Error>(
-    of body: @Sendable () throws(Failure) -> Value
-  ) async -> Result<Value, Failure> { Result { () throws(Failure) in try body() } }
 
   // MARK: Turning
 

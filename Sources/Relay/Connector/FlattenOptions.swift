@@ -50,6 +50,8 @@ struct FlattenOptions: Sendable {
   var deletions = Deletions.tombstone
   var fields: [Addition] = []
   var headers: [Addition] = []
+  /// Whether anything of the `source` block is sent.
+  var readsSource: Bool { (fields + headers).contains { $0.part == .source } }
   /// `route.by.field`: the column whose value is the topic.
   var routeField: String?
 }

@@ -32,11 +32,8 @@ enum ConnectSchema {
       }
     case .source where addition.field == "snapshot":
       writer.element()
-      writer.raw(
-        """
-        {"type":"string","optional":true,"name":"io.debezium.data.Enum","version":1,"parameters":{"allowed":\
-        "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"},"field":
-        """)
+      writer.splice(marker.utf8)
+      writer.raw(",\"field\":")
       writer.string(addition.name)
       writer.raw("}")
     case .source:
@@ -208,13 +205,16 @@ enum ConnectSchema {
       .joined(separator: ",") + "]"
   }
 
+  /// The beginning of a field that says where in a snapshot a row stands.
+  private static let marker =
+    #"{"type":"string","optional":true,"name":"io.debezium.data.Enum","version":1,"parameters":{"allowed":"#
+    + #""true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"}"#
+
   static let source =
     #"{"type":"struct","fields":["#
     + #"{"type":"string","optional":false,"field":"version"},{"type":"string","optional":false,"field":"connector"},"#
     + #"{"type":"string","optional":false,"field":"name"},{"type":"int64","optional":false,"field":"ts_ms"},"#
-    + #"{"type":"string","optional":true,"name":"io.debezium.data.Enum","version":1,"parameters":{"allowed":"#
-    + #""true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"},"default":"false","#
-    + #""field":"snapshot"},{"type":"string","optional":false,"field":"db"},"#
+    + marker + #","default":"false","field":"snapshot"},{"type":"string","optional":false,"field":"db"},"#
     + #"{"type":"string","optional":true,"field":"sequence"},{"type":"int64","optional":true,"field":"ts_us"},"#
     + #"{"type":"int64","optional":true,"field":"ts_ns"},{"type":"string","optional":false,"field":"schema"},"#
     + #"{"type":"string","optional":false,"field":"table"},{"type":"int64","optional":true,"field":"txId"},"#

@@ -158,11 +158,9 @@ final class ConnectorEncoder: ChangeEncoder {
     let now = Timestamp.now().microseconds
     let block = operation.description == "r" ? nil : nextInTransaction(table.collection, context, &batch)
     if let flatten = options.flatten {
-      var writer = JSONWriter(reserving: 512)
-      source.write(table.sourceName, snapshot: marker, context, into: &writer)
       let event = FlattenedEvent(
-        operation: operation.description, table: table, before: before, after: after, source: writer.bytes,
-        block: block, now: now)
+        operation: operation.description, table: table, before: before, after: after,
+        source: flatten.readsSource ? sourceBlock(of: table, marker, context) : .null, block: block, now: now)
       return flattened(event, flatten, key: key, header: header, context, &batch)
     }
     let value = table.value(in: &batch) { writer in
@@ -183,6 +181,12 @@ final class ConnectorEncoder: ChangeEncoder {
     }
     if let header { batch.header(header.name, batch.copied(header.value)) }
     batch.add(topic: table.topic, key: key, value: value, transaction: context.number)
+  }
+
+  private func sourceBlock(of table: TableEncoder, _ marker: StaticString, _ context: ChangeContext) -> JSONValue {
+    var writer = JSONWriter(reserving: 512)
+    source.write(table.sourceName, snapshot: marker, context, into: &writer)
+    return JSONValue(written: writer)
   }
 
   /// Behind a deletion, where that is asked for.

@@ -6,8 +6,8 @@ struct FlattenedEvent {
   let table: TableEncoder
   let before: PgOutputMessage.Tuple?
   let after: PgOutputMessage.Tuple?
-  /// The `source` block, as it would be sent.
-  let source: [UInt8]
+  /// The `source` block; null where nothing of it is sent.
+  let source: JSONValue
   let block: TransactionMetadata.Block?
   /// Microseconds since 1970.
   let now: Int64
@@ -25,7 +25,7 @@ struct FlattenedEvent {
       default: return .integer(now * 1_000)
       }
     case .source:
-      let value = parsed(source)[addition.field] ?? .null
+      let value = source[addition.field] ?? .null
       // In the stream it has no value of its own.
       return addition.field == "snapshot" && value == .string("false") ? .null : value
     case .transaction:
@@ -45,16 +45,16 @@ struct FlattenedEvent {
     else { return .null }
     var writer = JSONWriter(reserving: 64)
     column.write(row.columns[index], into: &writer)
-    return parsed(writer.bytes)
-  }
-
-  /// What was written here is JSON.
-  private func parsed(_ bytes: [UInt8]) -> JSONValue {
-    do { return try JSONValue(parsing: bytes) } catch { return .null }
+    return JSONValue(written: writer)
   }
 }
 
 extension JSONValue {
+  /// What was written here, read back.
+  init(written writer: JSONWriter) {
+    do { self = try JSONValue(parsing: writer.bytes) } catch { self = .null }
+  }
+
   /// As SimpleHeaderConverter writes it.
   var headerText: String? {
     switch self {

@@ -77,7 +77,7 @@ final class Attempt {
       try publish(row, of: layout, number, at: start, by: encoder, into: &batch)
     }
     delivery.tracker.committed(number, end: start)
-    try await delivery.settle()
+    try await delivery.arrive()
     return count
   }
 
@@ -100,6 +100,17 @@ final class Attempt {
       do { try body(message, &batch) } catch { failure = error }
     }
     try await send()
+  }
+
+  /// Runs `body` in a transaction of the session that sees one snapshot throughout, for as long as it takes.
+  ///
+  /// - Parameter snapshot: An exported one; otherwise the one of now.
+  func withSnapshot(_ snapshot: String? = nil, _ body: () async throws -> Void) async throws {
+    let taking = snapshot.map { "; set transaction snapshot \(quotedLiteral($0))" } ?? ""
+    try await session.execute(
+      "begin isolation level repeatable read; set local statement_timeout = 0\(taking)", name: "taking a snapshot")
+    try await body()
+    try await session.execute("commit", name: "commit")
   }
 
   /// Lends another session: the attempt's may be in a transaction, or have been left in the midst of a query.

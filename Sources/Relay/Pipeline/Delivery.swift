@@ -10,6 +10,8 @@ final class Delivery {
   let lot: ParkingLot?
   private let logger: Logger
   private let metrics: RelayMetrics
+  /// Exactly once: the sink, where it is transactional.
+  private let transactions: KafkaSink?
   /// Exactly once: how far the source has been published, as Kafka has it.
   private(set) var published: PublishedPosition?
   /// How far the source has been handed over whole.
@@ -21,6 +23,7 @@ final class Delivery {
   ) {
     (self.sink, self.acknowledgements, self.lot) = (sink, acknowledgements, lot)
     (self.logger, self.metrics) = (logger, metrics)
+    transactions = (sink as? KafkaSink).flatMap { $0.isTransactional ? $0 : nil }
     metrics.parkedKeys.set(lot?.keys.count ?? 0)
   }
 
@@ -92,17 +95,8 @@ final class Delivery {
   }
 
   /// Waits until every message that was sent has arrived; its transaction may go on.
-  func arrive() async throws {
+  func arrive(whileWaiting: () async throws -> Void = {}) async throws {
     while tracker.inFlight > 0 {
-      try check()
-      try await sink.waitForReports()
-    }
-    try check()
-  }
-
-  /// Waits until everything that was handed over has arrived, its end included.
-  func settle(whileWaiting: () async throws -> Void = {}) async throws {
-    while !tracker.isIdle {
       try check()
       try await whileWaiting()
       try await sink.waitForReports()
@@ -139,13 +133,9 @@ final class Delivery {
           tracker.sent(number)
           try beginTransactionIfNeeded()
           try await sink.send(message.batch, whileWaiting: {})
-          while tracker.inFlight > 0 {
-            if let failure = acknowledgements.failure {
-              try await lot.refused(message.id, reason: "\(failure)")
-              throw failure
-            }
-            if let fatal = sink.fatalError { throw fatal }
-            try await sink.waitForReports()
+          do { try await arrive() } catch {
+            if let failure = acknowledgements.failure { try await lot.refused(message.id, reason: "\(failure)") }
+            throw error
           }
           try await commit()
           try await lot.delivered(message.id)
@@ -166,8 +156,6 @@ final class Delivery {
 
   // MARK: Exactly once
 
-  private var transactions: KafkaSink? { (sink as? KafkaSink).flatMap { $0.isTransactional ? $0 : nil } }
-
   /// The same where the source is the WAL.
   var publishedLSN: LogSequenceNumber? { if case .wal(let lsn)? = published { lsn } else { nil } }
 
@@ -182,7 +170,7 @@ final class Delivery {
   private func beginTransactionIfNeeded() throws {
     guard let transactions, !transactions.isInTransaction else { return }
     beforeTransaction = tracker.confirmed
-    try transactions.beginTransactionIfNeeded()
+    try transactions.beginTransaction()
   }
 
   /// Fences off an older self and finds out how far it came.

@@ -47,8 +47,7 @@ struct SlotPreparation {
     try await slot.recordUnready(session)
     var seen: Snapshot?
     let start = try await withNewSlot { start in
-      seen = try await session.execute("select pg_current_snapshot()", name: "naming the snapshot")
-        .first?.first.flatMap { $0 }.flatMap { Snapshot($0) }
+      seen = try await TableReading.present(session).snapshot
       let count = try await attempt.publishOutbox(after: position, unseenBy: published, at: start)
       attempt.logger.notice("Outbox published from the table", metadata: [.count: "\(count)"])
     }
@@ -74,14 +73,7 @@ struct SlotPreparation {
     defer { replication.close() }
     let (start, snapshot) = try await slot.create(session, over: replication)
     attempt.logger.notice("Replication slot created", metadata: ["slot": options.slot, "start": "\(start)"])
-    try await session.execute(
-      """
-      begin isolation level repeatable read;
-      set local statement_timeout = 0;
-      set transaction snapshot \(quotedLiteral(snapshot));
-      """, name: "taking the slot's snapshot")
-    try await body(start)
-    try await session.execute("commit", name: "commit")
+    try await attempt.withSnapshot(snapshot) { try await body(start) }
     delivery.reached = .wal(start)
     try await delivery.commit(isNeeded: true)
     return start
@@ -137,10 +129,7 @@ struct SlotPreparation {
   private func resume(from start: LogSequenceNumber, _ progress: SnapshotProgress) async throws {
     attempt.logger.notice(
       "The tables were not read to their end: going on", metadata: ["read": "\(progress.readings.count)"])
-    try await session.execute(
-      "begin isolation level repeatable read; set local statement_timeout = 0", name: "taking a snapshot")
-    try await publishTables(at: start, progress)
-    try await session.execute("commit", name: "commit")
+    try await attempt.withSnapshot { try await publishTables(at: start, progress) }
     try await slot.unmark(session)
   }
 
@@ -148,21 +137,17 @@ struct SlotPreparation {
   /// rows are acknowledged.
   private func publishTables(at start: LogSequenceNumber, _ progress: SnapshotProgress?) async throws {
     guard let encoder = attempt.encoder as? ConnectorEncoder else { return }
-    let now = try await session.execute(
-      "select pg_current_snapshot(), pg_current_wal_insert_lsn()", name: "naming the snapshot")
-    guard let values = now.first, values.count == 2, let snapshot = values[0].flatMap({ Snapshot($0) }),
-      let position = values[1].flatMap({ LogSequenceNumber($0) })
-    else { throw ReplicationError.outOfPlace("a snapshot that cannot be read") }
-    let reading = TableReading(snapshot: snapshot, position: position)
+    let reading = try await TableReading.present(session)
+    let xmax = reading.snapshot.xmax
     var tables = try await TableSnapshot.tables(of: slot.publication, session)
     tables.removeAll {
       !encoder.includes(schema: $0.schema, table: $0.name) || progress?.readings[$0.id] != nil
     }
     let number = delivery.tracker.begin()
     var rows = SnapshotRows(
-      encoder: encoder, delivery: delivery, isResumed: progress?.readings.isEmpty == false, reading: snapshot.xmax,
+      encoder: encoder, delivery: delivery, isResumed: progress?.readings.isEmpty == false, reading: xmax,
       context: ChangeContext(
-        database: attempt.database, number: number, transaction: UInt32(truncatingIfNeeded: snapshot.xmax),
+        database: attempt.database, number: number, transaction: UInt32(truncatingIfNeeded: xmax),
         committedAt: .now(), lsn: start, lastCommit: nil, origin: nil))
     // Read, but for its last row, which is sent when the next one is known.
     var pending: UInt32?
@@ -189,7 +174,7 @@ struct SlotPreparation {
     try rows.finish(into: &batch)
     try await delivery.deliver(batch)
     delivery.tracker.committed(number, end: start)
-    try await delivery.settle()
+    try await delivery.arrive()
     attempt.reading = nil
     attempt.metrics.snapshotRows.set(rows.count)
     attempt.metrics.snapshotTablesLeft.set(0)

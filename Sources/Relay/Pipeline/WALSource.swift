@@ -76,9 +76,11 @@ final class WALSource: ChangeSource {
     self.stream = stream
     attempt.logger.notice("Relaying", metadata: ["slot": options.slot, .host: stream.host])
     try await follow(stream, onProgress)
-    try await delivery.settle(whileWaiting: { try await self.reportIfDue() })
+    try await delivery.arrive(whileWaiting: { try await self.reportIfDue() })
+    // An end in the midst of this one has no stream to bring to an end.
+    self.stream = nil
+    defer { stream.close() }
     try await stream.finish(confirming: delivery.confirmed)
-    close()
   }
 
   func close() {
@@ -178,11 +180,16 @@ final class WALSource: ChangeSource {
       }
       if let failure { throw failure }
       let end = deadline ?? .now + (isExactlyOnce ? .milliseconds(20) : .milliseconds(5))
-      guard hasCome, suspension == nil, !wantsReply, batch.byteCount < gatheredBytes else { return }
-      // The rest of a transaction is on its way: a small one goes out as a whole, and a stop in between repeats none of it.
-      guard open != nil || .now < end else { return }
       deadline = end
-      timeout = open == nil ? .zero : .milliseconds(100)
+      guard hasCome, suspension == nil else { return }
+      if open != nil, batch.byteCount < 2 * gatheredBytes {
+        // The rest of a transaction is on its way: a small one goes out as a whole, and a stop in between repeats none of
+        // it.
+        timeout = .milliseconds(100)
+      } else {
+        guard !wantsReply, batch.byteCount < gatheredBytes, .now < end else { return }
+        timeout = .zero
+      }
     }
   }
 
@@ -407,12 +414,12 @@ final class WALSource: ChangeSource {
     attempt.reading = "catches up from the table"
     // The transaction that was waited for ended behind the position: the WAL was faster after all.
     guard reached < plan.start else { return delivery.confirmed }
-    try await attempt.session.execute(
-      "begin isolation level repeatable read; set local statement_timeout = 0", name: "taking a snapshot")
-    let source = try await SourcePosition.read(attempt.session)
-    let count = try await attempt.publishOutbox(unseenBy: published, at: plan.start)
-    try await attempt.session.execute("commit", name: "commit")
-    watermark.reset(to: source.snapshot, at: source.inserted)
+    var count = 0
+    try await attempt.withSnapshot {
+      let source = try await SourcePosition.read(attempt.session)
+      count = try await attempt.publishOutbox(unseenBy: published, at: plan.start)
+      watermark.reset(to: source.snapshot, at: source.inserted)
+    }
     try await watermark.record(
       options.slot, attempt.session, confirmed: delivery.confirmed, withRecent: false)
     try await advanceSlot(to: plan.start)

@@ -156,9 +156,7 @@ final class KafkaSink: MessageSink {
   var isTransactional: Bool { positions != nil }
   var isInTransaction: Bool { producer.isInTransaction }
 
-  func beginTransactionIfNeeded() throws(KafkaError) {
-    if positions != nil, !producer.isInTransaction { try producer.beginTransaction() }
-  }
+  func beginTransaction() throws(KafkaError) { try producer.beginTransaction() }
 
   /// Makes all that was sent visible as a whole, together with how far that goes.
   func commitTransaction(_ position: PublishedPosition) async throws {

@@ -7,6 +7,17 @@ struct TableReading: Equatable {
   /// All that it has seen was committed before this.
   let position: LogSequenceNumber
 
+  /// Of the session's snapshot.
+  static func present(_ session: PostgresSession) async throws -> TableReading {
+    let row = try await session.execute(
+      "select pg_current_snapshot(), pg_current_wal_insert_lsn()", name: "naming the snapshot"
+    ).first
+    guard let row, row.count == 2, let snapshot = row[0].flatMap({ Snapshot($0) }),
+      let position = row[1].flatMap({ LogSequenceNumber($0) })
+    else { throw ReplicationError.outOfPlace("a snapshot that cannot be read") }
+    return TableReading(snapshot: snapshot, position: position)
+  }
+
   /// Whether a change of the stream is in what was read.
   func holds(_ transaction: UInt32, commit: LogSequenceNumber) -> Bool {
     commit < position && snapshot.sees(short: transaction)

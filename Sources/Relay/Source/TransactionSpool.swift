@@ -7,9 +7,8 @@ import Reactor
 final class TransactionSpool {
   private let transaction: UInt32
   private let directory: String
-  private var buffer: [UInt8] = []
   /// Records that are not on disk.
-  var inMemory: [UInt8] { buffer }
+  private(set) var buffer: [UInt8] = []
   private var file: SpoolFile?
   /// Where the first record of each subtransaction lies.
   private var starts: [UInt32: Int] = [:]

@@ -24,7 +24,7 @@ final class Watermark {
   /// The next snapshot; it counts once its position is confirmed.
   private var next: (snapshot: Snapshot, position: LogSequenceNumber)?
 
-  // The transaction whose rows are coming.
+  // The transaction whose rows are coming and are published.
   private var present: UInt64?
   private var isFiltering = false
 
@@ -37,15 +37,14 @@ final class Watermark {
 
   /// Whether a row is to be published; one that the snapshot sees has been.
   func takes(_ transaction: UInt64) -> Bool {
-    if !recorded.isEmpty, recorded.contains(transaction) { return false }
-    present = transaction
-    return !(isFiltering && snapshot?.sees(transaction) == true)
+    let isPublished = recorded.contains(transaction) || isFiltering && snapshot?.sees(transaction) == true
+    present = isPublished ? nil : transaction
+    return !isPublished
   }
 
   func commit(end: LogSequenceNumber) {
     guard let transaction = present else { return }
     present = nil
-    guard !isFiltering || snapshot?.sees(transaction) != true else { return }
     if recent.count < Self.maximumRecent { recent.append((transaction, end)) } else { isIncomplete = true }
   }
 
