@@ -21,8 +21,8 @@ public final class LoopTimer {
     guard let handle else { return }
     reactor.checkIsolated()
     uv_update_time(reactor.loop)
-    // The loop's own clock lags behind by up to a millisecond or more.
-    let due = (uv_hrtime() + Self.nanoseconds(delay)).roundedUp(to: 1_000_000)
+    // The loop's own clock lags behind by up to a millisecond or more. A timer without delay fires at the next turn.
+    let due = delay > .zero ? (uv_hrtime() + Self.nanoseconds(delay)).roundedUp(to: 1_000_000) : 0
     let now = uv_now(reactor.loop)
     check(
       uv_timer_start(
