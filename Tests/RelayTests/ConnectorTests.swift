@@ -54,7 +54,7 @@ import Testing
   }
 }
 
-@Suite("A relay of others' tables") struct ConnectorTests {
+@Suite("A relay of others' tables", .serialized) struct ConnectorTests {
   private func options(_ database: TestDatabase, _ prefix: String, _ lines: String = "") throws -> RelayOptions {
     let connector = try ConnectorOptions(
       parsing: "topic.prefix=\(prefix)\nslot.name=\(prefix)\nvalue.converter.schemas.enable=false\n"

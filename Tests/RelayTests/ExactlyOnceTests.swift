@@ -6,7 +6,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("A relay that delivers exactly once (G4)") struct ExactlyOnceTests {
+@Suite("A relay that delivers exactly once (G4)", .serialized) struct ExactlyOnceTests {
   private func options(
     _ database: TestDatabase, _ topic: String, slot: String, _ source: RelayOptions.Source
   ) throws -> RelayOptions {

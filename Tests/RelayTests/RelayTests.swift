@@ -9,7 +9,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("The relay") struct RelayTests {
+@Suite("The relay", .serialized) struct RelayTests {
   static func options(_ database: TestDatabase, topic: String) throws -> RelayOptions {
     RelayOptions(
       postgres: database.options, kafka: KafkaOptions(brokers: try Stack.kafka),

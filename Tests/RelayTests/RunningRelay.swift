@@ -5,6 +5,9 @@ import Reactor
 @testable import Relay
 import Support
 
+// The suites of relays run their tests one after another: each slot decodes the whole server's WAL and waits for every
+// transaction that it finds running, other tests' included; all at once they would wait for each other.
+
 /// Starts a relay, runs `body` once it works, and stops it in good order, whatever became of `body`.
 func whileRelaying<Value>(
   _ options: RelayOptions, on reactor: Reactor, _ body: (Relay) async throws -> Value
