@@ -8,12 +8,12 @@ import Glibc
 final class BlockingThreads: @unchecked Sendable {  // unchecked: everything is behind `lock`
   static let shared = BlockingThreads()
   static let maximum = 64
+  /// Seconds.
   private static let patience = 10
 
   private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let hasWork = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var work: [() -> Void] = []
-  private var next = 0
   private var threads = 0
   private var idle = 0
 
@@ -26,7 +26,7 @@ final class BlockingThreads: @unchecked Sendable {  // unchecked: everything is 
     pthread_mutex_lock(lock)
     defer { pthread_mutex_unlock(lock) }
     work.append(body)
-    if work.count - next <= idle { pthread_cond_signal(hasWork) } else { startThread() }
+    if work.count <= idle { pthread_cond_signal(hasWork) } else { startThread() }
   }
 
   /// Where the system has no thread left, those that there are go on with the work.
@@ -58,22 +58,14 @@ final class BlockingThreads: @unchecked Sendable {  // unchecked: everything is 
 
   /// The oldest piece of work, waited for a while.
   private func take() -> (() -> Void)? {
-    if next == work.count {
+    if work.isEmpty {
       var deadline = timespec()
       clock_gettime(CLOCK_REALTIME, &deadline)
       deadline.tv_sec += Self.patience
       idle += 1
-      while next == work.count, pthread_cond_timedwait(hasWork, lock, &deadline) == 0 {}
+      while work.isEmpty, pthread_cond_timedwait(hasWork, lock, &deadline) == 0 {}
       idle -= 1
     }
-    guard next < work.count else { return nil }
-    defer {
-      next += 1
-      if next == work.count || next == 1_024 {
-        work.removeFirst(next)
-        next = 0
-      }
-    }
-    return work[next]
+    return work.isEmpty ? nil : work.removeFirst()
   }
 }

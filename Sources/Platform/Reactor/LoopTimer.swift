@@ -22,7 +22,7 @@ public final class LoopTimer {
     reactor.checkIsolated()
     uv_update_time(reactor.loop)
     // The loop's own clock lags behind by up to a millisecond or more. A timer without delay fires at the next turn.
-    let due = delay > .zero ? (uv_hrtime() + Self.nanoseconds(delay)).roundedUp(to: 1_000_000) : 0
+    let due = delay > .zero ? Self.milliseconds(uv_hrtime() + Self.nanoseconds(delay)) : 0
     let now = uv_now(reactor.loop)
     check(
       uv_timer_start(
@@ -32,7 +32,7 @@ public final class LoopTimer {
           timer.reactor.measured(timer.label) { timer.body() }
           timer.reactor.endWait()
         }, due > now ? due - now : 0,
-        interval.map { max(1, Self.nanoseconds($0).roundedUp(to: 1_000_000)) } ?? 0),
+        interval.map { max(1, Self.milliseconds(Self.nanoseconds($0))) } ?? 0),
       "uv_timer_start")
   }
 
@@ -55,11 +55,9 @@ public final class LoopTimer {
     guard seconds >= 0, attoseconds >= 0 else { return 0 }
     return UInt64(min(seconds, 1 << 33)) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
   }
-}
 
-extension UInt64 {
-  /// How many units that is, the last one begun.
-  fileprivate func roundedUp(to unit: UInt64) -> UInt64 { (self + unit - 1) / unit }
+  /// Rounded up: a timer never fires early.
+  private static func milliseconds(_ nanoseconds: UInt64) -> UInt64 { (nanoseconds + 999_999) / 1_000_000 }
 }
 
 extension Reactor {
