@@ -7,7 +7,8 @@ SHELL := /bin/bash
 EXTRA := $(if $(ANNALS_ENGINES),engines,stand-ins)
 FUZZ_SECONDS ?= 60
 SCENARIO ?= exactly-once
-CASES ?= ../shared/golden
+CASES ?=
+PORTS ?= own
 
 .PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-http check-settings install
 
@@ -26,8 +27,9 @@ up: install ## Start everything on ports of its own, load documents and show a t
 down: ## Stop exactly what `make up` started
 	@scripts/down
 
-clean-stack: down ## Also forget the data
+clean-stack: down ## Stop everything and delete the data
 	@scripts/stack forget dev
+	@scripts/stack forget well-known
 	@scripts/stack forget test
 
 test: install ## Run every test on a stack of its own, then stop it

@@ -60,14 +60,16 @@ let package = Package(
     platform("Time"),
     platform("Identifiers"),
     platform("Spelling"),
+    platform("Files"),
     platform("JSON", ["Spelling"]),
     platform("Logging", ["JSON", "Time"]),
     platform("Metrics"),
     platform("CommandLine", ["Spelling"]),
-    platform("Configuration", over: "CYaml", ["CommandLine", "Spelling"]),
+    platform("Configuration", over: "CYaml", ["CommandLine", "Files", "Spelling"]),
     platform("Crypto", over: "CCrypto"),
     platform("MediaType", over: "CMagic"),
     platform("Reactor", over: "CUV", ["Logging", "Metrics"]),
+    platform("Lifecycle", ["Reactor", "Logging"]),
     platform("Postgres", over: "CLibpq", ["Reactor", "Logging", "Metrics", "Identifiers", "Time"]),
     platform("Kafka", over: "CRdkafka", ["Reactor", "Logging", "Metrics"]),
     platform("Redis", over: "CHiredis", ["Reactor", "Logging", "Metrics"]),
@@ -80,34 +82,36 @@ let package = Package(
     .target(
       name: "Schema", dependencies: ["Crypto"], path: "sql", exclude: ["roles"], sources: ["Schema.swift"],
       resources: [.embedInCode("migrations"), .embedInCode("queries")], swiftSettings: strict),
-    module("EventStore", ["Schema", "Postgres", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
-    module("Domain", ["EventStore", "JSON", "Identifiers", "Time"]),
+    module("Events", ["JSON", "Identifiers", "Time"]),
+    module(
+      "EventStore", ["Schema", "Events", "Postgres", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
+    module("Domain", ["Events", "JSON", "Identifiers", "Time"]),
     module(
       "Relay",
       [
-        "Schema", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Crypto", "Spelling",
+        "Schema", "Events", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Crypto",
+        "Spelling",
         "Identifiers", "Time",
       ]),
     module(
       "Projections",
       [
-        "Schema", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor",
+        "Schema", "Events", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "HTTPClient", "S3",
+        "Reactor",
         "Logging", "Metrics", "JSON", "Time",
       ]),
-    module(
-      "Services",
-      [
-        "Domain", "EventStore", "Projections", "Relay", "HTTPServer", "HTTPClient", "Elasticsearch", "Redis",
-        "S3", "MediaType",
-        "Reactor", "Logging", "Metrics", "Postgres", "JSON", "Crypto", "Identifiers", "Time",
-      ]),
+    .target(
+      name: "Services",
+      dependencies: [
+        "Events", "EventStore", "Domain", "Relay", "Projections", "HTTPServer", "HTTPClient", "Elasticsearch", "Redis",
+        "S3", "Kafka", "Postgres", "MediaType", "Lifecycle", "Reactor", "Configuration", "CommandLine", "Files",
+        "Logging", "Metrics", "JSON", "Crypto", "Spelling", "Identifiers", "Time",
+      ], path: "Sources/Services", resources: [.embedInCode("Operations/docs.html")], swiftSettings: strict),
     .executableTarget(
       name: "annals",
       dependencies: [
-        "Services", "Relay", "Projections", "EventStore", "Domain", "CommandLine", "Configuration", "Postgres",
-        "Kafka", "Redis", "Elasticsearch", "HTTPClient", "HTTPServer", "S3", "MediaType", "Reactor", "Logging",
-        "Metrics", "JSON",
-        "Identifiers", "Time",
+        "Services", "Relay", "Projections", "EventStore", "CommandLine", "Configuration", "Postgres", "HTTPClient",
+        "HTTPServer", "Lifecycle", "Reactor", "Files", "Logging", "Metrics", "JSON",
       ], path: "Sources/annals", swiftSettings: strict),
 
     .target(
@@ -117,16 +121,19 @@ let package = Package(
     tests("Basics", ["Time", "Identifiers", "CommandLine", "Configuration", "Logging", "Metrics"]),
     tests("Reactor", ["Support", "Reactor", "Metrics"]),
     tests("Postgres", ["Support", "Postgres", "Reactor", "Identifiers", "Time"]),
-    tests("EventStore", ["Support", "EventStore", "Postgres", "Reactor", "Identifiers", "JSON"]),
-    tests("Domain", ["Domain", "EventStore", "Identifiers", "JSON", "Time"]),
-    tests("Relay", ["Support", "Relay", "EventStore", "Postgres", "Kafka", "Reactor", "Identifiers", "JSON", "Time"]),
+    tests("EventStore", ["Support", "Events", "EventStore", "Postgres", "Reactor", "Identifiers", "JSON"]),
+    tests("Domain", ["Domain", "Events", "Identifiers", "JSON", "Time"]),
+    tests(
+      "Relay",
+      ["Support", "Relay", "Events", "EventStore", "Postgres", "Kafka", "Reactor", "Identifiers", "JSON", "Time"]),
     tests("Kafka", ["Support", "Kafka", "Reactor"]),
     tests("Redis", ["Support", "Redis", "Reactor", "Metrics"]),
     tests("HTTP", ["Support", "HTTPServer", "HTTPClient", "S3", "Crypto", "Reactor", "Metrics"]),
     tests(
       "Projections",
       [
-        "Support", "Projections", "EventStore", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor", "Metrics",
+        "Support", "Projections", "Events", "EventStore", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor",
+        "Metrics",
         "JSON", "Identifiers",
       ]),
     tests("EndToEnd", ["Support", "HTTPClient", "Postgres", "Reactor", "Metrics", "JSON"]),

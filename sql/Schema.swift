@@ -68,7 +68,7 @@ public struct Migration: Sendable {
   public let name: String
   public let sql: String
 
-  /// Of the text, in hexadecimal: tells whether an applied step is this one.
+  /// SHA-256 of the text, in hexadecimal. It shows if an applied step had the same text.
   public var checksum: String { SHA256.hash(Array(sql.utf8)).hexadecimal }
 
   init(version: Int, name: String, _ bytes: [UInt8]) {

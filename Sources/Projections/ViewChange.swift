@@ -1,4 +1,4 @@
-public import EventStore
+public import Events
 public import JSON
 public import Kafka
 

@@ -4,11 +4,12 @@ public import Metrics
 import Postgres
 public import Reactor
 
-/// Publishes the outbox to Kafka: source → envelopes → producer → confirmation.
+/// Publishes an outbox, or an application's tables, to Kafka: source → envelopes → producer → confirmation.
 ///
-/// At least once, in the stream's order for each key (G3, G4). Nothing is confirmed to Postgres before Kafka has
-/// acknowledged it and all that was committed before it (G6). Any error ends the attempt; the next one begins at the
-/// confirmed position, so what was on its way is sent again, in the same order.
+/// Delivery is at least once, or exactly once if the options ask for it, in the stream's order for each key (G3, G4).
+/// An LSN is confirmed to Postgres only after Kafka has acknowledged every message of all transactions committed up to
+/// it (G6). Any error ends the attempt. The next attempt starts at the confirmed position, so messages in flight are
+/// sent again, in the same order.
 public actor Relay {
   private nonisolated let reactor: Reactor
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -20,11 +21,11 @@ public actor Relay {
     didSet { metrics.state.set(state.number) }
   }
 
-  /// What became of the present attempt's messages.
+  /// Delivery results of the current attempt's messages.
   private var acknowledgements: Acknowledgements
   private var current: Attempt?
   private var source: (any ChangeSource)?
-  /// Outlives an attempt: what this process knows need not be found out again.
+  /// Kept across attempts, so that the next attempt still knows which transactions this process has published.
   private let watermark = Watermark()
 
   public init(_ options: RelayOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) throws {
@@ -45,7 +46,7 @@ public actor Relay {
     }
   }
 
-  /// Why no progress is made; nil while some is, or nothing is to do.
+  /// Reason why the relay makes no progress; nil while it makes progress, is idle or is on standby.
   public var problem: String? {
     switch state {
     case .starting: reading == nil ? "is starting" : acknowledgements.problem
@@ -55,13 +56,13 @@ public actor Relay {
     }
   }
 
-  /// What is being read before the stream begins.
+  /// Description of the table read that is in progress (snapshot or catch-up); nil: none.
   public var reading: String? { current?.reading }
 
   /// Relays until the task is cancelled.
   public func run() async {
-    // What has no isolation of its own comes back here too: without a preference, each wait would go round by the global
-    // executor.
+    // Nonisolated async calls also resume on this reactor. Without the preference, each wait would go through the
+    // global executor.
     await withTaskExecutorPreference(reactor) { await relay() }
   }
 
@@ -77,13 +78,15 @@ public actor Relay {
       } catch {
         let delay = backoff.next()
         if Self.isHeld(error) {
-          if state != .standby { logger.notice("Another relay holds the slot", metadata: ["slot": options.slot]) }
+          if state != .standby {
+            logger.notice("Another relay is active; waiting on standby", metadata: ["slot": options.slot])
+          }
           state = .standby
         } else {
           state = .failing(reason: "\(error)")
           metrics.countError(error)
           logger.error(
-            "The relay begins anew",
+            "The relay failed and will restart after a delay",
             metadata: [.error: "\(error)", .attempt: "\(backoff.attempts)", .delay: "\(delay)"])
         }
         do { try await reactor.sleep(for: delay) } catch { return }
@@ -91,7 +94,7 @@ public actor Relay {
     }
   }
 
-  /// Whether another relay is at work: it has the name, or the slot (object_in_use).
+  /// True if another relay is active: it holds the name, or the slot (object_in_use).
   private static func isHeld(_ error: any Error) -> Bool {
     if case ReplicationError.held = error { return true }
     if case PostgresError.server(let server) = error { return server.sqlState == "55006" }
@@ -118,7 +121,7 @@ public actor Relay {
         onProgress()
       }
     } catch {
-      // A task that is cancelled waits for nothing any more: another one brings this to an orderly end.
+      // A cancelled task can no longer await I/O, so a new task shuts the attempt down gracefully.
       if Task.isCancelled { await Task(executorPreference: reactor) { await self.finish() }.value }
       source.close()
       await attempt.delivery.close()
@@ -126,14 +129,14 @@ public actor Relay {
     }
   }
 
-  /// Takes the relay's name, or its part, for this session.
+  /// Locks the relay's name, or its shard, for this session.
   private func claim(_ session: PostgresSession) async throws {
     switch options.source {
     case .wal:
       guard try await OutboxTable.claim(options.slot, session) else { throw ReplicationError.held(options.slot) }
     case .table(let shard, _):
       guard try await OutboxTable.claim(options.slot, shard: shard, session) else {
-        throw ReplicationError.held("\(options.slot), part \(shard)")
+        throw ReplicationError.held("\(options.slot), shard \(shard)")
       }
     }
   }
@@ -145,7 +148,7 @@ public actor Relay {
       from pg_control_system()
       """, name: "asking for the cluster's name")
     guard let row = names.first, row.count == 2, let database = row[0], let cluster = row[1] else {
-      throw ReplicationError.outOfPlace("a database without a name")
+      throw ReplicationError.outOfPlace("the database or the cluster has no name")
     }
     let lot = try await openLot()
     let acknowledgements = Acknowledgements(refused: acknowledgements.refused, metrics: metrics)
@@ -162,12 +165,12 @@ public actor Relay {
       delivery: Delivery(to: sink, acknowledgements, parking: lot, logger: logger, metrics: metrics))
   }
 
-  /// Parking has a session of its own: the other one may be in the midst of a COPY when a message has to be parked.
+  /// Opens a separate session for parking: the main one may be running a COPY when a message has to be parked.
   private func openLot() async throws -> ParkingLot? {
     let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
     guard let lot = try await ParkingLot.open(relay: options.slot, session) else {
       logger.warning(
-        "A message that Kafka refuses will stop this relay: the database has no annals.parked_messages (annals migrate)"
+        "Any message that Kafka refuses will stop the relay: run annals migrate to create annals.parked_messages"
       )
       session.close()
       return nil
@@ -196,13 +199,15 @@ public actor Relay {
     }
   }
 
-  /// Waits a while for what is on its way and confirms it, so that the next start sends it no second time.
+  /// Waits up to 5 seconds for messages in flight and confirms them, so that the next start does not repeat them.
   private func finish() async {
     guard let attempt = current, let source else { return }
     do {
       if try await attempt.delivery.drain() { try await source.finish() }
     } catch {
-      logger.warning("What was acknowledged last is not confirmed", metadata: [.error: "\(error)"])
+      logger.warning(
+        "The last acknowledged position could not be confirmed at shutdown; messages may be sent again",
+        metadata: [.error: "\(error)"])
     }
   }
 }

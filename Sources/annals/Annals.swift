@@ -6,7 +6,7 @@ import Glibc
 struct Annals {
   static func main() async {
     do {
-      try await Commands.program.parse(Array(Swift.CommandLine.arguments.dropFirst())).run()
+      try await program.parse(Array(Swift.CommandLine.arguments.dropFirst())).run()
       leave(0)
     } catch let error as UsageError {
       fail("\(error)", status: 64)  // EX_USAGE
@@ -17,6 +17,30 @@ struct Annals {
     }
   }
 
+  private static let program = Program(
+    root: Command(
+      "annals", "Annals keeps documents as events and streams every change, without loss.",
+      examples: [
+        ("annals all", "everything in one process"),
+        ("annals doctor", "check every dependency"),
+        ("annals serve --port 8005", "only the API, on another port"),
+      ],
+      subcommands: [
+        Commands.all, Commands.serve, Commands.relay, Commands.project, Commands.migrate, Commands.load,
+        Commands.verify, Commands.doctor, Commands.settings, Commands.metrics, Commands.openAPI,
+      ]),
+    version: Runtime.version, sharedTitle: "Settings (also ANNALS_… in the environment, or in a file)",
+    sharedOptions: [
+      OptionDescription(
+        name: "config", short: nil, kind: .option, placeholder: "FILE", help: "YAML file with settings (ANNALS_CONFIG)",
+        fallback: "", isRequired: false, check: { _ in nil })
+    ]
+      + Runtime.allSettings.map { setting in
+        OptionDescription(
+          name: setting.key, short: nil, kind: .option, placeholder: setting.placeholder, help: setting.meaning,
+          fallback: setting.isSecret ? "" : setting.fallback, isRequired: false, check: { _ in nil })
+      })
+
   private static func fail(_ message: String, status: Int32) -> Never {
     let line = Array("annals: \(message)\n".utf8)
     line.withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
@@ -24,8 +48,10 @@ struct Annals {
   }
 }
 
-/// Ends the process without running exit handlers: loops and pool threads still run and would trip over what those tear
-/// down.
+/// The commands of the program, one file each.
+enum Commands {}
+
+/// Ends the process without exit handlers: loops and threads are still running and would use what those destroy.
 func leave(_ status: Int32) -> Never {
   fflush(nil)
   _exit(status)

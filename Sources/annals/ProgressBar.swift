@@ -1,6 +1,6 @@
 import Glibc
 
-/// Progress on standard error: a bar on a terminal, a line every tenth elsewhere.
+/// Progress on standard error: a bar on a terminal, four lines elsewhere.
 enum ProgressBar {
   static func show(_ done: Int, of total: Int, _ unit: String) {
     guard total > 0 else { return }
@@ -10,7 +10,7 @@ enum ProgressBar {
       let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 40 - filled)
       text = "\r\(bar) \(done)/\(total) \(unit)" + (done == total ? "\n" : "")
     } else {
-      guard done == total || done % max(1, total / 10) == 0 else { return }
+      guard (1...4).contains(where: { done == max(1, total * $0 / 4) }) else { return }
       text = "\(done)/\(total) \(unit)\n"
     }
     let bytes = Array(text.utf8)

@@ -96,6 +96,13 @@ func withAnnals(
   }
 }
 
+/// A hit without what the search adds to the row.
+private func row(of hit: JSONValue?) -> JSONValue? {
+  guard case .object(var row) = hit else { return nil }
+  row.members.removeAll { $0.name == "score" || $0.name == "highlights" }
+  return .object(row)
+}
+
 @Suite("A document's way round") struct EndToEndTests {
   @Test("REST → log → topic → views → search, cached read, audit")
   func wayRound() async throws {
@@ -112,11 +119,12 @@ func withAnnals(
 
       try await eventually("search finds it", on: annals.reactor) {
         let found = try await annals.send(.get, "/search?q=tenant&status=pending")
-        return found.json["hits"]?.array?.first?["document"] == amended.json
+        return row(of: found.json["documents"]?.array?.first) == amended.json
       }
       let found = try await annals.send(.get, "/search?q=tenant")
       #expect(
-        found.json["hits"]?.array?.first?["highlights"]?["content"]?.array?.first?.string?.contains("<em>tenant</em>")
+        found.json["documents"]?.array?.first?["highlights"]?["content"]?.array?.first?.string?.contains(
+          "<em>tenant</em>")
           == true)
       #expect(found.json["took_ms"]?.integer != nil)
       try await eventually("the cache has it", on: annals.reactor) {
@@ -127,14 +135,14 @@ func withAnnals(
         try await annals.send(.get, "/documents/\(id)/content").response.body
           == Array("The tenant pays the rent monthly.".utf8))
       let counts = try await annals.send(.get, "/aggregations/status").json["values"]
-      #expect(counts == [["value": "pending", "count": 1]])
+      #expect(counts == [["key": "pending", "count": 1]])
       let list = try await annals.send(.get, "/documents?status=pending&limit=1").json
       #expect(list["documents"]?.array == [amended.json])
       let next = list["next_cursor"]?.string ?? ""
       #expect(try await annals.send(.get, "/documents?limit=1&cursor=\(next)").json["documents"]?.array == [])
       let stats = try await annals.send(.get, "/documents/\(id)/stats").json
-      #expect(stats["views"]?.integer ?? 0 >= 2)
-      #expect(stats["unique_visitors"] == 1)
+      #expect(stats["total_views"]?.integer ?? 0 >= 2)
+      #expect(stats["unique_views"] == 1)
 
       let audit = try await annals.send(.get, "/documents/\(id)/audit").json["entries"]?.array ?? []
       #expect(audit.map { $0["type"]?.string } == ["DocumentCreated", "DocumentStatusChanged"])
@@ -173,7 +181,8 @@ func withAnnals(
       let none = "01890a5d-ac96-774b-bcce-b302099a8057"
       let cases: [(HTTPRequest.Method, String, String?, Int, String?)] = [
         (.post, "/documents", #"{"title":7}"#, 422, "/title"),
-        (.post, "/documents", #"{"titel":"x"}"#, 422, "/title"),
+        (.post, "/documents", #"{"titel":"x"}"#, 422, "/titel"),
+        (.post, "/documents", "{}", 422, "/title"),
         (.post, "/documents", #"{"title":"x","colour":"red"}"#, 422, "/colour"),
         (.post, "/documents", #"{"title":""}"#, 422, "/title"),
         (.post, "/documents", #"{"title":"x","title":"y"}"#, 400, "/title"),
@@ -183,7 +192,7 @@ func withAnnals(
         (.get, "/documents/\(none)", nil, 404, nil),
         (.patch, "/documents/\(none)", #"{"title":"x"}"#, 404, nil),
         (.patch, "/documents/\(id)", #"{"status":"lost"}"#, 422, "/status"),
-        (.patch, "/documents/\(id)", #"{"status":"signed"}"#, 409, "/status"),
+        (.patch, "/documents/\(id)", #"{"status":"rejected"}"#, 409, "/status"),
         (.patch, "/documents/\(id)", "{}", 422, nil),
         (.get, "/documents/\(id)?as_of=yesterday", nil, 400, "as_of"),
         (.get, "/documents?cursor=zz", nil, 400, "cursor"),

@@ -1,4 +1,5 @@
 import EventStore
+import Events
 import Identifiers
 import Postgres
 import Reactor
@@ -23,7 +24,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
       let second = try await store.append([event()], to: stream, expecting: .exact(2), metadata: metadata)
       #expect(first.version == 2)
       #expect(second.version == 3)
-      let events = try await store.read(stream)
+      let events = try await store.read(stream).events
       #expect(events.map(\.version) == [1, 2, 3])
       #expect(events.map(\.data) == Array(repeating: Array(#"{"amount": 0.10}"#.utf8), count: 3))
       #expect(events[0].metadata == metadata)
@@ -48,7 +49,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
           try await store.append([event()], to: stream, expecting: expected, metadata: metadata)
         }
       }
-      #expect(try await store.read(stream).count == 2)
+      #expect(try await store.read(stream).events.count == 2)
     }
   }
 
@@ -72,7 +73,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
         return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
       }
       #expect(wins == 1)
-      let count = try await store.read(stream).count
+      let count = try await store.read(stream).events.count
       #expect(count == 1)
     }
   }
@@ -137,7 +138,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
   ) async throws -> [RecordedEvent] {
     var events: [RecordedEvent] = []
     try await eventually("\(count) events are settled", on: database.reactor) {
-      events = try await store.readLog(after: .start, limit: 100)
+      events = try await store.readLog(after: .start, limit: 100).events
       return events.count >= count
     }
     #expect(events.count == count)
@@ -154,7 +155,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
       try await late.execute("begin; \(Self.insert)")
       try await late.execute("commit")
       // The later one is committed, but the earlier one still runs: nothing may be seen yet.
-      #expect(try await store.readLog(after: .start, limit: 10).isEmpty)
+      #expect(try await store.readLog(after: .start, limit: 10).events.isEmpty)
       try await early.execute("commit")
       let events = try await settledLog(2, of: store, on: database)
       #expect(events.map(\.position) == events.map(\.position).sorted())
@@ -172,7 +173,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
       try await long.execute("begin; \(Self.insert)")
       for _ in 0..<5 { _ = try await store.append([event()], to: stream(), expecting: .any, metadata: metadata) }
       let before = try await settledLog(1, of: store, on: database)
-      #expect(try await store.readLog(after: .start, limit: 100).count == 1)
+      #expect(try await store.readLog(after: .start, limit: 100).events.count == 1)
       try await long.execute("commit")
       let after = try await settledLog(7, of: store, on: database)
       #expect(after.first?.id == before.first?.id)
@@ -201,9 +202,9 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
         }
       }
       var seen: [UUID] = []
-      var position = GlobalPosition.start
+      var position = Position.start
       func readOn() async throws {
-        for event in try await store.readLog(after: position, limit: 7) {
+        for event in try await store.readLog(after: position, limit: 7).events {
           #expect(event.position > position)
           position = event.position
           seen.append(event.id)

@@ -77,9 +77,9 @@ func withServer(
   @Test("finds routes, decodes parameters and queries, answers HEAD and says what is possible")
   func routing() async throws {
     var router = Router()
-    router.on(.get, "/things/:id") { .text("\($0.parameters["id"] ?? "") \($0.query("q") ?? "-")") }
+    router.on(.get, "/things/{id}") { .text("\($0.parameters["id"] ?? "") \($0.query("q") ?? "-")") }
     router.on(.get, "/things/all") { _ in .text("all") }
-    router.on(.delete, "/things/:id") { _ in Response(204) }
+    router.on(.delete, "/things/{id}") { _ in Response(204) }
     try await withServer(router) { server in
       let found = try await server.get("/things/a%20b?q=x+y%26z")
       #expect(text(found) == "a b x y&z")
@@ -88,8 +88,10 @@ func withServer(
       let head = try await server.send(HTTPRequest(.head, server.url + "/things/all"))
       #expect(head.status == 200 && head.body.isEmpty && head.header("content-length") == "3")
       let wrong = try await server.send(HTTPRequest(.put, server.url + "/things/1"))
-      #expect(wrong.status == 405 && wrong.header("allow") == "DELETE, GET")
+      #expect(wrong.status == 405 && wrong.header("allow") == "DELETE, GET, HEAD, OPTIONS")
       #expect(wrong.header("content-type") == "application/problem+json")
+      let options = try await server.send(HTTPRequest(.options, server.url + "/things/1"))
+      #expect(options.status == 204 && options.header("allow") == "DELETE, GET, HEAD, OPTIONS")
       let answer1 = try await server.send(HTTPRequest(.delete, server.url + "/things/1"))
       #expect(answer1.status == 204)
     }
@@ -141,7 +143,7 @@ func withServer(
       for try await chunk in chunks { count += chunk.count }
       return .text("\(count)")
     }
-    router.on(.get, "/bytes/:n") { request in
+    router.on(.get, "/bytes/{n}") { request in
       let count = Int(request.parameters["n"] ?? "") ?? 0
       return Response(
         200,
@@ -222,7 +224,7 @@ func withServer(
     ])
   func smuggling(_ request: String) async throws {
     var router = Router()
-    for path in ["/", "/:a", "/:a/:b", "/:a/:b/:c"] {
+    for path in ["/", "/{a}", "/{a}/{b}", "/{a}/{b}/{c}"] {
       router.on(.get, path) { _ in .text("reached") }
     }
     router.on(.post, "/", body: .collect(limit: 100)) { _ in .text("reached") }
@@ -308,7 +310,7 @@ func withServer(
   @Test("has many requests under way at once")
   func concurrency() async throws {
     var router = Router()
-    router.on(.get, "/:n") { .text($0.parameters["n"] ?? "") }
+    router.on(.get, "/{n}") { .text($0.parameters["n"] ?? "") }
     try await withServer(router) { server in
       try await withThrowingTaskGroup(of: Bool.self) { group in
         for number in 0..<200 {

@@ -1,5 +1,5 @@
 import Elasticsearch
-import EventStore
+import Events
 import HTTPClient
 import Identifiers
 import JSON

@@ -22,19 +22,19 @@ import Testing
     arguments: [
       (
         "decimal.handling.mode=exact",
-        "decimal.handling.mode (line 2): “exact” is not possible here; possible are precise, double, string"
+        "decimal.handling.mode (line 2): “exact” is not supported; use one of precise, double, string"
       ),
       (
         "snapshot.mod=initial",
         "snapshot.mod (line 2): this option is not known or not supported; did you mean snapshot.mode?"
       ),
-      ("plugin.name=decoderbufs", "plugin.name (line 2): “decoderbufs” is not possible here; pgoutput is"),
-      ("table.include.list=public.(", "table.include.list (line 2): “public.(” is no regular expression"),
+      ("plugin.name=decoderbufs", "plugin.name (line 2): “decoderbufs” is not supported; use pgoutput"),
+      ("table.include.list=public.(", "table.include.list (line 2): “public.(” is not a valid regular expression"),
       ("tombstones.on.delete=yes", "tombstones.on.delete (line 2): “yes” is neither true nor false"),
       (
         "transforms=route\ntransforms.route.type=io.debezium.transforms.ByLogicalTableRouter",
-        "transforms.route.type (line 3): “io.debezium.transforms.ByLogicalTableRouter” is not possible here; "
-          + "io.debezium.transforms.outbox.EventRouter and io.debezium.transforms.ExtractNewRecordState are"
+        "transforms.route.type (line 3): “io.debezium.transforms.ByLogicalTableRouter” is not supported; "
+          + "use io.debezium.transforms.outbox.EventRouter or io.debezium.transforms.ExtractNewRecordState"
       ),
       (
         "transforms=u\ntransforms.u.type=io.debezium.transforms.ExtractNewRecordState\ntransforms.u.add.fields=op,colour",

@@ -1,4 +1,5 @@
 import EventStore
+import Events
 import Identifiers
 import Kafka
 import Metrics
@@ -66,7 +67,7 @@ import Testing
         try await eventually("both wait", on: database.reactor) { try await parked(database).first?.count == 2 }
         let entry = try await parked(database)[0]
         #expect(entry.key == key("a"))
-        #expect(entry.reason.contains("topic \(topic).things takes 2000 (max.message.bytes)"))
+        #expect(entry.reason.contains("topic \(topic).things accepts 2000 (max.message.bytes)"))
         // Nothing holds the WAL back: what is parked is safe.
         let session = try await database.session()
         let end = try await session.execute("select pg_current_wal_lsn()")[0][0] ?? ""

@@ -1,4 +1,5 @@
 import EventStore
+import Events
 import Kafka
 import Metrics
 import Reactor

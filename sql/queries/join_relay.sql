@@ -1,2 +1,2 @@
--- Several parts of a relay may work at once, but not beside one that has the whole name.
+-- Several shards of a relay may be active at once, but not while another relay has locked the whole name.
 select pg_try_advisory_lock_shared(hashtext('annals.relay'), hashtext($1))

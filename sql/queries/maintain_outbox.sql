@@ -1,4 +1,4 @@
--- A slot that is not ready is confirmed further than what has been published.
+-- Only a ready slot counts: one that is not ready may be confirmed beyond the published events.
 select added, dropped
 from annals.maintain_outbox((select s.confirmed_flush_lsn from pg_replication_slots s
                              join annals.relay_slots r on r.slot = s.slot_name and r.ready

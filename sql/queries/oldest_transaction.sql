@@ -1,5 +1,5 @@
--- The transaction that holds readers of the log back, if one has run for longer than $1 seconds. Those of other
--- databases of the same server count: a snapshot's xmin is the server's.
+-- The oldest transaction that blocks readers of the log, if it has run for longer than $1 seconds. Transactions of
+-- other databases on the same server count too: a snapshot's xmin is server-wide.
 select pid, coalesce(extract(epoch from clock_timestamp() - xact_start), 0)::double precision,
        coalesce(application_name, ''), left(coalesce(query, ''), 200)
 from pg_stat_activity

@@ -1,4 +1,4 @@
--- Numbers above all that this cluster has given out come from another one, whatever its identifier.
+-- Transaction ids above all that this cluster has assigned come from another cluster, even with the same identifier.
 select watermark::text, watermark_lsn, published::text
 from annals.relay_slots
 where slot = $1 and cluster = (select system_identifier from pg_control_system())

@@ -1,4 +1,4 @@
--- retry: the whole key; skip: the key without this message; drop: nothing of the key is sent any more.
+-- retry: send all messages of the key; skip: send all except this message; drop: send none of them.
 with chosen as (
   select id, relay, topic, key from annals.parked_messages where id = $1 and state = 'parked'
 ), changed as (

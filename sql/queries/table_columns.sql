@@ -1,4 +1,4 @@
--- The columns of a table as a reader of its changes needs them; domains are taken back to what they are made of.
+-- The columns of a table, for a reader of its changes. Domains are resolved to their base types.
 with recursive resolved(attnum, depth, type, modifier) as (
   select attnum, 0, atttypid, atttypmod
   from pg_attribute where attrelid = $1::bigint::oid and attnum > 0 and not attisdropped

@@ -1,12 +1,10 @@
-public import EventStore
+public import Events
 public import Identifiers
 public import JSON
 public import Time
 
 /// A document as its events have made it.
 public struct Document: Equatable, Sendable {
-  public static let category: StaticString = "document"
-
   public let id: UUID
   public internal(set) var title: String
   public internal(set) var content: DocumentContent?
@@ -18,10 +16,12 @@ public struct Document: Equatable, Sendable {
   public internal(set) var version: StreamVersion
   public internal(set) var isDeleted = false
 
-  public static func stream(_ id: UUID) -> StreamID { StreamID(category: category, id: id.description) }
+  /// How long a title may be, in characters.
+  public static let maximumTitle = 500
 }
 
-/// Where a document's content is. The object store's key is made from the content's hash, so an object never changes.
+/// The place of a document's content in the object store. The key is made from the content's hash, so an object never
+/// changes.
 public struct DocumentContent: Equatable, Sendable {
   public let type: String
   public let size: Int64
@@ -31,7 +31,7 @@ public struct DocumentContent: Equatable, Sendable {
 }
 
 extension Document {
-  /// The row that others see: in envelopes, views and responses. The order of the fields is fixed.
+  /// The row image: the form of a document in change events, views and answers. The order of the fields is fixed.
   public var rowImage: [UInt8] {
     var writer = JSONWriter(reserving: 512)
     writer.object {
@@ -50,7 +50,7 @@ extension Document {
     return writer.bytes
   }
 
-  /// Reads a row image, as it comes from an envelope or a view.
+  /// Reads a row image from a change event or a view.
   public init(rowImage value: JSONValue) throws(JSONError) {
     var fields = try JSONFields(value)
     id = try fields.required("id")
@@ -69,26 +69,6 @@ extension Document {
     updatedAt = try fields.required("updated_at")
     version = StreamVersion(try fields.required("version"))
     try fields.end()
-  }
-}
-
-extension UUID: JSONReadable {
-  public init(json: JSONValue) throws(JSONError) {
-    let text = try String(json: json)
-    guard let value = UUID(text) else {
-      throw JSONError(.invalid(text, remedy: "a UUID looks like 01890a5d-ac96-774b-bcce-b302099a8057"))
-    }
-    self = value
-  }
-}
-
-extension Time.Timestamp: JSONReadable {
-  public init(json: JSONValue) throws(JSONError) {
-    let text = try String(json: json)
-    guard let value = Time.Timestamp(text) else {
-      throw JSONError(.invalid(text, remedy: "a time looks like 2026-11-21T13:20:38.123456Z"))
-    }
-    self = value
   }
 }
 

@@ -1,10 +1,10 @@
-public import EventStore
+public import Events
 public import JSON
 public import Time
 public import Identifiers
 
-/// What can happen to a document.
-public enum DocumentEvent: Equatable, Sendable {
+/// An event of a document.
+public enum DocumentEvent: DomainEvent, Equatable {
   case created(id: UUID, title: String, content: DocumentContent?, by: String, at: Time.Timestamp)
   case retitled(title: String, at: Time.Timestamp)
   case contentReplaced(DocumentContent, at: Time.Timestamp)
@@ -12,8 +12,8 @@ public enum DocumentEvent: Equatable, Sendable {
   case deleted(at: Time.Timestamp)
 }
 
-/// An event's form in the log. Stored fixtures of every released form are tested: a form never changes, a new
-/// `schemaVersion` is added beside it and the old one is read as before.
+/// The stored form. Fixtures of every released form are tests: a form never changes; a new `schemaVersion` is added and
+/// the old one is still read.
 extension DocumentEvent {
   public var type: String {
     switch self {
@@ -25,7 +25,8 @@ extension DocumentEvent {
     }
   }
 
-  public static let schemaVersion: Int32 = 1
+  public var schemaVersion: Int32 { Self.currentSchemaVersion }
+  private static let currentSchemaVersion: Int32 = 1
 
   public var data: [UInt8] {
     var writer = JSONWriter(reserving: 256)
@@ -62,16 +63,10 @@ extension DocumentEvent {
     }
   }
 
-  /// Reads a recorded event.
-  public init(_ recorded: RecordedEvent) throws(EventReadError) {
-    do {
-      try self.init(type: recorded.type, schemaVersion: recorded.schemaVersion, data: recorded.data)
-    } catch { throw EventReadError(event: recorded.id, stream: recorded.stream, reason: "\(error)") }
-  }
-
-  init(type: String, schemaVersion: Int32, data: [UInt8]) throws(JSONError) {
-    guard schemaVersion == Self.schemaVersion else {
-      throw JSONError(.invalid("\(type) \(schemaVersion)", remedy: "this annals knows version \(Self.schemaVersion)"))
+  public init(type: String, schemaVersion: Int32, data: [UInt8]) throws(JSONError) {
+    guard schemaVersion == Self.currentSchemaVersion else {
+      throw JSONError(
+        .invalid("\(type) \(schemaVersion)", remedy: "this annals knows version \(Self.currentSchemaVersion)"))
     }
     var fields = try JSONFields(JSONValue(parsing: data))
     let at = try fields.required("at", as: Time.Timestamp.self)
@@ -97,12 +92,4 @@ extension DocumentContent: JSONReadable {
     self.init(type: try fields.required("type"), size: try fields.required("size"), key: try fields.required("key"))
     try fields.end()
   }
-}
-
-/// A recorded event that this program cannot read.
-public struct EventReadError: Error, Equatable, Sendable, CustomStringConvertible {
-  public let event: UUID
-  public let stream: StreamID
-  public let reason: String
-  public var description: String { "event \(event) of \(stream) cannot be read: \(reason)" }
 }

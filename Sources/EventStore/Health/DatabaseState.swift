@@ -1,19 +1,19 @@
 public import Postgres
 import Schema
 
-/// What a database server says of itself that matters to an event store and its relay.
+/// The settings of a database server that matter to an event store and its relay.
 public struct ServerState: Sendable {
   public let version: Int
   public let walLevel: String
   public let replicationSlots: Int
   public let walSenders: Int
-  /// Whether the present role may stream.
+  /// The present role has the replication right.
   public let mayReplicate: Bool
 
   static let query = Query("server_settings", Schema.serverSettings)
 
-  public static func read(_ session: PostgresSession) async throws(PostgresError) -> ServerState {
-    guard let row = try await session.query(query).first else { throw .decoding(column: 0, expected: "there") }
+  public static func read(over pool: PostgresPool) async throws(PostgresError) -> ServerState {
+    guard let row = try await pool.query(query).first else { throw .decoding(column: 0, expected: "there") }
     return ServerState(
       version: try row.get(0), walLevel: try row.get(1), replicationSlots: try row.get(2), walSenders: try row.get(3),
       mayReplicate: try row.get(4))
@@ -29,7 +29,7 @@ public struct LongTransaction: Sendable {
 
   static let oldest = Query("oldest_transaction", Schema.oldestTransaction)
 
-  /// The oldest one of at least that age; nil where there is none.
+  /// The oldest one of at least that age, in seconds; nil if there is none.
   public static func oldest(
     atLeast age: Double, _ session: PostgresSession
   ) async throws(PostgresError) -> LongTransaction? {

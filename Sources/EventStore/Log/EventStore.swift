@@ -1,3 +1,4 @@
+public import Events
 import Identifiers
 import JSON
 public import Postgres
@@ -6,7 +7,7 @@ public import Time
 
 /// The append-only log of events, and its only writer.
 ///
-/// It keeps no state between calls and asks nothing of a session: it works through PgBouncer in transaction mode.
+/// It keeps no state between calls and needs no session of its own: it works through PgBouncer in transaction mode.
 public struct EventStore: Sendable {
   private let pool: PostgresPool
 
@@ -22,7 +23,7 @@ public struct EventStore: Sendable {
 
   /// Appends events to one stream, and their outbox rows, in one transaction and one round trip (G1).
   ///
-  /// - Throws: `versionConflict` with the stream's version where it is not the expected one; nothing is written then.
+  /// - Throws: `versionConflict` with the stream's version if it is not the expected one; then nothing is written.
   public func append(
     _ events: [NewEvent], to stream: StreamID, expecting: ExpectedVersion, metadata: EventMetadata
   ) async throws(AppendError) -> AppendResult {
@@ -74,18 +75,27 @@ public struct EventStore: Sendable {
     } catch { throw .database(error) }
   }
 
-  /// Reads a stream's events behind a version, at most `limit` of them.
+  /// How many events a page has at most, unless the caller asks for another number.
+  public static let pageSize = 1_000
+
+  /// Reads a page of a stream's events after a version. `hasMore` says whether the stream goes on.
   public func read(
-    _ stream: StreamID, after version: StreamVersion = .none, limit: Int = 10_000
-  ) async throws(ReadError) -> [RecordedEvent] {
-    try await events(Self.readStream, [.text(stream.description), .bigint(version.value), .bigint(Int64(limit))])
+    _ stream: StreamID, after version: StreamVersion = .none, limit: Int = pageSize
+  ) async throws(ReadError) -> EventPage {
+    try await page(Self.readStream, [.text(stream.description), .bigint(version.value)], limit: limit)
   }
 
-  /// Reads the whole log behind a position, at most `limit` events. What is returned is final: nothing will appear
-  /// before the last of them (G2). A transaction that runs long holds this back; it skips nothing.
-  public func readLog(after position: GlobalPosition, limit: Int) async throws(ReadError) -> [RecordedEvent] {
-    try await events(
-      Self.readLog, [.xid8(position.transaction), .bigint(position.sequence), .bigint(Int64(limit))])
+  /// Reads a page of the whole log after a position. The page is final: nothing will appear before its last event (G2).
+  /// A transaction that runs long holds this back; it skips nothing. `hasMore` says whether more events are final now.
+  public func readLog(after position: Position, limit: Int = pageSize) async throws(ReadError) -> EventPage {
+    try await page(
+      Self.readLog, [.xid8(TransactionID(position.transaction)), .bigint(position.sequence)], limit: limit)
+  }
+
+  private func page(_ query: Query, _ parameters: [Parameter], limit: Int) async throws(ReadError) -> EventPage {
+    // One more than the page has: its presence is `hasMore`.
+    let found = try await events(query, parameters + [.bigint(Int64(limit) + 1)])
+    return EventPage(events: Array(found.prefix(limit)), hasMore: found.count > limit)
   }
 
   private func events(_ query: Query, _ parameters: [Parameter]) async throws(ReadError) -> [RecordedEvent] {
@@ -103,32 +113,36 @@ extension RecordedEvent {
     func get<Value: PostgresDecodable>(_ column: Int, as type: Value.Type = Value.self) throws(ReadError) -> Value {
       do { return try row.get(column) } catch { throw .database(error) }
     }
-    position = GlobalPosition(transaction: try get(0), sequence: try get(1))
+    let position = Position(transaction: try get(0, as: TransactionID.self).value, sequence: try get(1))
     let name = try get(2, as: String.self)
     guard let stream = StreamID(name) else { throw ReadError.malformed(position, "stream “\(name)”") }
-    self.stream = stream
-    version = StreamVersion(try get(4))
-    id = try get(5)
-    type = try get(6)
-    schemaVersion = Int32(try get(7, as: Int.self))
-    data = try get(8, as: JSONText.self).bytes
+    let metadata: EventMetadata
     let metadataText = try get(9, as: JSONText.self).bytes
     do { metadata = try EventMetadata(json: metadataText) } catch {
       throw ReadError.malformed(position, "metadata: \(error)")
     }
-    recordedAt = try get(10)
-    hash = try get(11)
+    self.init(
+      position: position, stream: stream, version: StreamVersion(try get(4)), id: try get(5), type: try get(6),
+      schemaVersion: Int32(try get(7, as: Int.self)), data: try get(8, as: JSONText.self).bytes, metadata: metadata,
+      recordedAt: try get(10), hash: try get(11))
   }
 }
 
-/// What an append did.
+/// A part of a stream or of the log, in order.
+public struct EventPage: Sendable {
+  public let events: [RecordedEvent]
+  /// More events follow the last one.
+  public let hasMore: Bool
+}
+
+/// The result of an append.
 public struct AppendResult: Equatable, Sendable {
-  /// The stream's, with the last of the events.
+  /// The stream's version with the last of the events.
   public let version: StreamVersion
   /// The last event's number in the log.
   public let sequence: Int64
   public let recordedAt: Time.Timestamp
-  /// False: `version` contradicts what was expected, and nothing was written.
+  /// False: `version` contradicts the expected one, and nothing was written.
   let wasAppended: Bool
 
   init(_ rows: Rows) throws(PostgresError) {
@@ -141,7 +155,7 @@ public struct AppendResult: Equatable, Sendable {
 }
 
 public enum AppendError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// Somebody else appended first, or the caller knew an old version.
+  /// Another writer appended first, or the caller knew an old version.
   case versionConflict(stream: StreamID, expected: ExpectedVersion, actual: StreamVersion)
   case eventCount(Int)
   case database(PostgresError)
@@ -157,7 +171,7 @@ public enum AppendError: Error, Equatable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .versionConflict(let stream, let expected, let actual):
-      "stream \(stream) is at version \(actual), not \(expected): read it again and decide anew"
+      "stream \(stream) is at version \(actual), not \(expected): read it again and decide again"
     case .eventCount(let count): "\(count) events in one append; between 1 and \(EventStore.maximumEvents) are possible"
     case .database(let error): "\(error)"
     }
@@ -166,8 +180,8 @@ public enum AppendError: Error, Equatable, Sendable, CustomStringConvertible {
 
 public enum ReadError: Error, Equatable, Sendable, CustomStringConvertible {
   case database(PostgresError)
-  /// What is stored cannot be understood.
-  case malformed(GlobalPosition, String)
+  /// The stored event has an unknown form.
+  case malformed(Position, String)
 
   public var isRetriable: Bool { if case .database(let error) = self { error.isRetriable } else { false } }
 

@@ -1,8 +1,8 @@
 /// A value that can be given as text on the command line, in the environment or in a settings file.
 public protocol ArgumentValue: Sendable, Equatable {
-  /// What help shows in place of the value: `N`, `TEXT`.
+  /// The placeholder for a value in help texts: `N`, `TEXT`.
   static var placeholder: String { get }
-  /// What such a text looks like, for the error about one that does not: “a whole number”.
+  /// The expected form, for the error about a wrong value: “a whole number”.
   static var expectation: String { get }
   init?(argument: String)
   var argument: String { get }
@@ -80,7 +80,7 @@ public struct ByteCount: ArgumentValue, Comparable {
   }
 }
 
-/// An enumeration of words is a value too: declare the conformance, nothing else.
+/// Enumerations with text as raw values only need to declare the conformance.
 extension ArgumentValue where Self: RawRepresentable & CaseIterable, RawValue == String {
   public static var placeholder: String { allCases.map(\.rawValue).joined(separator: "|") }
   public static var expectation: String { "one of \(allCases.map(\.rawValue).joined(separator: ", "))" }

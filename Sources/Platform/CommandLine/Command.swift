@@ -4,7 +4,7 @@ import Spelling
 public struct Command: Sendable {
   public let name: String
   public let summary: String
-  /// Command lines, each with what it does.
+  /// Example command lines and their meaning.
   public let examples: [(line: String, meaning: String)]
   public let options: [OptionDescription]
   public let subcommands: [Command]
@@ -19,7 +19,7 @@ public struct Command: Sendable {
     (self.subcommands, self.body) = (subcommands, body)
   }
 
-  /// A group: it does nothing itself.
+  /// Creates a group of commands, which cannot be run itself.
   public init(
     _ name: String, _ summary: String, examples: [(line: String, meaning: String)] = [], subcommands: [Command]
   ) {
@@ -28,19 +28,19 @@ public struct Command: Sendable {
   }
 }
 
-/// A command line that cannot be run as it stands.
+/// An invalid command line.
 public struct UsageError: Error, CustomStringConvertible {
   public let description: String
   public init(_ description: String) { self.description = description }
 }
 
-/// What a command line asks for.
+/// The result of parsing a command line: a command to run or a text to print.
 public enum Invocation: Sendable {
   case run(Command, Arguments)
   case print(String)
 }
 
-/// A program: its commands, and the options that each of them takes beside its own.
+/// A program: its commands, and the options that all of them share.
 public struct Program: Sendable {
   public let root: Command
   public let sharedOptions: [OptionDescription]
@@ -51,7 +51,7 @@ public struct Program: Sendable {
     (self.root, self.version, self.sharedTitle, self.sharedOptions) = (root, version, sharedTitle, sharedOptions)
   }
 
-  /// Finds the command that the words name and checks its arguments; runs nothing.
+  /// Finds the command that the words name and checks its arguments. Does not run it.
   public func parse(_ words: [String]) throws(UsageError) -> Invocation {
     var command = root
     var path = [root.name]
@@ -85,7 +85,7 @@ public struct Program: Sendable {
     var onlyPositional = false
     while let word = words.popFirst() {
       if onlyPositional || !word.hasPrefix("-") || word == "-" {
-        guard let option = positional.popFirst() else { throw UsageError("“\(word)” is one argument too many") }
+        guard let option = positional.popFirst() else { throw UsageError("unexpected argument “\(word)”") }
         try check(option, word)
         values[option.name] = word
       } else if word == "--" {

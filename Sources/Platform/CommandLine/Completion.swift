@@ -5,7 +5,7 @@ extension Program {
     case "zsh": return zsh
     case "fish": return fish
     case let other:
-      throw UsageError("completion: \(other.map { "“\($0)” is not" } ?? "say") one of bash, zsh, fish")
+      throw UsageError("completion: \(other.map { "“\($0)” is not" } ?? "name") one of bash, zsh, fish")
     }
   }
 

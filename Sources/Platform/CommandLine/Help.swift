@@ -35,7 +35,7 @@ extension Program {
     option.help + (option.fallback.isEmpty ? "" : " (default \(option.fallback))")
   }
 
-  /// Rows below a title; a first column that is too wide for its row gets a line of its own.
+  /// A title and its rows. If the first column of a row is too wide, it gets its own line.
   private static func table(_ title: String, _ rows: [(String, String)]) -> String {
     guard !rows.isEmpty else { return "" }
     let width = min(34, rows.map(\.0.count).max() ?? 0)

@@ -1,9 +1,9 @@
-/// An option or a positional argument of a command, declared once: the command lists it, and its body reads it by it.
+/// An option or a positional argument of a command. Declare it once: the command lists it, its body reads its value.
 public struct Option<Value: ArgumentValue>: Sendable {
   public let description: OptionDescription
   let fallback: Value?
 
-  /// An option `--name VALUE` with a value of its own for when it is not given.
+  /// Creates an option `--name VALUE` with a default value.
   public init(_ name: String, short: Character? = nil, default fallback: Value, _ help: String) {
     self.fallback = fallback
     description = OptionDescription(
@@ -11,7 +11,7 @@ public struct Option<Value: ArgumentValue>: Sendable {
       fallback: fallback.argument, isRequired: false, check: Self.check)
   }
 
-  /// An argument by position. Without a default it has to be given.
+  /// Creates a positional argument. Without a default it is required.
   public init(argument name: String, default fallback: Value? = nil, _ help: String) {
     self.fallback = fallback
     description = OptionDescription(
@@ -25,7 +25,7 @@ public struct Option<Value: ArgumentValue>: Sendable {
 }
 
 extension Option where Value == Bool {
-  /// A switch: absent or present.
+  /// Creates a switch, which takes no value.
   public init(flag name: String, short: Character? = nil, _ help: String) {
     fallback = false
     description = OptionDescription(
@@ -34,7 +34,7 @@ extension Option where Value == Bool {
   }
 }
 
-/// What a command needs to know of an option, whatever its type.
+/// The description of an option, independent of its type.
 public struct OptionDescription: Sendable {
   public enum Kind: Sendable { case option, flag, positional }
   public let name: String
@@ -44,7 +44,7 @@ public struct OptionDescription: Sendable {
   public let help: String
   public let fallback: String
   public let isRequired: Bool
-  /// What was expected, where a text is no value of the type.
+  /// Returns nil for a valid text, otherwise a description of a valid one: “a whole number”.
   public let check: @Sendable (String) -> String?
 
   public init(
@@ -56,7 +56,7 @@ public struct OptionDescription: Sendable {
   }
 }
 
-/// The values that were given.
+/// The arguments of one command line.
 public struct Arguments: Sendable {
   private let values: [String: String]
   /// Options that all commands share, as they were given, by name.

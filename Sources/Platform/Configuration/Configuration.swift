@@ -1,15 +1,15 @@
 import CommandLine
 import Spelling
 
-/// The settings of one run: flags over environment over file over defaults.
+/// The settings of one run. Flags override the environment, the environment the file, and the file the defaults.
 public struct Configuration: Sendable {
   private let values: [String: String]
 
-  /// Checks every value given and refuses unknown names.
+  /// Checks every value. Refuses unknown names in the file and the environment; the command line checks its own flags.
   ///
   /// - Parameters:
-  ///   - environment: Only what begins with `ANNALS_` is looked at.
-  ///   - ignoring: Variables with that prefix that are for other programs.
+  ///   - environment: Only variables that begin with `ANNALS_` are read.
+  ///   - ignoring: Variables with that prefix that belong to other programs.
   public init(
     _ settings: [SettingDescription], file: SettingsFile? = nil, environment: [String: String] = [:],
     ignoring: Set<String> = [], flags: [String: String] = [:]
@@ -42,7 +42,7 @@ public struct Configuration: Sendable {
     values[setting.key].flatMap { Value(argument: $0) } ?? setting.fallback
   }
 
-  /// Whether somebody set it.
+  /// True if the file, the environment or a flag gives the setting.
   public func isSet<Value>(_ setting: Setting<Value>) -> Bool { values[setting.key] != nil }
 
   private static func checked(

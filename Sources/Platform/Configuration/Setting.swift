@@ -8,8 +8,8 @@ public struct Setting<Value: ArgumentValue>: Sendable {
   public let description: SettingDescription
 
   /// - Parameters:
-  ///   - isSecret: The value is never shown, not in errors either.
-  ///   - remedy: What a value of the type must be beside, where `accepts` refuses it: “between 1 and 65535”.
+  ///   - isSecret: The value is never shown, not even in errors.
+  ///   - remedy: Completes the error “… is not” if `accepts` refuses the value: “a port from 1 to 65535”.
   public init(
     _ key: String, default fallback: Value, isSecret: Bool = false, _ meaning: String,
     accepts: (@Sendable (Value) -> Bool)? = nil, remedy: String = ""
@@ -24,14 +24,14 @@ public struct Setting<Value: ArgumentValue>: Sendable {
   }
 }
 
-/// What is known of a setting, whatever its type.
+/// The description of a setting, independent of its type.
 public struct SettingDescription: Sendable {
   public let key: String
   public let placeholder: String
   public let fallback: String
   public let isSecret: Bool
   public let meaning: String
-  /// What was expected, where a text is no value of the setting.
+  /// Returns nil for a valid text, otherwise a description of a valid one: “a whole number”.
   public let check: @Sendable (String) -> String?
 
   public var variable: String {

@@ -1,5 +1,5 @@
 import CYaml
-import Glibc
+import Files
 
 /// A YAML file of nested mappings, flattened into dotted keys with their lines.
 public struct SettingsFile: Sendable {
@@ -12,19 +12,16 @@ public struct SettingsFile: Sendable {
   public let name: String
   public let entries: [Entry]
 
-  /// Reads the file of that path.
+  /// Reads the file at `path`.
   public init(path: String) throws(ConfigurationError) {
-    guard let file = fopen(path, "rb") else {
-      throw .file(path, line: nil, problem: "cannot be read: \(String(cString: strerror(errno)))")
+    let bytes: [UInt8]
+    do { bytes = try File.read(path, limit: 1 << 20) } catch {
+      throw .file(path, line: nil, problem: "cannot be read: \(error.reason)")
     }
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 16_384)
-    while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
     try self.init(name: path, bytes)
   }
 
-  /// Refuses what settings do not need: lists, aliases, a key twice.
+  /// Refuses lists, aliases and duplicate keys.
   public init(name: String, _ bytes: [UInt8]) throws(ConfigurationError) {
     let result = bytes.withUnsafeBufferPointer { buffer in
       Result { () throws(ConfigurationError) in try Self.parse(name, buffer) }
@@ -47,7 +44,7 @@ public struct SettingsFile: Sendable {
     while true {
       var event = yaml_event_t()
       guard yaml_parser_parse(&parser, &event) == 1 else {
-        let problem = parser.problem.map { String(cString: $0) } ?? "no YAML"
+        let problem = parser.problem.map { String(cString: $0) } ?? "not valid YAML"
         throw .file(name, line: Int(parser.problem_mark.line) + 1, problem: problem)
       }
       defer { yaml_event_delete(&event) }
@@ -75,12 +72,12 @@ public struct SettingsFile: Sendable {
         }
         let full = (path + [last]).joined(separator: ".")
         if let earlier = entries.first(where: { $0.key == full }) {
-          throw .file(name, line: line, problem: "\(full) is set in line \(earlier.line) already")
+          throw .file(name, line: line, problem: "\(full) is already set on line \(earlier.line)")
         }
         entries.append(Entry(key: full, value: text, line: line))
         key = nil
       case YAML_ALIAS_EVENT, YAML_SEQUENCE_START_EVENT:
-        throw .file(name, line: line, problem: "lists and aliases have no meaning here")
+        throw .file(name, line: line, problem: "lists and aliases are not supported")
       default: break
       }
     }

@@ -25,7 +25,7 @@ public enum SHA256 {
   }
 }
 
-/// What can lend its bytes without copying them.
+/// A type that can lend its bytes without copying them.
 public protocol ContiguousBytes {
   func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R
 }
@@ -50,7 +50,7 @@ extension Collection<UInt8> {
   }
 }
 
-/// For formats that ask for it; no protection against anybody.
+/// MD5, for formats that require it. It is not secure.
 public enum MD5 {
   /// The 16 bytes of the hash.
   public static func hash(_ bytes: some ContiguousBytes) -> [UInt8] {

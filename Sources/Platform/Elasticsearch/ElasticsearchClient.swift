@@ -1,7 +1,7 @@
 public import HTTPClient
 public import JSON
 
-/// What went wrong between here and Elasticsearch.
+/// A failed request to Elasticsearch.
 public enum ElasticsearchError: Error, Equatable, Sendable, CustomStringConvertible {
   case unreachable(endpoint: String, reason: String)
   case refused(operation: String, status: Int, reason: String)
@@ -20,12 +20,12 @@ public enum ElasticsearchError: Error, Equatable, Sendable, CustomStringConverti
     case .unreachable(let endpoint, let reason):
       "Elasticsearch at \(endpoint) cannot be reached: \(reason). Is it running, and is ANNALS_ELASTICSEARCH_URL right?"
     case .refused(let operation, let status, let reason): "Elasticsearch refused \(operation): \(status) \(reason)"
-    case .notUnderstood(let operation, let reason): "Elasticsearch's answer to \(operation) makes no sense: \(reason)"
+    case .notUnderstood(let operation, let reason): "unexpected answer of Elasticsearch to \(operation): \(reason)"
     }
   }
 }
 
-/// Elasticsearch's REST API, over the HTTP client.
+/// A client for Elasticsearch's REST API.
 public struct ElasticsearchClient: Sendable {
   public let endpoint: String
   private let authorization: String?
@@ -46,7 +46,7 @@ public struct ElasticsearchClient: Sendable {
 
   /// Sends a request with a JSON body and returns the JSON that came back.
   ///
-  /// - Parameter accepting: Statuses beside the successful ones that are an answer too.
+  /// - Parameter accepting: Statuses that are accepted in addition to the successful ones.
   public func send(
     _ method: HTTPRequest.Method, _ path: String, _ body: [UInt8]? = nil,
     contentType: String = "application/json", operation: String, accepting: Set<Int> = []

@@ -2,7 +2,7 @@ import CCurl
 public import Metrics
 public import Reactor
 
-/// Requests over HTTP by libcurl on a reactor's loop. Connections are kept alive and shared by all requests here.
+/// An HTTP client: libcurl on a reactor's loop. All requests share its kept-alive connections.
 public actor HTTPClient {
   private nonisolated let reactor: Reactor
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -19,13 +19,13 @@ public actor HTTPClient {
   ) {
     (self.reactor, self.connectTimeout) = (reactor, connectTimeout)
     requests = metrics.counter(
-      "annals_http_client_requests_total", ["reactor": reactor.name], help: "Requests sent to other servers.")
+      "annals_http_client_requests_total", ["reactor": reactor.name], help: "HTTP requests sent to other servers.")
     failures = metrics.counter(
-      "annals_http_client_failures_total", ["reactor": reactor.name], help: "Requests without a response.")
+      "annals_http_client_failures_total", ["reactor": reactor.name], help: "HTTP requests that got no response.")
     multi = Multi(on: reactor, maximumConnections: maximumConnections)
   }
 
-  /// Sends a request and collects the response. Every status is a response; only what kept one away is thrown.
+  /// Sends a request and returns the response, whatever its status. Throws if there is no complete response.
   public func send(_ request: HTTPRequest) async throws(HTTPClientError) -> HTTPResponse {
     requests.increment()
     let number = nextNumber
@@ -41,6 +41,6 @@ public actor HTTPClient {
     return try result.get()
   }
 
-  /// Cancels what is under way and closes all connections.
+  /// Cancels all requests in progress and closes all connections.
   public func close() { multi.close() }
 }

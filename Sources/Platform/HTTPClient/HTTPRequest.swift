@@ -1,16 +1,16 @@
 /// A request to send.
 public struct HTTPRequest: Sendable {
   public enum Method: String, Sendable {
-    case get = "GET", head = "HEAD", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE"
+    case get = "GET", head = "HEAD", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE", options = "OPTIONS"
   }
 
   public var method: Method
   public var url: String
   public var headers: [(name: String, value: String)]
   public var body: [UInt8]?
-  /// For the whole exchange.
+  /// Time-out for the whole exchange.
   public var timeout: Duration
-  /// A larger response body is an error.
+  /// Maximum size of the response body in bytes. A larger body fails the request.
   public var maximumResponse: Int
 
   public init(
@@ -22,10 +22,10 @@ public struct HTTPRequest: Sendable {
   }
 }
 
-/// What came back, whatever its status.
+/// A response, whatever its status.
 public struct HTTPResponse: Sendable {
   public let status: Int
-  /// Names in lower case.
+  /// The headers, with names in lower case.
   public let headers: [(name: String, value: String)]
   public let body: [UInt8]
 
@@ -33,12 +33,12 @@ public struct HTTPResponse: Sendable {
   public var isSuccess: Bool { (200..<300).contains(status) }
 }
 
-/// Why there is no response.
+/// The reason why a request got no response.
 public struct HTTPClientError: Error, Equatable, Sendable, CustomStringConvertible {
   public enum Kind: Equatable, Sendable { case connecting, timedOut, tooLarge, broken, cancelled, invalid }
   public let kind: Kind
   public let method: String
-  /// Without its query, which may hold secrets.
+  /// The URL without its query, which may contain secrets.
   public let url: String
   public let reason: String
 

@@ -1,7 +1,7 @@
 import CCurl
 import Reactor
 
-/// libcurl's multi interface, driven by a loop: descriptors and the timer are the loop's.
+/// libcurl's multi interface on a reactor's loop, which watches its descriptors and runs its timer.
 final class Multi {
   private let reactor: Reactor
   private var multi: UnsafeMutableRawPointer?
@@ -15,7 +15,7 @@ final class Multi {
     (self.reactor, self.maximumConnections) = (reactor, maximumConnections)
   }
 
-  /// Made with the first request, which comes on the loop.
+  /// Creates the multi handle for the first request, because that one runs on the loop.
   private func open() -> UnsafeMutableRawPointer {
     if let multi { return multi }
     let new = curl_multi_init()!
@@ -88,7 +88,7 @@ final class Multi {
     return transfer
   }
 
-  /// Answers a transfer that was removed, then keeps its handle for another.
+  /// Completes a removed transfer and keeps its easy handle for reuse.
   private func finish(_ transfer: Transfer, _ code: CURLcode) {
     transfer.finish(code)
     curl_easy_reset(transfer.easy)

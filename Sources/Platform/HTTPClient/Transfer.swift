@@ -1,6 +1,6 @@
 import CCurl
 
-/// One request under way: the easy handle and what has come so far.
+/// One request in progress: the easy handle and the part of the response received so far.
 final class Transfer {
   let easy: UnsafeMutableRawPointer
   let number: Int
@@ -25,7 +25,7 @@ final class Transfer {
     annals_curl_set_long(easy, CURLOPT_TCP_KEEPALIVE, 1)
     setMethod()
     for (name, value) in request.headers + [("Expect", "")] {
-      // curl's form for a header that is to be empty is “Name;”, for one that is to be left out “Name:”.
+      // curl omits a header without a value (“Name:”): wanted for Expect. An empty header would be “Name;”.
       list = curl_slist_append(list, "\(name): \(value)")
     }
     annals_curl_set_pointer(easy, CURLOPT_HTTPHEADER, list)
@@ -84,7 +84,7 @@ final class Transfer {
     return count
   }
 
-  /// Answers the caller; the handle is not used by curl any more.
+  /// Resumes the caller. curl no longer uses the handle.
   func finish(_ code: CURLcode) {
     curl_slist_free_all(list)
     list = nil

@@ -29,6 +29,7 @@ actor Exchange {
 
   private let server: ListenerContext
   private let target: String
+  private let clientAddress: String
   private var connection: OpaquePointer?
   private var phase = Phase.head
   private(set) var suspension = Suspension.none
@@ -59,8 +60,8 @@ actor Exchange {
   private var writeFailed = false
   private var writer: CheckedContinuation<Void, Never>?
 
-  init(target: String, server: ListenerContext) {
-    (self.target, self.server) = (target, server)
+  init(target: String, clientAddress: String, server: ListenerContext) {
+    (self.target, self.clientAddress, self.server) = (target, clientAddress, server)
     reactor = server.reactor
   }
 
@@ -102,19 +103,13 @@ actor Exchange {
       return queue(response)
     }
     self.head = head
-    switch server.router.match(head.request.method, head.request.path) {
-    case .notFound:
-      refuse(Problem(404, "Not found", detail: "there is nothing at this path"))
-    case .methodNotAllowed(let allowed):
-      let list = allowed.map(\.rawValue).joined(separator: ", ")
-      refuse(
-        Problem(
-          405, "Method not allowed", detail: "\(head.request.method.rawValue) is not possible here; use \(list)",
-          headers: [("Allow", list)]))
-    case .route(let route, let parameters):
+    let match = server.router.match(head.request.method, head.request.path)
+    if case .route(let route, let parameters) = match {
       self.route = route
       self.parameters = parameters
       admit(route, head)
+    } else if let answer = Router.answer(match, head.request.method) {
+      refuse(answer)
     }
     // What was refused before a large or an announced body came ends the connection instead of the upload.
     if case .discarding = phase, head.expectsContinue || (head.contentLength ?? .max) > Self.maximumDiscarded {
@@ -128,17 +123,17 @@ actor Exchange {
     switch route.body {
     case .none:
       guard !head.hasBody else {
-        return refuse(Problem(400, "Bad request", detail: "this request takes no body"))
+        return refuse(Problem(400, "Bad request", detail: "this request takes no body").response)
       }
       phase = .collecting(limit: 0)
     case .collect(let limit):
-      guard (head.contentLength ?? 0) <= limit else { return refuse(tooLarge(limit)) }
+      guard (head.contentLength ?? 0) <= limit else { return refuse(tooLarge(limit).response) }
       phase = .collecting(limit: limit)
       if let connection, let type = head.request.headers["Content-Type"], FormReader.reads(type) {
         form = FormReader(connection)
       }
     case .stream(let limit):
-      guard (head.contentLength ?? 0) <= limit else { return refuse(tooLarge(limit)) }
+      guard (head.contentLength ?? 0) <= limit else { return refuse(tooLarge(limit).response) }
       self.limit = limit
       phase = head.hasBody ? .held : .streaming
       isBodyComplete = !head.hasBody
@@ -150,8 +145,8 @@ actor Exchange {
     Problem(413, "Content too large", detail: "the body may have at most \(limit) bytes")
   }
 
-  private func refuse(_ problem: Problem) {
-    answer = problem.response
+  private func refuse(_ response: Response) {
+    answer = response
     phase = .discarding
     collected = []
     form = nil
@@ -163,7 +158,7 @@ actor Exchange {
     switch phase {
     case .collecting(let limit):
       guard received <= limit else {
-        refuse(tooLarge(limit))
+        refuse(tooLarge(limit).response)
         return .YES
       }
       if let form { form.feed(data) } else { collected.append(contentsOf: data) }
@@ -247,6 +242,7 @@ actor Exchange {
     guard let route, var request = head?.request else { return }
     request.parameters = parameters
     request.body = body
+    request.clientAddress = clientAddress
     since = .now
     server.began()
     let handler = route.handler

@@ -18,10 +18,10 @@ public actor HTTPServer {
   private var endOfTurn: EndOfTurn?
   private var timer: LoopTimer?
 
-  /// - Parameter errorResponse: What a client sees of an error that a handler threw.
+  /// - Parameter errorResponse: The answer to an error that a handler threw.
   public init(
     _ options: HTTPServerOptions, router: Router, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry,
-    errorResponse: @escaping @Sendable (any Error, Request) -> Response
+    errorResponse: @escaping @Sendable (any Error, Request) -> Response = { error, _ in Problem.response(to: error) }
   ) {
     (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("http"))
     context = ListenerContext(router: router, reactor: reactor, metrics: metrics, errorResponse: errorResponse)
@@ -177,8 +177,10 @@ private let onTarget:
   @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, OpaquePointer?)
     -> UnsafeMutableRawPointer? = { context, target, connection in
       let server = Unmanaged<ListenerContext>.fromOpaque(context!).takeUnretainedValue()
-      let exchange = Exchange(target: target.map { String(cString: $0) } ?? "", server: server)
-      if let client = ClientConnection.of(connection) { client.exchange = exchange }
+      let client = ClientConnection.of(connection)
+      let exchange = Exchange(
+        target: target.map { String(cString: $0) } ?? "", clientAddress: client?.address ?? "", server: server)
+      client?.exchange = exchange
       return Unmanaged.passRetained(exchange).toOpaque()
     }
 

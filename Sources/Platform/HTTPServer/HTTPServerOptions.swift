@@ -4,15 +4,15 @@ public struct HTTPServerOptions: Sendable {
   public var address: String
   /// 0: any that is free.
   public var port: UInt16
-  /// Connections of one reactor; more clients wait in the backlog.
+  /// The most connections of one reactor. More clients wait in the backlog.
   public var maximumConnections: Int
-  /// After which a connection without a request, or without a byte, is closed.
+  /// Idle time-out: closes a connection that sends no request, or no byte, for this long.
   public var idleTimeout: Duration
-  /// For a body to arrive whole.
+  /// How long a body may take to arrive.
   public var bodyTimeout: Duration
-  /// For a handler; it is cancelled then.
+  /// How long a handler may run before it is cancelled.
   public var handlerTimeout: Duration
-  /// For requests under way when the server stops.
+  /// How long requests under way may take when the server stops.
   public var drainTimeout: Duration
 
   public init(
@@ -32,9 +32,9 @@ public enum HTTPServerError: Error, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .address(let text): "“\(text)” is no IPv4 or IPv6 address to listen on"
+    case .address(let text): "“\(text)” is not an IPv4 or IPv6 address"
     case .listening(let address, let port, let reason):
-      "\(address) port \(port) cannot be listened on: \(reason). Stop what is there or choose another http.port"
+      "cannot listen on \(address) port \(port): \(reason). Stop the program that uses the port, or choose another http.port"
     }
   }
 }

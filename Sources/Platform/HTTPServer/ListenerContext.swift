@@ -23,8 +23,15 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: touched on the
   ) {
     (self.router, self.reactor, self.metrics, self.errorResponse) = (router, reactor, metrics, errorResponse)
     running = metrics.gauge(
-      "annals_http_requests_running", ["reactor": reactor.name], help: "Requests whose handler runs.")
+      "annals_http_requests_running", ["reactor": reactor.name], help: "Requests whose handler is running.")
+    metrics.declare(.counter, Self.responses, labels: ["status"], help: Self.responsesHelp)
+    metrics.declare(.histogram, Self.duration, labels: ["route"], help: Self.durationHelp)
   }
+
+  private static let responses = "annals_http_responses_total"
+  private static let responsesHelp = "Answers by status."
+  private static let duration = "annals_http_request_seconds"
+  private static let durationHelp = "Time from the complete request to its answer, in seconds."
 
   func wasResumed() { needsTurn = true }
 
@@ -38,14 +45,12 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: touched on the
     running.set(count)
     let counter =
       counters[status]
-      ?? metrics.counter("annals_http_responses_total", ["status": "\(status)"], help: "Responses by status.")
+      ?? metrics.counter(Self.responses, ["status": "\(status)"], help: Self.responsesHelp)
     counters[status] = counter
     counter.increment()
-    guard let pattern = route?.pattern else { return }
-    let timer =
-      timers[pattern]
-      ?? metrics.timer("annals_http_request_seconds", ["route": pattern], help: "From a whole request to its answer.")
-    timers[pattern] = timer
+    guard let label = route?.label else { return }
+    let timer = timers[label] ?? metrics.timer(Self.duration, ["route": label], help: Self.durationHelp)
+    timers[label] = timer
     timer.record(duration)
   }
 }
@@ -53,11 +58,16 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: touched on the
 /// One TCP connection from a client.
 final class ClientConnection {
   let descriptor: Int32
+  /// The client's IP address.
+  let address: String
   var exchange: Exchange?
-  /// Since when it has been idle, or sending its request.
+  /// The start of its present idle time, or of the request that it sends.
   var since = ContinuousClock.now
 
-  init(descriptor: Int32) { self.descriptor = descriptor }
+  init(descriptor: Int32) {
+    self.descriptor = descriptor
+    address = ListeningAddress.peer(of: descriptor)
+  }
 
   static func of(_ connection: OpaquePointer?) -> ClientConnection? {
     guard let context = annals_mhd_socket_context(connection) else { return nil }

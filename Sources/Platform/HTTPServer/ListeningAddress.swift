@@ -38,7 +38,21 @@ struct ListeningAddress {
     }
   }
 
-  /// Fails where another process listens there. The listeners of this one share the port by SO_REUSEPORT, and so would
+  /// The IP address at the other end of a connection; empty if it is gone.
+  static func peer(of descriptor: Int32) -> String {
+    var storage = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    return withUnsafeMutablePointer(to: &storage) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+        guard getpeername(descriptor, address, &length) == 0 else { return "" }
+        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+        let result = getnameinfo(address, length, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+        return result == 0 ? String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) : ""
+      }
+    }
+  }
+
+  /// Fails if another process listens there. The listeners of this one share the port by SO_REUSEPORT, and so would
   /// a second Annals that was started by mistake.
   func requireFree() throws(HTTPServerError) {
     guard port != 0 else { return }

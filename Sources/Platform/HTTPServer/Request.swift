@@ -7,20 +7,45 @@ public struct Request: Sendable {
   public let path: [String]
   public let query: [(name: String, value: String)]
   public let headers: Headers
-  /// What stands at the `:names` of the route.
+  /// The values at the `{names}` of the route.
   public internal(set) var parameters: [String: String] = [:]
   public internal(set) var body: RequestBody = .empty
+  /// The IP address at the other end of the connection.
+  public internal(set) var clientAddress = ""
+  /// Who acts, as a middleware has found out; nil before that, or if nobody says.
+  public var actor: String?
 
   public enum Method: String, Sendable, CaseIterable {
     case get = "GET", head = "HEAD", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE"
     case options = "OPTIONS"
   }
 
+  /// A request that did not come over a connection. The target is checked as one that did.
+  ///
+  /// - Throws: `Problem` 400.
+  public init(
+    _ method: Method, _ target: String, headers: [(name: String, value: String)] = [], body: RequestBody = .empty
+  ) throws(Problem) {
+    do {
+      let head = try RequestHead(
+        method: method.rawValue, version: "HTTP/1.1", target: target,
+        headers: Headers([("Host", "localhost")] + headers))
+      self = head.request
+    } catch { throw Problem(400, "Bad request", detail: error.reason) }
+    self.body = body
+  }
+
+  init(
+    method: Method, target: String, path: [String], query: [(name: String, value: String)], headers: Headers
+  ) {
+    (self.method, self.target, self.path, self.query, self.headers) = (method, target, path, query, headers)
+  }
+
   /// The first value of that name in the query.
   public func query(_ name: String) -> String? { query.first { $0.name == name }?.value }
 }
 
-/// What came with a request.
+/// The body of a request.
 public enum RequestBody: Sendable {
   case empty
   case bytes([UInt8])
@@ -35,9 +60,13 @@ public struct FormPart: Sendable {
   public let filename: String?
   public let contentType: String?
   public internal(set) var bytes: [UInt8]
+
+  public init(name: String, filename: String? = nil, contentType: String? = nil, bytes: [UInt8]) {
+    (self.name, self.filename, self.contentType, self.bytes) = (name, filename, contentType, bytes)
+  }
 }
 
-/// Header fields in their order; names are compared without regard to case.
+/// Header fields in order. Names are compared without regard to case.
 public struct Headers: Sendable {
   public private(set) var fields: [(name: String, value: String)] = []
 
@@ -58,7 +87,7 @@ public struct Headers: Sendable {
   private static func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
 }
 
-/// A request's body as it comes in, once, in chunks; the client is held back while nobody reads.
+/// A request's body as it arrives, in chunks, readable once. The client is held back while nobody reads.
 public struct BodyStream: Sendable, AsyncSequence {
   public typealias Element = [UInt8]
   let exchange: Exchange

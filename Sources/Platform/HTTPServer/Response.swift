@@ -1,10 +1,8 @@
-import JSON
-
-/// What a handler answers.
+/// An answer to a request.
 public struct Response: Sendable {
   public enum Body: Sendable {
     case bytes([UInt8])
-    /// Made while it is sent; the writer waits for the client. `length` is declared where it is known.
+    /// Made while it is sent; the writer waits for the client. `length` is declared if it is known.
     case stream(length: Int?, @Sendable (BodyWriter) async throws -> Void)
   }
 
@@ -33,37 +31,4 @@ public struct Response: Sendable {
 public struct BodyWriter: Sendable {
   let exchange: Exchange
   public func write(_ bytes: [UInt8]) async throws { try await exchange.write(bytes) }
-}
-
-/// An error as its client sees it: RFC 9457's problem details.
-public struct Problem: Error, Sendable, CustomStringConvertible {
-  public var status: Int
-  public var title: String
-  /// What was wrong with which value, and what to do.
-  public var detail: String
-  /// The field concerned, as a JSON Pointer, a query parameter's or a header's name.
-  public var field: String?
-  public var headers: [(name: String, value: String)]
-
-  public init(
-    _ status: Int, _ title: String, detail: String, field: String? = nil,
-    headers: [(name: String, value: String)] = []
-  ) {
-    (self.status, self.title, self.detail, self.field, self.headers) = (status, title, detail, field, headers)
-  }
-
-  public var description: String { "\(status) \(title): \(detail)" + (field.map { " (\($0))" } ?? "") }
-
-  public var response: Response {
-    var writer = JSONWriter()
-    writer.object {
-      $0.member("type", "about:blank")
-      $0.member("title", title)
-      $0.member("status", status)
-      $0.member("detail", detail)
-      if let field { $0.member("field", field) }
-    }
-    return Response(
-      status, headers: [("Content-Type", "application/problem+json")] + headers, body: .bytes(writer.bytes))
-  }
 }

@@ -1,25 +1,28 @@
 public typealias Handler = @Sendable (Request) async throws -> Response
 
-/// Which handler answers which method and path.
+/// Finds the handler for a method and a path.
 public struct Router: Sendable {
-  /// What becomes of a request's body before its handler runs.
+  /// How the server takes a request's body before the handler runs.
   public enum BodyPolicy: Sendable {
     /// A body is refused.
     case none
-    /// Collected whole, up to that many bytes; forms are taken apart.
+    /// Collected whole, up to that many bytes; forms are split into parts.
     case collect(limit: Int)
-    /// Handed over as it comes, up to that many bytes.
+    /// Handed over as it arrives, up to that many bytes.
     case stream(limit: Int)
   }
 
   struct Route: Sendable {
-    let pattern: String
+    /// The route's name in metrics.
+    let label: String
     let body: BodyPolicy
     let handler: Handler
   }
 
   enum Match {
     case route(Route, parameters: [String: String])
+    /// An OPTIONS request without a handler of its own: the answer lists the methods.
+    case options(allowed: [Request.Method])
     case methodNotAllowed(allowed: [Request.Method])
     case notFound
   }
@@ -40,19 +43,25 @@ public struct Router: Sendable {
       var (children, parameter, routes) = (children, parameter, routes)
       if let segment = segments.first {
         let rest = segments.dropFirst()
-        if segment.hasPrefix(":") {
-          let name = String(segment.dropFirst())
-          precondition(parameter.map { $0.name == name } ?? true, "\(route.pattern): one place, two names")
+        if let name = Router.parameterName(segment) {
+          precondition(parameter.map { $0.name == name } ?? true, "\(route.label): one place has two names")
           parameter = (name, (parameter?.node ?? .empty).adding(rest, method, route))
         } else {
           let key = String(segment)
           children[key] = (children[key] ?? .empty).adding(rest, method, route)
         }
       } else {
-        precondition(routes[method] == nil, "\(method.rawValue) \(route.pattern) is there already")
+        precondition(routes[method] == nil, "\(method.rawValue) \(route.label) is declared twice")
         routes[method] = route
       }
       return Node(children: children, parameter: parameter, routes: routes)
+    }
+
+    /// The methods that can be used here, those that the router answers itself included.
+    var allowed: [Request.Method] {
+      var methods = Set(routes.keys).union([.options])
+      if methods.contains(.get) { methods.insert(.head) }
+      return methods.sorted { $0.rawValue < $1.rawValue }
     }
   }
 
@@ -60,12 +69,20 @@ public struct Router: Sendable {
 
   public init() {}
 
-  /// Adds a route. A segment `:name` takes any text. A GET route answers HEAD too.
+  /// Adds a route. A segment `{name}` takes any text. A GET route answers HEAD too; OPTIONS is answered everywhere.
+  ///
+  /// - Parameter label: The route's name in metrics; the pattern if it is nil. Two patterns may share one.
   public mutating func on(
-    _ method: Request.Method, _ pattern: String, body: BodyPolicy = .none, _ handler: @escaping Handler
+    _ method: Request.Method, _ pattern: String, label: String? = nil, body: BodyPolicy = .none,
+    _ handler: @escaping Handler
   ) {
     let segments = pattern.split(separator: "/")[...]
-    root = root.adding(segments, method, Route(pattern: pattern, body: body, handler: handler))
+    root = root.adding(segments, method, Route(label: label ?? pattern, body: body, handler: handler))
+  }
+
+  /// The name in a segment `{name}`; nil for a literal segment.
+  static func parameterName(_ segment: Substring) -> String? {
+    segment.hasPrefix("{") && segment.hasSuffix("}") ? String(segment.dropFirst().dropLast()) : nil
   }
 
   func match(_ method: Request.Method, _ path: [String]) -> Match {
@@ -84,7 +101,33 @@ public struct Router: Sendable {
     if let route = node.routes[method] ?? (method == .head ? node.routes[.get] : nil) {
       return .route(route, parameters: parameters)
     }
-    return node.routes.isEmpty
-      ? .notFound : .methodNotAllowed(allowed: node.routes.keys.sorted { $0.rawValue < $1.rawValue })
+    if node.routes.isEmpty { return .notFound }
+    return method == .options ? .options(allowed: node.allowed) : .methodNotAllowed(allowed: node.allowed)
+  }
+
+  /// The answer to a request for which there is no handler; nil if there is one.
+  static func answer(_ match: Match, _ method: Request.Method) -> Response? {
+    func list(_ methods: [Request.Method]) -> String { methods.map(\.rawValue).joined(separator: ", ") }
+    switch match {
+    case .route: return nil
+    case .notFound: return Problem(404, "Not found", detail: "there is nothing at this path").response
+    case .options(let allowed): return Response(204, headers: [("Allow", list(allowed))])
+    case .methodNotAllowed(let allowed):
+      return Problem(
+        405, "Method not allowed", detail: "\(method.rawValue) is not possible here; use \(list(allowed))",
+        headers: [("Allow", list(allowed))]
+      ).response
+    }
+  }
+
+  /// Answers a request without a server, body included: what tests of handlers need.
+  public func respond(to request: Request) async throws -> Response {
+    let match = match(request.method, request.path)
+    guard case .route(let route, let parameters) = match else {
+      return Self.answer(match, request.method) ?? Response(500)
+    }
+    var request = request
+    request.parameters = parameters
+    return try await route.handler(request)
   }
 }

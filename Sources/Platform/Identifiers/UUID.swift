@@ -59,7 +59,7 @@ public struct UUID: Hashable, Comparable, Sendable, LosslessStringConvertible {
 
 extension UUID {
   /// A new UUID of version 7: 48 bits of Unix milliseconds, 12 bits of their fraction (RFC 9562, section 6.2, method 3),
-  /// 62 random bits. Those of one machine sort by time to a quarter of a microsecond.
+  /// 62 random bits. UUIDs of one machine sort by time, to a quarter of a microsecond.
   public static func version7() -> UUID {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)

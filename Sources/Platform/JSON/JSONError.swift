@@ -1,4 +1,4 @@
-/// Why a text is not the JSON that was asked for, and where.
+/// The reason why a text is not the expected JSON, and the place.
 public struct JSONError: Error, Equatable, Sendable {
   public enum Reason: Equatable, Sendable {
     case endOfInput
@@ -15,16 +15,16 @@ public struct JSONError: Error, Equatable, Sendable {
     case outOfRange(String)
     case missing(String)
     case unknown(String, nearest: String?)
-    /// The type is right, the value is not: `remedy` says what would be.
+    /// The type is right but the value is not; `remedy` describes a valid value.
     case invalid(String, remedy: String)
   }
 
   public enum Step: Equatable, Sendable { case name(String), index(Int) }
 
   public let reason: Reason
-  /// Bytes from the start of the text; nil where the value was read from a tree.
+  /// Offset from the start of the text, in bytes; nil if the value was read from a tree.
   public let offset: Int?
-  /// From the outside in.
+  /// Steps from the outermost value to the one concerned.
   public var path: [Step]
 
   public init(_ reason: Reason, offset: Int? = nil, path: [Step] = []) {
@@ -57,15 +57,15 @@ extension JSONError: CustomStringConvertible {
   public var explanation: String {
     switch reason {
     case .endOfInput: "the JSON text ends too early"
-    case .unexpected(let found): "\(found) is not JSON here"
-    case .trailing: "something follows the JSON text"
+    case .unexpected(let found): "unexpected \(found)"
+    case .trailing: "unexpected text after the end of the JSON"
     case .badNumber: "a number is malformed"
     case .badEscape: "a string has an unknown escape"
     case .loneSurrogate: "a string has half of a surrogate pair"
     case .controlCharacter: "a string has a raw control character: escape it"
     case .invalidUTF8: "a string is not UTF-8"
-    case .tooDeep(let limit): "nesting is deeper than \(limit)"
-    case .duplicateName(let name): "“\(name)” is there twice"
+    case .tooDeep(let limit): "nesting is deeper than \(limit) levels"
+    case .duplicateName(let name): "“\(name)” is given twice"
     case .wrongType(let expected, let found): "expected \(expected), found \(found)"
     case .outOfRange(let literal): "\(literal) is out of range"
     case .missing(let name): "“\(name)” is missing"

@@ -1,6 +1,6 @@
 import Spelling
 
-/// Takes the members of an object one by one and, at the end, refuses those that nobody took.
+/// Reads the members of an object one by one and, at the end, refuses members that were not read.
 ///
 /// Every error carries the path of the member from the outermost object on.
 public struct JSONFields {
@@ -23,7 +23,7 @@ public struct JSONFields {
     return try read(value, name)
   }
 
-  /// nil where the member is missing or null.
+  /// Returns nil if the member is missing or null.
   public mutating func optional<T: JSONReadable>(_ name: String, as type: T.Type = T.self) throws(JSONError) -> T? {
     known.append(name)
     guard let value = object[name], value != .null else { return nil }
@@ -36,7 +36,7 @@ public struct JSONFields {
     }
   }
 
-  /// Throws for the first member that was not asked for.
+  /// Throws for the first member that was not read.
   public func end() throws(JSONError) {
     for member in object.members where !known.contains(member.name) {
       throw JSONError(
@@ -45,7 +45,7 @@ public struct JSONFields {
   }
 }
 
-/// What can be read from one JSON value.
+/// A type that can be read from one JSON value.
 public protocol JSONReadable {
   init(json: JSONValue) throws(JSONError)
 }

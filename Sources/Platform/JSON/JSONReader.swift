@@ -1,8 +1,8 @@
 import Glibc
 
 extension JSONValue {
-  /// Reads one JSON text of RFC 8259 and nothing behind it: no BOM, no comments, no trailing comma, every string valid
-  /// UTF-8 without lone surrogates, no name twice in one object.
+  /// Reads exactly one JSON text of RFC 8259, with nothing after it: no BOM, no comments, no trailing comma. Every
+  /// string must be valid UTF-8 without lone surrogates, and no object may have the same name twice.
   public init(parsing bytes: [UInt8], maximumDepth: Int = 64) throws(JSONError) {
     let result = bytes.withUnsafeBufferPointer { buffer in
       Result { () throws(JSONError) -> JSONValue in
@@ -193,8 +193,8 @@ struct JSONReader: ~Copyable {
     return String(copying: span)
   }
 
-  /// Stops at a quotation mark, a backslash, a control character or the end. Eight bytes at a time while there are:
-  /// the mask has a high bit wherever one of the three stands (Mycroft's test for a zero byte).
+  /// Stops at a quotation mark, a backslash, a control character or the end. Tests eight bytes at a time: the lowest
+  /// high bit in the mask marks the first of these characters (Mycroft's test for a zero byte).
   private mutating func skipPlainCharacters() {
     let ones: UInt64 = 0x0101_0101_0101_0101
     while index + 8 <= bytes.count {
@@ -297,7 +297,7 @@ struct JSONReader: ~Copyable {
   }
 }
 
-/// Finds a name that comes twice: by comparing while members are few, by hashing from then on.
+/// Detects duplicate names: compares while there are few members, hashes from 16 members on.
 private struct NameSet {
   private var names: Set<String> = []
 

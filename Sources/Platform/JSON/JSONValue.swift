@@ -3,7 +3,7 @@ public enum JSONValue: Hashable, Sendable {
   case null
   case bool(Bool)
   case integer(Int64)
-  /// A number that is no 64-bit integer, as it was written: `0.10`, `1e400`, `12345678901234567890`.
+  /// A number that is not a 64-bit integer, as it was written: `0.10`, `1e400`, `12345678901234567890`.
   case number(literal: String)
   case string(String)
   case array([JSONValue])
@@ -22,7 +22,7 @@ public enum JSONValue: Hashable, Sendable {
     }
   }
 
-  /// The member of that name; nil where this is no object or has no such member.
+  /// The member with this name; nil if this is not an object or has no such member.
   public subscript(_ name: String) -> JSONValue? {
     guard case .object(let object) = self else { return nil }
     return object[name]
@@ -33,7 +33,7 @@ public enum JSONValue: Hashable, Sendable {
   public var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
   public var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
 
-  /// A number as a Double, the nearest there is; nil where this is no number or out of range.
+  /// The number as the nearest Double; nil if this is not a number or is out of range.
   public var double: Double? {
     switch self {
     case .integer(let value): Double(value)
@@ -43,7 +43,7 @@ public enum JSONValue: Hashable, Sendable {
   }
 }
 
-/// Members in their order. Names are unique in what the reader made.
+/// The members of an object, in order. Names are unique in objects that the reader made.
 public struct JSONObject: Hashable, Sendable {
   public struct Member: Hashable, Sendable {
     public let name: String

@@ -1,7 +1,7 @@
-/// Writes compact JSON into a buffer of its own. Strings keep all characters but those that JSON wants escaped.
+/// Writes compact JSON into its own buffer. Escapes only the characters for which JSON requires it.
 public struct JSONWriter: Sendable {
   public private(set) var bytes: [UInt8] = []
-  /// Whether the next member or element comes first in its container.
+  /// True if the next member or element is the first of its container.
   private var isFirst = true
 
   public init(reserving count: Int = 512) { bytes.reserveCapacity(count) }
@@ -57,7 +57,7 @@ public struct JSONWriter: Sendable {
     self.value(value)
   }
 
-  /// Writes null where there is no value.
+  /// Writes null if `value` is nil.
   public mutating func member(_ name: String, orNull value: String?) {
     self.name(name)
     if let value { string(value) } else { null() }
@@ -86,7 +86,7 @@ public struct JSONWriter: Sendable {
     isFirst = false
   }
 
-  /// Writes the shortest text that reads back as `value`; null for what JSON cannot say (infinities, NaN).
+  /// Writes the shortest text that reads back as `value`; null for infinities and NaN.
   public mutating func double(_ value: Double) {
     guard value.isFinite else { return null() }
     bytes.append(contentsOf: value.description.utf8)
@@ -131,6 +131,14 @@ public struct JSONWriter: Sendable {
     isFirst = false
   }
 
+  /// Appends the members of an object that is JSON text already, inside an object of this writer.
+  public mutating func spliceMembers(of object: [UInt8]) {
+    let members = object.dropFirst().dropLast()
+    guard !members.isEmpty else { return }
+    element()
+    bytes.append(contentsOf: members)
+  }
+
   public mutating func raw(_ json: StaticString) {
     bytes.append(contentsOf: UnsafeBufferPointer(start: json.utf8Start, count: json.utf8CodeUnitCount))
     isFirst = false
@@ -141,7 +149,7 @@ public struct JSONWriter: Sendable {
     text.withUTF8 { utf8(UnsafeRawBufferPointer($0)) }
   }
 
-  /// Writes UTF-8 as a string. The caller vouches for its being UTF-8.
+  /// Writes UTF-8 as a string. The caller guarantees that it is valid.
   public mutating func utf8(_ text: UnsafeRawBufferPointer) {
     bytes.append(UInt8(ascii: "\""))
     var copied = 0

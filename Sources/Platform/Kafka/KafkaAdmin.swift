@@ -1,7 +1,9 @@
 import CRdkafka
 import Reactor
 
-/// Topics and brokers. Each call makes a client of its own and waits for it on the global executor.
+/// Lists brokers and topics, creates topics and changes their settings.
+///
+/// Each call creates a client of its own and waits for it on a blocking thread (`Reactor.offLoop`).
 public struct KafkaAdmin: Sendable {
   private let options: KafkaOptions
   private let timeout: Duration
@@ -12,7 +14,7 @@ public struct KafkaAdmin: Sendable {
 
   public struct ClusterDescription: Sendable {
     public let brokers: [String]
-    /// Partitions by topic.
+    /// The number of partitions of each topic.
     public let topics: [String: Int]
   }
 
@@ -27,7 +29,7 @@ public struct KafkaAdmin: Sendable {
     var pointer: UnsafePointer<rd_kafka_metadata>?
     let code = rd_kafka_metadata(handle, 1, nil, &pointer, milliseconds)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let pointer else {
-      throw KafkaError(code, "asking for metadata", brokers: options.brokers)
+      throw KafkaError(code, "requesting metadata", brokers: options.brokers)
     }
     defer { rd_kafka_metadata_destroy(pointer) }
     let metadata = pointer.pointee
@@ -41,10 +43,10 @@ public struct KafkaAdmin: Sendable {
     return ClusterDescription(brokers: brokers, topics: topics)
   }
 
-  /// Makes a topic unless it is there.
+  /// Creates a topic unless it exists.
   ///
-  /// - Parameter replication: Copies of each partition; the cluster's default where it is nil.
-  /// - Returns: Whether it was made now.
+  /// - Parameter replication: Replicas of each partition; nil: the cluster's default.
+  /// - Returns: True if this call created the topic, false if it existed.
   @discardableResult
   public func createTopic(
     _ name: String, partitions: Int, replication: Int? = nil, settings: [String: String] = [:]
@@ -82,7 +84,7 @@ public struct KafkaAdmin: Sendable {
     return true
   }
 
-  /// What a topic's setting is; nil where there is none of that name.
+  /// Returns the value of a topic's setting, or nil if there is no setting with this name.
   public func setting(_ name: String, of topic: String) async throws(KafkaError) -> String? {
     try await Reactor.offLoop { () throws(KafkaError) in try settingNow(name, of: topic) }
   }
@@ -90,7 +92,7 @@ public struct KafkaAdmin: Sendable {
   private func settingNow(_ name: String, of topic: String) throws(KafkaError) -> String? {
     var resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic)
     defer { rd_kafka_ConfigResource_destroy(resource) }
-    let operation = "asking for \(name) of topic \(topic)"
+    let operation = "reading the setting \(name) of topic \(topic)"
     var value: String?
     let code = try ask(operation, { rd_kafka_DescribeConfigs($0, &resource, 1, nil, $1) }) { event in
       let code = rd_kafka_event_error(event)
@@ -112,7 +114,7 @@ public struct KafkaAdmin: Sendable {
     return value
   }
 
-  /// Gives a topic these settings of its own, and no others.
+  /// Replaces all settings of a topic: settings that are not listed return to the cluster's defaults.
   public func alter(_ topic: String, _ settings: [String: String]) async throws(KafkaError) {
     try await Reactor.offLoop { () throws(KafkaError) in try alterNow(topic, settings) }
   }
@@ -133,10 +135,11 @@ public struct KafkaAdmin: Sendable {
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: options.brokers) }
   }
 
-  /// The last committed message of a topic's first partition; nil where there is none. For topics that hold one value.
+  /// Returns the value of the last committed message in a topic's first partition, or nil if there is none. For topics
+  /// that hold one value.
   public func lastValue(of topic: String) async throws(KafkaError) -> [UInt8]? {
     try await Reactor.offLoop { () throws(KafkaError) in
-      // The end first: markers of transactions, and what was aborted, lie there too.
+      // Try the tail first. It may hold no value, because transaction markers and aborted messages take offsets, too.
       for tail in [Int64(100), 10_000] { if let value = try lastValueNow(of: topic, among: tail) { return value } }
       return try lastValueNow(of: topic, among: nil)
     }
@@ -212,7 +215,7 @@ public struct KafkaAdmin: Sendable {
     }
     guard let handle = rd_kafka_new(type, configuration, &message, message.count) else {
       rd_kafka_conf_destroy(configuration)
-      throw KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, "making a client", brokers: options.brokers)
+      throw KafkaError(RD_KAFKA_RESP_ERR__INVALID_ARG, "creating a client", brokers: options.brokers)
     }
     return handle
   }

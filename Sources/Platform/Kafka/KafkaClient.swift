@@ -3,7 +3,7 @@ import Glibc
 import Logging
 import Reactor
 
-/// One librdkafka handle whose events come through a descriptor in a loop.
+/// One librdkafka handle. A pipe announces its events to a reactor's loop.
 final class KafkaClient {
   /// librdkafka's handles may be used from any thread (its documentation, “Threads and callbacks”).
   struct Handle: @unchecked Sendable { let pointer: OpaquePointer }
@@ -31,7 +31,7 @@ final class KafkaClient {
     _ = rd_kafka_set_log_queue(handle.pointer, queue)
     var descriptors: [Int32] = [-1, -1]
     guard Glibc.pipe(&descriptors) == 0 else {
-      throw KafkaError(RD_KAFKA_RESP_ERR__FAIL, "making a pipe", brokers: brokers)
+      throw KafkaError(RD_KAFKA_RESP_ERR__FAIL, "creating a pipe", brokers: brokers)
     }
     for descriptor in descriptors {
       _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
@@ -48,8 +48,8 @@ final class KafkaClient {
     } catch {
       throw KafkaError(RD_KAFKA_RESP_ERR__FAIL, "watching a pipe", brokers: brokers, reason: "\(error)")
     }
-    // librdkafka announces an event only where its queue was empty. What came before the pipe was there, a refused connection
-    // for one, would keep it silent for ever: a first look takes that.
+    // librdkafka writes to the pipe only if its queue was empty. An event from before the pipe existed, such as a
+    // refused connection, would keep it silent permanently. This first wake-up takes such events.
     _ = write(pipe.writing, "!", 1)
   }
 
@@ -76,7 +76,7 @@ final class KafkaClient {
     guard let pointer = rd_kafka_new(type, configuration, &message, message.count) else {
       rd_kafka_conf_destroy(configuration)
       throw KafkaError(
-        RD_KAFKA_RESP_ERR__INVALID_ARG, "making a client", brokers: options.brokers, reason: text(message))
+        RD_KAFKA_RESP_ERR__INVALID_ARG, "creating a client", brokers: options.brokers, reason: text(message))
     }
     return Handle(pointer: pointer)
   }
@@ -85,9 +85,9 @@ final class KafkaClient {
     String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
-  /// Takes the next event that is there; log lines and errors are dealt with here.
+  /// Takes the next event. Log lines and errors are handled here; `take` gets all other events, and must not keep them.
   ///
-  /// - Returns: False once the queue is empty. `take` owns nothing: the event is destroyed after it.
+  /// - Returns: False if the queue is empty.
   func nextEvent(_ take: (OpaquePointer, Int32) -> Void) -> Bool {
     guard let event = rd_kafka_queue_poll(queue, 0) else { return false }
     defer { rd_kafka_event_destroy(event) }
@@ -111,20 +111,21 @@ final class KafkaClient {
     var level: Int32 = 0
     guard rd_kafka_event_log(event, &facility, &message, &level) == 0, let message else { return }
     // syslog's levels: up to 4 is a warning or worse.
-    logger.log(level <= 4 ? .warning : .debug, "librdkafka", ["text": String(cString: message), .host: brokers])
+    logger.log(level <= 4 ? .warning : .debug, "Log of librdkafka", ["text": String(cString: message), .host: brokers])
   }
 
-  /// The error that ended the client, if one did.
+  /// The fatal error that ended the client, or nil.
   var fatalError: KafkaError? {
     var message = [CChar](repeating: 0, count: 512)
     let code = rd_kafka_fatal_error(handle.pointer, &message, message.count)
     guard code != RD_KAFKA_RESP_ERR_NO_ERROR else { return nil }
     return KafkaError(
-      name: String(cString: rd_kafka_err2name(code)), operation: "going on", brokers: brokers,
+      name: String(cString: rd_kafka_err2name(code)), operation: "running the client", brokers: brokers,
       reason: Self.text(message), kind: .fatal)
   }
 
-  /// Lets go of the queue and the pipe, on the loop; then destroys the handle, which may take a while, elsewhere.
+  /// Ends the watch and releases the queue, on the loop. Then destroys the handle on another thread, which may take a
+  /// while, and closes the pipe.
   func close() async {
     guard let watch else { return }
     watch.cancel()

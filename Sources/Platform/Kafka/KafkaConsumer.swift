@@ -9,7 +9,7 @@ public struct TopicPartition: Hashable, Sendable {
   public init(topic: String, partition: Int32) { (self.topic, self.partition) = (topic, partition) }
 }
 
-/// A message as it was read.
+/// A message that was read from a topic.
 public struct KafkaMessage: Sendable {
   public let source: TopicPartition
   public let offset: Int64
@@ -21,8 +21,8 @@ public struct KafkaMessage: Sendable {
   public func header(_ name: String) -> [UInt8]? { headers.last { $0.name == name }?.value }
 }
 
-/// A member of a consumer group that reads committed messages and commits only what it is told to. It lives on its
-/// reactor's loop, in the isolation that made it.
+/// A member of a consumer group. It reads committed messages only, and commits offsets only when asked to. Use it on
+/// its reactor's loop, in the isolation that created it.
 public final class KafkaConsumer {
   private var client: KafkaClient!
   private let doorbell: Doorbell
@@ -30,8 +30,8 @@ public final class KafkaConsumer {
   private var failure: KafkaError?
   public private(set) var assignment: Set<TopicPartition> = []
 
-  /// - Parameter instance: The member's name across restarts (`group.instance.id`): the group takes it back at once,
-  ///   instead of waiting for the old session's end. Two members of a group never share one.
+  /// - Parameter instance: The member's permanent name (`group.instance.id`). After a restart the group accepts the
+  ///   member at once, without waiting for its old session to expire. The name must be unique within the group.
   public init(
     _ options: KafkaOptions, group: String, instance: String? = nil, topics: [String], on reactor: Reactor,
     logger: Logger
@@ -58,9 +58,9 @@ public final class KafkaConsumer {
     }
   }
 
-  /// Waits up to `timeout` for messages and returns those that are there, at most `maximum` of them.
+  /// Waits up to `timeout` for messages and returns at most `maximum` of them.
   ///
-  /// - Returns: An empty array when none came in that time.
+  /// - Returns: An empty array if no message came in that time.
   public func next(maximum: Int, timeout: Duration) async throws -> [KafkaMessage] {
     let deadline = ContinuousClock.now + timeout
     while true {
@@ -89,7 +89,7 @@ public final class KafkaConsumer {
         case RD_KAFKA_EVENT_OFFSET_COMMIT:
           let code = rd_kafka_event_error(event)
           if code != RD_KAFKA_RESP_ERR_NO_ERROR, code != RD_KAFKA_RESP_ERR__NO_OFFSET {
-            logger.warning("An offset was not committed", metadata: [.error: String(cString: rd_kafka_err2str(code))])
+            logger.warning("Committing an offset failed", metadata: [.error: String(cString: rd_kafka_err2str(code))])
           }
         default: break
         }
@@ -101,7 +101,7 @@ public final class KafkaConsumer {
   private func take(_ message: UnsafePointer<rd_kafka_message_t>, _ messages: inout [KafkaMessage]) {
     let content = message.pointee
     guard content.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
-      // A topic that is not there yet will be; the group goes on.
+      // A missing topic may be created later, so the consumer continues.
       if content.err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART {
         failure = KafkaError(content.err, "consuming", brokers: client.brokers)
       }
@@ -145,11 +145,11 @@ public final class KafkaConsumer {
       _ = rd_kafka_assign(client.handle.pointer, nil)
       assignment = []
     }
-    logger.info("Partitions assigned", metadata: [.count: "\(assignment.count)"])
+    logger.info("The assignment of partitions changed", metadata: [.count: "\(assignment.count)"])
   }
 
-  /// Commits, for each partition, that everything before the offset is dealt with. The outcome comes later; a failure
-  /// is logged and made good by the next commit.
+  /// Commits an offset for each partition: all messages before it are processed. Does not wait for the result. A
+  /// failure is logged; the next commit replaces the failed one.
   public func commit(_ offsets: [TopicPartition: Int64]) throws(KafkaError) {
     guard !offsets.isEmpty else { return }
     let list = rd_kafka_topic_partition_list_new(Int32(offsets.count))
@@ -164,7 +164,7 @@ public final class KafkaConsumer {
     }
   }
 
-  /// Leaves the group and ends.
+  /// Leaves the group and closes the client.
   public func close() async {
     let handle = client.handle
     await Reactor.offLoop { _ = rd_kafka_consumer_close(handle.pointer) }

@@ -1,6 +1,6 @@
 import CRdkafka
 
-/// What went wrong between here and Kafka.
+/// A failed Kafka operation.
 public struct KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
   /// librdkafka's name of the error, without its prefix: `MSG_SIZE_TOO_LARGE`, `_QUEUE_FULL`.
   public let name: String
@@ -9,15 +9,15 @@ public struct KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
   public let reason: String
   public let kind: Kind
 
-  /// What follows from an error.
+  /// The consequence of an error for the caller.
   public enum Kind: Equatable, Sendable {
-    /// Room comes with time: the local queue is full.
+    /// The local queue is full. It gets room as messages are acknowledged.
     case full
-    /// The message as it is will never be taken.
+    /// The broker will never accept this message.
     case refused
     /// The same call may succeed later.
     case temporary
-    /// This client cannot go on; a new one may.
+    /// This client cannot continue; a new one may.
     case fatal
     /// A setting is wrong.
     case configuration
@@ -33,8 +33,9 @@ public struct KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
     switch name {
     case "_ALL_BROKERS_DOWN", "_TRANSPORT", "_TIMED_OUT", "_RESOLVE":
       ". Is it running, and is ANNALS_KAFKA_BROKERS right?"
-    case "MSG_SIZE_TOO_LARGE": ". Raise kafka.max-message-size here and max.message.bytes of the topic"
-    case "TOPIC_AUTHORIZATION_FAILED": ". Grant this client the right to the topic"
+    case "MSG_SIZE_TOO_LARGE":
+      ". Raise max.message.bytes of the topic, and above 100 MiB also message.max.bytes in kafka.settings"
+    case "TOPIC_AUTHORIZATION_FAILED": ". Grant this client access to the topic"
     default: ""
     }
   }

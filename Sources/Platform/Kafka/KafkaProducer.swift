@@ -2,11 +2,11 @@ import CRdkafka
 public import Logging
 public import Reactor
 
-/// How messages fared, in the order in which that was told.
+/// Delivered and failed messages, each in the order in which librdkafka reported them.
 public struct DeliveryReports: Sendable {
-  /// Tokens of messages that all in-sync replicas have.
+  /// Tokens of messages that all in-sync replicas acknowledged.
   public private(set) var delivered: [Int] = []
-  /// Messages that will not arrive any more.
+  /// Messages that will not be delivered.
   public private(set) var failed: [(token: Int, topic: String?, key: [UInt8]?, error: KafkaError)] = []
 
   public init(delivered: [Int] = []) { self.delivered = delivered }
@@ -25,16 +25,16 @@ public struct DeliveryReports: Sendable {
   }
 }
 
-/// A topic that a producer sends to. It is the producer's: good as long as that is open.
+/// A topic that a producer sends to. It is valid until that producer is closed.
 public struct KafkaTopic {
   let handle: OpaquePointer
 }
 
-/// An idempotent producer: acknowledged by all in-sync replicas, in order for each partition, keys spread as Java's
-/// default partitioner does. It lives on its reactor's loop, in the isolation that made it.
+/// An idempotent producer. All in-sync replicas acknowledge a message, each partition keeps the order, and keys map to
+/// partitions as with Java's default partitioner. Use it on its reactor's loop, in the isolation that created it.
 public final class KafkaProducer {
   private var client: KafkaClient!
-  /// A message's largest size, in bytes, whatever its topic takes.
+  /// Maximum size of a message in bytes, even if its topic accepts more.
   public static let maximumMessage = 100 << 20
 
   private var onDelivery: (DeliveryReports) -> Void
@@ -42,8 +42,8 @@ public final class KafkaProducer {
 
   /// - Parameters:
   ///   - compression: A codec of librdkafka: `none`, `lz4`, `zstd`, `gzip`, `snappy`.
-  ///   - transactionalID: Makes the producer transactional: whoever begins with the same one fences this one off.
-  ///   - maximumBytes: Messages that wait here for their acknowledgement, in bytes; beyond, `send` says `full`.
+  ///   - transactionalID: Makes the producer transactional. A later producer with the same id fences this one.
+  ///   - maximumBytes: Bound on messages without an acknowledgement, in bytes. Beyond it `send` throws `full`.
   ///   - onDelivery: Called on the loop with reports, in the order in which they came.
   public init(
     _ options: KafkaOptions, transactionalID: String? = nil, compression: String = "none",
@@ -60,10 +60,10 @@ public final class KafkaProducer {
         ("linger.ms", "\(linger / .milliseconds(1))"),
         ("queue.buffering.max.kbytes", "\(max(1, maximumBytes >> 10))"),
         ("queue.buffering.max.messages", "1000000"), ("batch.num.messages", "20000"),
-        // Order and completeness are worth waiting for: a message is retried until the broker is back, or as long as its
-        // transaction may last.
+        // A late message is better than a lost one: retry until the broker is back, or until the transaction times
+        // out.
         ("message.timeout.ms", transactionalID == nil ? "0" : "\(Self.transactionTimeout)"),
-        // Topics say what is too large; a batch is no larger for it (batch.size).
+        // The topic's own limit decides. Batches do not grow with this limit (batch.size).
         ("message.max.bytes", "\(Self.maximumMessage)"),
       ]
         + (transactionalID.map {
@@ -72,17 +72,18 @@ public final class KafkaProducer {
       onEvents: { [weak self] in self?.takeReports() })
   }
 
-  /// In milliseconds; brokers allow a quarter of an hour unless they are told otherwise.
+  /// The time-out of a transaction in milliseconds. Brokers allow up to 15 minutes by default.
   static let transactionTimeout = 600_000
 
   // MARK: Transactions
 
-  /// Whether one has been begun and not committed.
+  /// True while a transaction is begun and not committed.
   public private(set) var isInTransaction = false
 
-  /// Fences off whoever had the transactional id before, and ends what they left open. Once, before the first transaction.
+  /// Fences earlier producers with the same transactional id and ends their open transaction. Call it once, before the
+  /// first transaction.
   public func initializeTransactions() async throws(KafkaError) {
-    try await transact("beginning as a transactional producer") { rd_kafka_init_transactions($0, 30_000) }
+    try await transact("initializing transactions") { rd_kafka_init_transactions($0, 30_000) }
   }
 
   public func beginTransaction() throws(KafkaError) {
@@ -90,7 +91,7 @@ public final class KafkaProducer {
     isInTransaction = true
   }
 
-  /// Waits until everything that was sent since the beginning is there and visible, as a whole.
+  /// Commits the transaction. Waits until all its messages are written and visible together.
   public func commitTransaction() async throws(KafkaError) {
     try await transact("committing a transaction") { rd_kafka_commit_transaction($0, -1) }
     isInTransaction = false
@@ -100,7 +101,7 @@ public final class KafkaProducer {
     _ operation: String, _ body: @escaping @Sendable (OpaquePointer) -> OpaquePointer?
   ) async throws(KafkaError) {
     let handle = client.handle
-    // The loop goes on meanwhile, and takes the reports that this waits for.
+    // Meanwhile the loop runs and takes the delivery reports that this call waits for.
     let error = await Reactor.offLoop { TransactionError(pointer: body(handle.pointer)) }
     if let pointer = error.pointer { throw take(pointer, operation) }
   }
@@ -116,12 +117,12 @@ public final class KafkaProducer {
       reason: String(cString: rd_kafka_error_string(error)))
   }
 
-  /// Hands a message over to be sent; its report comes with `token`. The bytes are copied.
+  /// Queues a message for sending. Its delivery report has the same `token`. The bytes are copied.
   ///
   /// - Parameters:
-  ///   - partition: Chosen by the key where it is nil.
-  ///   - timestamp: Milliseconds since 1970; now where it is nil.
-  /// - Throws: Of kind `full` while too much waits, and then nothing was taken.
+  ///   - partition: nil: chosen by the key.
+  ///   - timestamp: Milliseconds since 1970; nil: now.
+  /// - Throws: An error of kind `full` while too many bytes wait. The message is then not queued.
   public func send(
     to topic: KafkaTopic, partition: Int32? = nil, timestamp: Int64? = nil, key: UnsafeRawBufferPointer?,
     value: UnsafeRawBufferPointer?,
@@ -142,7 +143,7 @@ public final class KafkaProducer {
         count += 1
       }
       func memory(_ bytes: UnsafeRawBufferPointer?, _ part: inout rd_kafka_vu_t) {
-        // No bytes are not the same as none: a null pointer says that there is no key or value at all.
+        // Empty is not the same as absent: a null pointer means that there is no key or value.
         part.u.mem.ptr = bytes.map {
           UnsafeMutableRawPointer(mutating: $0.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!)
         }
@@ -166,14 +167,14 @@ public final class KafkaProducer {
       reason: String(cString: rd_kafka_error_string(error)))
   }
 
-  /// A message without headers.
+  /// Sends a message without headers.
   public func send(
     topic: String, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, token: Int
   ) throws(KafkaError) {
     try send(to: self.topic(topic), key: key, value: value, headers: [], token: token)
   }
 
-  /// The topic of that name.
+  /// Returns the topic with this name.
   public func topic(_ name: String) throws(KafkaError) -> KafkaTopic {
     if let handle = topics[name] { return KafkaTopic(handle: handle) }
     guard let handle = rd_kafka_topic_new(client.handle.pointer, name, nil) else {
@@ -183,10 +184,10 @@ public final class KafkaProducer {
     return KafkaTopic(handle: handle)
   }
 
-  /// Messages that wait to be sent or acknowledged.
+  /// The number of messages that wait to be sent or acknowledged.
   public var waiting: Int { Int(rd_kafka_outq_len(client.handle.pointer)) }
 
-  /// The error after which this producer can send nothing more, if there was one.
+  /// The fatal error after which this producer cannot send any more, or nil.
   public var fatalError: KafkaError? { client.fatalError }
 
   private func takeReports() {
@@ -200,7 +201,7 @@ public final class KafkaProducer {
     if !reports.isEmpty { onDelivery(reports) }
   }
 
-  /// Drops what has not been sent and ends. What was sent may still arrive; nothing is reported any more.
+  /// Drops unsent messages and closes the producer. Messages already sent may still arrive. No more reports follow.
   public func close() async {
     onDelivery = { _ in }
     for topic in topics.values { rd_kafka_topic_destroy(topic) }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// How much a log line matters; the names are swift-log's.
+/// The severity of a log line, with swift-log's names.
 public enum LogLevel: String, CaseIterable, Comparable, Sendable {
   case trace, debug, info, notice, warning, error, critical
 
@@ -9,7 +9,8 @@ public enum LogLevel: String, CaseIterable, Comparable, Sendable {
   }
 }
 
-/// Where log lines go. An implementation writes a line before it returns or drops it, and never waits for a network.
+/// A destination of log lines. `write` either writes the line before it returns, or drops it. It never waits for a
+/// network.
 public protocol LogHandler: Sendable {
   func write(_ line: borrowing LogLine)
 }
@@ -37,7 +38,7 @@ extension LogKey {
   public static let delay: LogKey = "delay"
 }
 
-/// Writes lines under a label. Messages are static sentences; what varies goes into metadata.
+/// Writes lines under a label. Messages are static sentences; variable values go into metadata.
 public struct Logger: Sendable {
   public let label: String
   public var level: LogLevel
@@ -48,14 +49,14 @@ public struct Logger: Sendable {
     (self.label, self.level, self.handler) = (label, level, handler)
   }
 
-  /// A logger for a part of this one's owner: `annals` becomes `annals.relay`.
+  /// Returns a logger for a component: `annals` becomes `annals.relay`.
   public func labelled(_ part: String) -> Logger {
     var logger = Logger(label: "\(label).\(part)", level: level, handler: handler)
     logger.metadata = metadata
     return logger
   }
 
-  /// A logger that adds `value` to each line.
+  /// Returns a logger that adds `value` to each line.
   public func with(_ key: LogKey, _ value: String) -> Logger {
     var logger = self
     logger.metadata.append((key, value))

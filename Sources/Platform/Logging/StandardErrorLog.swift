@@ -2,14 +2,14 @@ import Glibc
 import JSON
 import Time
 
-/// Writes each line to standard error with one call, so that lines of several threads do not mix: readable text on a
-/// terminal, a JSON object a line anywhere else.
+/// Writes each line to standard error with one call, so that lines of several threads do not mix. The form is readable
+/// text on a terminal, and one JSON object per line elsewhere.
 public struct StandardErrorLog: LogHandler {
   public enum Form: String, CaseIterable, Sendable { case text, json }
 
   private let form: Form
 
-  /// Chooses by what standard error is where `form` is nil.
+  /// - Parameter form: nil: text if standard error is a terminal, JSON otherwise.
   public init(form: Form? = nil) { self.form = form ?? (isatty(STDERR_FILENO) == 1 ? .text : .json) }
 
   public func write(_ line: borrowing LogLine) {

@@ -1,9 +1,9 @@
 import CMagic
 import Synchronization
 
-/// Tells the media type of bytes by what they contain, by libmagic's database.
+/// Detects the media type of bytes from their content, with libmagic's database.
 public final class MediaTypeDetector: Sendable {
-  /// A libmagic cookie must not be used by two threads at once: the mutex holds it.
+  /// A libmagic cookie must not be used by two threads at once, so a mutex guards it.
   private struct Cookie: @unchecked Sendable {  // unchecked: reached through the mutex only
     let pointer: magic_t
   }
@@ -25,7 +25,7 @@ public final class MediaTypeDetector: Sendable {
 
   deinit { cookie.withLock { magic_close($0.pointer) } }
 
-  /// `text/plain; charset=us-ascii`, without the charset where it is binary. Looks at the first 64 KiB.
+  /// Returns a type such as `text/plain; charset=us-ascii`, without a charset for binary data. Reads the first 64 KiB.
   public func detect(_ bytes: [UInt8]) -> String {
     cookie.withLock { cookie in
       bytes.withUnsafeBytes { buffer in

@@ -17,7 +17,7 @@ public final class Gauge: Sendable {
   public var value: Double { Double(bitPattern: storage.load(ordering: .relaxed)) }
 }
 
-/// Values, counted in buckets.
+/// Counts values in buckets.
 public final class Histogram: Sendable {
   let bounds: [Double]
   private let buckets: [Bucket]
@@ -44,13 +44,13 @@ public final class Histogram: Sendable {
 
   public func record(_ value: Int) { record(Double(value)) }
 
-  /// In seconds.
+  /// Records a duration in seconds.
   public func record(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
     record(Double(seconds) + Double(attoseconds) / 1e18)
   }
 
-  /// Counts per bucket, the last one without a bound.
+  /// Counts per bucket. The last bucket has no upper bound.
   var counts: [Int] { buckets.map { $0.value.load(ordering: .relaxed) } }
   public var count: Int { counts.reduce(0, +) }
   public var sum: Double { Double(bitPattern: total.load(ordering: .relaxed)) }

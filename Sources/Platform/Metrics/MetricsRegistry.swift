@@ -1,14 +1,17 @@
 import Synchronization
 
-/// The metrics of one process under their names. It is handed to whoever measures; there is no global one.
+/// The metrics of one process by name. It is passed as an argument; there is no global registry.
 ///
-/// Asking for a name and labels again returns the same metric. A name keeps its first kind and help.
+/// The same name, kind and labels return the same metric. A name keeps its first kind and help text.
 public final class MetricsRegistry: Sendable {
   private enum Metric {
     case counter(Counter), gauge(Gauge), histogram(Histogram)
   }
+  public enum Kind: String, Sendable { case counter, gauge, histogram }
+
   private struct Family {
-    let kind: String
+    let kind: Kind
+    let labels: [String]
     let help: String
     var metrics: [(labels: String, metric: Metric)] = []
   }
@@ -22,22 +25,22 @@ public final class MetricsRegistry: Sendable {
 
   public func counter(_ name: String, _ labels: KeyValuePairs<String, String> = [:], help: String) -> Counter {
     let new = Metric.counter(Counter())
-    guard case .counter(let counter) = register(name, "counter", labels, help, new) else { return Counter() }
+    guard case .counter(let counter) = register(name, .counter, labels, help, new) else { return Counter() }
     return counter
   }
 
   public func gauge(_ name: String, _ labels: KeyValuePairs<String, String> = [:], help: String) -> Gauge {
     let new = Metric.gauge(Gauge())
-    guard case .gauge(let gauge) = register(name, "gauge", labels, help, new) else { return Gauge() }
+    guard case .gauge(let gauge) = register(name, .gauge, labels, help, new) else { return Gauge() }
     return gauge
   }
 
-  /// - Parameter bounds: Upper ends of its buckets, ascending.
+  /// - Parameter bounds: Upper bounds of the buckets, ascending.
   public func histogram(
     _ name: String, _ labels: KeyValuePairs<String, String> = [:], bounds: [Double], help: String
   ) -> Histogram {
     let new = Metric.histogram(Histogram(bounds: bounds))
-    guard case .histogram(let histogram) = register(name, "histogram", labels, help, new) else {
+    guard case .histogram(let histogram) = register(name, .histogram, labels, help, new) else {
       return Histogram(bounds: bounds)
     }
     return histogram
@@ -48,17 +51,35 @@ public final class MetricsRegistry: Sendable {
     histogram(name, labels, bounds: (0..<16).map { 0.0005 * Double(1 << $0) }, help: help)
   }
 
-  /// Calls `body` before each rendering: for gauges whose value is looked up rather than kept.
+  /// Calls `body` before each rendering, for gauges whose value is read on demand.
   public func beforeRendering(_ body: @escaping @Sendable () -> Void) {
     state.withLock { $0.collectors.append(body) }
   }
 
+  /// Declares a metric whose label values are known only later, so that `reference` lists it.
+  public func declare(_ kind: Kind, _ name: String, labels: [String], help: String) {
+    state.withLock { state in
+      if state.families[name] == nil { state.families[name] = Family(kind: kind, labels: labels, help: help) }
+    }
+  }
+
+  /// All metrics as a Markdown table, by name.
+  public var reference: String {
+    let rows = state.withLock { state in
+      state.families.sorted { $0.key < $1.key }.map { name, family in
+        let labels = family.labels.map { "`\($0)`" }.joined(separator: ", ")
+        return "| `\(name)` | \(family.kind.rawValue) | \(labels) | \(family.help) |"
+      }
+    }
+    return "| Metric | Kind | Labels | Meaning |\n|---|---|---|---|\n" + rows.joined(separator: "\n")
+  }
+
   private func register(
-    _ name: String, _ kind: String, _ labels: KeyValuePairs<String, String>, _ help: String, _ new: sending Metric
+    _ name: String, _ kind: Kind, _ labels: KeyValuePairs<String, String>, _ help: String, _ new: sending Metric
   ) -> Metric {
     let text = labels.map { "\($0.key)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",")
     return state.withLock { state in
-      var family = state.families[name] ?? Family(kind: kind, help: help)
+      var family = state.families[name] ?? Family(kind: kind, labels: labels.map(\.key), help: help)
       if let known = family.metrics.first(where: { $0.labels == text }) { return known.metric }
       family.metrics.append((text, new))
       state.families[name] = family
@@ -82,8 +103,8 @@ public final class MetricsRegistry: Sendable {
     for collect in state.withLock({ $0.collectors }) { collect() }
     return state.withLock { state in
       var text = ""
-      for (name, family) in state.families.sorted(by: { $0.key < $1.key }) {
-        text += "# HELP \(name) \(family.help)\n# TYPE \(name) \(family.kind)\n"
+      for (name, family) in state.families.sorted(by: { $0.key < $1.key }) where !family.metrics.isEmpty {
+        text += "# HELP \(name) \(family.help)\n# TYPE \(name) \(family.kind.rawValue)\n"
         for (labels, metric) in family.metrics { Self.render(name, labels, metric, into: &text) }
       }
       return text

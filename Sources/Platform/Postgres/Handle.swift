@@ -12,10 +12,10 @@ struct Handle: ~Copyable {
     self.pointer = pointer
     let host = PQhost(pointer).map { String(cString: $0) } ?? ""
     let port = PQport(pointer).map { String(cString: $0) } ?? ""
-    self.host = host.isEmpty ? "the connection string" : host.hasPrefix("/") ? host : "\(host):\(port)"
+    self.host = host.isEmpty ? "its configured address" : host.hasPrefix("/") ? host : "\(host):\(port)"
   }
 
-  /// Begins to connect. It may look a name up, which blocks, and so belongs on no loop.
+  /// Starts to connect. This may look a name up, which blocks, so do not call it on a loop.
   static func start(_ options: PostgresOptions, replication: Bool) throws(PostgresError) -> Handle {
     var settings = [
       "dbname": options.url,
@@ -24,7 +24,7 @@ struct Handle: ~Copyable {
       "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
       "tcp_user_timeout": "30000",
     ]
-    // The text forms of values, whatever the database's own settings are.
+    // Fixed text forms of values, independent of the database's settings.
     var parameters =
       "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=1"
     if replication {
@@ -33,7 +33,7 @@ struct Handle: ~Copyable {
       parameters += " -c statement_timeout=\(options.statementTimeout.inMilliseconds)"
     }
     settings["options"] = parameters
-    // “dbname” comes first: it is expanded as a connection string, and what follows overrides its parts.
+    // “dbname” comes first: it is expanded as a connection string, and later settings override its parts.
     let names = settings.keys.sorted { ($0 == "dbname" ? 0 : 1, $0) < ($1 == "dbname" ? 0 : 1, $1) }
     let pointer = withCStrings(names) { keywords in
       withCStrings(names.map { settings[$0] ?? "" }) { values in PQconnectStartParams(keywords, values, 1) }
@@ -48,18 +48,18 @@ struct Handle: ~Copyable {
 
   deinit { PQfinish(pointer) }
 
-  /// Goes on to connect, on the loop, until the connection stands; then no call on it blocks any more.
+  /// Finishes connecting, on the loop. After that no call on the connection blocks.
   func finishConnecting(within timeout: Duration, on reactor: Reactor) async throws(PostgresError) {
     let doorbell = Doorbell(on: reactor)
     defer { doorbell.close() }
     let deadline = ContinuousClock.now + timeout
-    // libpq: behave as if the last poll had said “writing” before the first one.
+    // As libpq documents: before the first poll, act as if the last one had returned “writing”.
     var state = PGRES_POLLING_WRITING
     while state != PGRES_POLLING_OK {
       guard state != PGRES_POLLING_FAILED else { throw .connecting(host: host, reason: problem) }
       let outcome: Doorbell.Outcome
       do {
-        // A watch for each step: the descriptor may be another one afterwards, even under the same number.
+        // A new watch for each step: libpq may replace the descriptor, even by one with the same number.
         let interest: Readiness = state == PGRES_POLLING_READING ? .readable : .writable
         let watch = try reactor.watch(PQsocket(pointer), for: interest, label: "postgres") { _ in doorbell.ring() }
         outcome = await doorbell.wait(timeout: max(.zero, deadline - .now))
@@ -86,7 +86,7 @@ struct Handle: ~Copyable {
       let logger: Logger
       init(_ logger: Logger) { self.logger = logger }
     }
-    // Kept for the process' life: libpq has no call to take a context back.
+    // Kept as long as the process lives: libpq has no call that releases a context.
     let context = Unmanaged.passRetained(Box(logger)).toOpaque()
     PQsetNoticeReceiver(
       pointer,
@@ -99,7 +99,7 @@ struct Handle: ~Copyable {
   }
 }
 
-/// Lends an array of C strings with a null behind it.
+/// Lends a null-terminated array of C strings.
 private func withCStrings<R>(
   _ texts: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> R
 ) -> R {
@@ -126,7 +126,7 @@ extension PostgresError.ServerError {
   }
 }
 
-/// Begins to connect on the global executor: looking a name up blocks.
+/// Starts to connect on a blocking thread, because a name lookup blocks.
 func startConnecting(
   _ options: PostgresOptions, replication: Bool = false
 ) async throws(PostgresError) -> sending Handle {

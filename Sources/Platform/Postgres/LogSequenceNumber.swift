@@ -1,4 +1,4 @@
-/// A place in Postgres' write-ahead log, in bytes, written `16/B374D848`.
+/// A position in Postgres' write-ahead log (LSN), in bytes, written `16/B374D848`.
 public struct LogSequenceNumber: Hashable, Comparable, Sendable, LosslessStringConvertible {
   public let value: UInt64
 
@@ -20,7 +20,7 @@ public struct LogSequenceNumber: Hashable, Comparable, Sendable, LosslessStringC
   }
 }
 
-/// A transaction's 64-bit number (`xid8`): the epoch is in it, so it never comes again.
+/// A transaction's 64-bit id (`xid8`). It includes the epoch, so it is never reused.
 public struct TransactionID: Hashable, Comparable, Sendable {
   public let value: UInt64
   public init(_ value: UInt64) { self.value = value }

@@ -1,7 +1,7 @@
 public import Identifiers
 public import Time
 
-/// A value for a statement, sent in Postgres' binary form. It has to be of the type that the server infers.
+/// A value for a statement, sent in Postgres' binary form. It must have the type that the server infers.
 public enum Parameter: Sendable {
   case null
   case bool(Bool)
@@ -23,10 +23,10 @@ public enum Parameter: Sendable {
   case jsonbs([[UInt8]])
 }
 
-/// Parameters laid out behind each other as libpq wants them.
+/// Parameters encoded one after another, in the form that libpq expects.
 struct EncodedParameters {
   private(set) var bytes: [UInt8] = []
-  /// Where each value begins and how long it is; nil is null.
+  /// Start and length of each value; nil is null.
   private var places: [(start: Int, count: Int)?] = []
 
   init(_ parameters: [Parameter]) {
@@ -43,7 +43,7 @@ struct EncodedParameters {
     bytes.append(0)  // so that the base address of an empty last value exists
   }
 
-  /// Lends what PQsendQueryPrepared takes.
+  /// Lends the arguments of PQsendQueryPrepared.
   func withPointers<R>(
     _ body: (Int32, UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<Int32>?, UnsafePointer<Int32>?) -> R
   ) -> R {

@@ -1,4 +1,4 @@
-/// The requests whose answers a pipelined connection still owes, oldest first.
+/// Requests on a pipelined connection that wait for their results, oldest first.
 struct Pipeline {
   enum Step {
     case prepare(String)
@@ -39,7 +39,7 @@ struct Pipeline {
     nextNumber += 1
   }
 
-  /// Answers a request with `cancelled`; its results are dropped when they come.
+  /// Fails a request with `cancelled`. Its results are dropped when they arrive.
   mutating func abandon(_ number: Int) {
     guard let index = requests[head...].firstIndex(where: { $0.number == number }) else { return }
     requests[index].continuation?.resume(returning: .failure(.cancelled))
@@ -53,7 +53,7 @@ struct Pipeline {
     requests[head].rows.append(rows())
   }
 
-  /// Notes the first error, and returns the name of a statement that therefore is not prepared.
+  /// Records the first error. If the step that failed was a prepare, returns the name of its statement.
   mutating func failed(_ error: PostgresError?) -> String? {
     if let error, requests[head].error == nil { requests[head].error = error }
     guard requests[head].step < requests[head].steps.count,
@@ -64,7 +64,7 @@ struct Pipeline {
 
   mutating func stepEnded() { requests[head].step += 1 }
 
-  /// All of the oldest request is there: answers it.
+  /// Completes the oldest request: all its results have arrived.
   mutating func synchronized() {
     let request = requests[head]
     requests[head].continuation = nil

@@ -2,10 +2,10 @@ import CLibpq
 public import Logging
 public import Reactor
 
-/// One connection in libpq's pipeline mode, shared by many tasks: statements go out behind each other without waiting
-/// for answers, and those of one turn of the loop go out with one write.
+/// One connection in libpq's pipeline mode, shared by many tasks. Statements are sent without waiting for earlier
+/// results, and those of one turn of the loop with one write.
 ///
-/// Each call is a transaction of its own. What fails takes nothing else in the pipeline with it.
+/// Each call is a transaction of its own. A failed call does not affect other calls in the pipeline.
 public actor PostgresConnection {
   private nonisolated let reactor: Reactor
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -64,7 +64,7 @@ public actor PostgresConnection {
 
   // MARK: Statements
 
-  /// Statements that wait for an answer.
+  /// The number of calls that wait for their results.
   public var waiting: Int { pipeline.count }
 
   /// Runs one statement.
@@ -78,7 +78,7 @@ public actor PostgresConnection {
 
   /// Runs statements as one transaction, in one round trip: all of them happen, or none.
   ///
-  /// A cancelled task gets `cancelled` at once; its statements may still happen.
+  /// A cancelled task gets `cancelled` immediately. Its statements may still be executed.
   @discardableResult
   public func transaction(
     _ statements: [(query: Query, parameters: [Parameter])]
@@ -171,7 +171,7 @@ public actor PostgresConnection {
     }
   }
 
-  /// A connection whose oldest statement is past the server's own limit does not hear the server any more.
+  /// Closes the connection if its oldest call is older than the server's own time-out plus 5 s.
   private func watchOver() {
     guard let since = pipeline.oldest, ContinuousClock.now - since > options.statementTimeout + .seconds(5) else {
       return
@@ -182,8 +182,8 @@ public actor PostgresConnection {
 
   // MARK: Notifications
 
-  /// Listens on a channel: `body` is called on the loop after each batch of notifications, and tells no more than that
-  /// there was one. The name is one of this program's own, never input.
+  /// Listens on a channel. Calls `body` on the loop once for each batch of notifications, without their payload. The
+  /// channel's name is a constant of this program, never input.
   public func listen(_ channel: StaticString, _ body: @escaping @Sendable () -> Void) async throws(PostgresError) {
     channels["\(channel)", default: []].append(body)
     try await query(Query("", "listen \(channel)"))
@@ -200,13 +200,13 @@ public actor PostgresConnection {
 
   // MARK: End
 
-  /// Waits until the connection is closed or breaks, and tells why.
+  /// Waits until the connection is closed or breaks, and returns the reason.
   public func ended() async -> PostgresError {
     if let failure { return failure }
     return await withCheckedContinuation { onClose.append($0) }
   }
 
-  /// Closes at once; what waits fails.
+  /// Closes immediately. Waiting calls fail.
   public func close() { fail(.closed(host: host)) }
 
   private func fail(_ error: PostgresError) {

@@ -1,17 +1,17 @@
-/// What went wrong between here and Postgres.
+/// A failed statement or connection.
 public enum PostgresError: Error, Equatable, Sendable {
   /// No connection could be made.
   case connecting(host: String, reason: String)
-  /// The connection broke. Whether what was under way has happened is not known.
+  /// The connection broke. Pending statements may or may not have been executed.
   case connectionLost(host: String, reason: String)
-  /// The server refused a statement; nothing of its transaction has happened.
+  /// The server refused a statement. Its whole transaction was rolled back.
   case server(ServerError)
   case timedOut(host: String, operation: String, after: Duration)
-  /// More statements wait than the connection accepts.
+  /// The connection has its maximum number of waiting calls.
   case overloaded(host: String, waiting: Int)
   case closed(host: String)
   case cancelled
-  /// A column holds something else than was asked for.
+  /// A column is missing, null, or not of the requested type.
   case decoding(column: Int, expected: String)
 
   /// The fields of a server's error (PostgreSQL documentation, “Error and Notice Message Fields”).
@@ -21,7 +21,7 @@ public enum PostgresError: Error, Equatable, Sendable {
     public let detail: String?
     public let hint: String?
     public let constraint: String?
-    /// The query's name; never its values.
+    /// The query's name. Its parameters are never included.
     public let query: String
 
     public init(
@@ -32,12 +32,12 @@ public enum PostgresError: Error, Equatable, Sendable {
     }
   }
 
-  /// Whether the same call may succeed later without anybody's doing. A lost connection counts: the caller knows
-  /// whether its statement may run twice.
+  /// True if the same call may succeed later. This includes a lost connection: the caller must know whether its
+  /// statement may run twice.
   public var isRetriable: Bool {
     switch self {
     case .connecting, .connectionLost, .timedOut, .overloaded: true
-    // Serialization failure, deadlock, too many connections, shutting down or starting up, statement timeout.
+    // Serialization failure, deadlock, too many connections, shutdown or start-up, statement time-out, lock time-out.
     case .server(let error):
       ["40001", "40P01", "53300", "57P01", "57P02", "57P03", "57014", "55P03"].contains(error.sqlState)
     case .closed, .cancelled, .decoding: false
@@ -46,7 +46,7 @@ public enum PostgresError: Error, Equatable, Sendable {
 }
 
 extension PostgresError: CustomStringConvertible {
-  /// For logs and operators: it may hold server text.
+  /// For logs and operators only: it may contain the server's text.
   public var description: String {
     switch self {
     case .connecting(let host, let reason):
@@ -57,7 +57,7 @@ extension PostgresError: CustomStringConvertible {
         + (error.detail.map { "; \($0)" } ?? "") + (error.hint.map { "; \($0)" } ?? "")
     case .timedOut(let host, let operation, let after):
       "Postgres at \(host) did not finish \(operation) within \(after)"
-    case .overloaded(let host, let waiting): "\(waiting) statements wait for Postgres at \(host): no more are taken"
+    case .overloaded(let host, let waiting): "\(waiting) calls wait for Postgres at \(host); no more are accepted"
     case .closed(let host): "the connection to Postgres at \(host) is closed"
     case .cancelled: "the wait for Postgres was cancelled"
     case .decoding(let column, let expected): "column \(column) is not \(expected)"

@@ -1,13 +1,13 @@
-/// Where a database is and how to talk to it.
+/// The address of a database, and the connection's settings.
 public struct PostgresOptions: Sendable {
   /// A connection string of libpq: `postgresql://user@host:5432/name?sslmode=verify-full` or keywords and values.
   public var url: String
   /// Shown in pg_stat_activity.
   public var applicationName: String
   public var connectTimeout: Duration
-  /// After which the server ends a statement, and a little later this side gives up on the connection.
+  /// Time-out of a statement on the server. The client gives up 5 s later.
   public var statementTimeout: Duration
-  /// Whether statements are prepared once for each connection. Not through a PgBouncer older than 1.21.
+  /// Prepares each statement once per connection. Turn it off with a PgBouncer older than 1.21.
   public var preparesStatements: Bool
 
   public init(
@@ -22,7 +22,7 @@ public struct PostgresOptions: Sendable {
   }
 }
 
-/// A statement under a name, by which connections remember that they have prepared it. One name, one text.
+/// A named statement. Connections prepare it under its name, so two texts must not share a name.
 public struct Query: Sendable {
   public let name: String
   public let text: String

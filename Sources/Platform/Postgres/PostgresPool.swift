@@ -2,9 +2,9 @@ public import Logging
 public import Metrics
 public import Reactor
 
-/// A fixed number of connections on one reactor, each remade with growing delays whenever it breaks.
+/// A fixed number of connections on one reactor. Each reconnects with growing delays after a break.
 ///
-/// A call fails at once while none is there: whoever asks can still say so in time.
+/// Without any connection, a call fails immediately, so that its caller can still answer in time.
 public actor PostgresPool {
   private nonisolated let reactor: Reactor
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -21,12 +21,12 @@ public actor PostgresPool {
   public init(_ options: PostgresOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
     (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("postgres"))
     connected = metrics.gauge(
-      "annals_postgres_connections", ["reactor": reactor.name], help: "Connections that stand.")
+      "annals_postgres_connections", ["reactor": reactor.name], help: "Open connections to Postgres.")
     reconnects = metrics.counter(
-      "annals_postgres_reconnects_total", ["reactor": reactor.name], help: "Connections made anew after a break.")
+      "annals_postgres_reconnects_total", ["reactor": reactor.name], help: "Connections to Postgres that broke.")
   }
 
-  /// Connects, and keeps connecting whatever the outcome; throws where the first connection cannot be made now.
+  /// Connects, and reconnects until `close`. Throws if the first connection fails, but keeps trying.
   public func start(connections count: Int) async throws(PostgresError) {
     let first: PostgresConnection?
     do { first = try await PostgresConnection.connect(options, on: reactor, logger: logger) } catch {
@@ -41,7 +41,7 @@ public actor PostgresPool {
     if first == nil, let lastError { throw lastError }
   }
 
-  /// Keeps one connection standing until the pool is closed.
+  /// Keeps one connection open until the pool is closed.
   private func keep(_ initial: PostgresConnection?) async {
     var backoff = Backoff()
     var connection = initial
@@ -50,7 +50,7 @@ public actor PostgresPool {
         if connection == nil { connection = try await PostgresConnection.connect(options, on: reactor, logger: logger) }
         guard let established = connection else { continue }
         if Task.isCancelled {
-          // The pool was closed while this connection was being made: nobody else knows of it.
+          // The pool was closed while this connection was being opened, so `close` did not see it.
           await established.close()
           return
         }
@@ -76,10 +76,10 @@ public actor PostgresPool {
     }
   }
 
-  /// Connections in turn.
+  /// Returns the connections in turn (round-robin).
   private func pick() async throws(PostgresError) -> PostgresConnection {
     guard !connections.isEmpty else {
-      throw lastError ?? .connecting(host: "the connection string", reason: "not connected yet")
+      throw lastError ?? .connecting(host: "its configured address", reason: "not connected yet")
     }
     next = (next + 1) % connections.count
     return connections[next]
@@ -99,7 +99,7 @@ public actor PostgresPool {
     try await pick().transaction(statements)
   }
 
-  /// Closes all connections and waits for what kept them.
+  /// Closes all connections and waits for the tasks that kept them open.
   public func close() async {
     for keeper in keepers { keeper.cancel() }
     for connection in connections { await connection.close() }

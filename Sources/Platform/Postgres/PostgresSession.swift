@@ -2,9 +2,9 @@ import CLibpq
 public import Logging
 public import Reactor
 
-/// A connection of one task's own: for scripts, COPY and replication, where a shared pipeline will not do.
+/// A connection for one task: for scripts, COPY and replication, which cannot use a shared pipeline.
 ///
-/// It is used on its reactor's loop, by one task at a time; the compiler holds it to the isolation that made it.
+/// Use it on its reactor's loop, by one task at a time. The compiler keeps it in the isolation that created it.
 public final class PostgresSession {
   let handle: Handle
   public let host: String
@@ -12,7 +12,7 @@ public final class PostgresSession {
   private let doorbell: Doorbell
   private var watch: Watch?
   private let timeout: Duration
-  /// The end of a copy came right behind messages that had to be handed over first.
+  /// True if a copy ended right after messages that were handed over first. The next call then returns nil.
   private var copyHasEnded = false
   private var eagerReads = 0
 
@@ -73,7 +73,7 @@ public final class PostgresSession {
       if watch == nil {
         let doorbell = doorbell
         watch = try reactor.watch(PQsocket(handle.pointer), for: [], label: "postgres session") { [weak self] _ in
-          // Nothing more is heard until somebody waits again: input that nobody wants stays in the socket.
+          // Stop watching until a task waits again: unread input stays in the socket.
           self?.watch?.update([])
           doorbell.ring()
         }
@@ -88,7 +88,7 @@ public final class PostgresSession {
       switch PQflush(handle.pointer) {
       case 0: return
       case 1:
-        // While the server does not read it may be because it wants to be read from.
+        // The server may not read because its own output is blocked, so read as well.
         try await wait(for: [.readable, .writable], operation, until: deadline)
         try consume()
       default: throw .connectionLost(host: host, reason: handle.problem)
@@ -133,7 +133,7 @@ public final class PostgresSession {
     return rows
   }
 
-  /// Takes all results of what was sent. The first error is thrown once the connection is ready for the next.
+  /// Takes all results of the statements sent. Throws the first error after the connection is ready for more.
   private func results(_ name: String, _ take: (OpaquePointer) -> Void) async throws(PostgresError) {
     let deadline = ContinuousClock.now + timeout
     try await flush(name, until: deadline)
@@ -166,7 +166,7 @@ public final class PostgresSession {
 
   /// Runs a `copy … to stdout` and hands over each row as the server sent it.
   ///
-  /// - Parameter pause: Called after each megabyte or so; the server waits meanwhile.
+  /// - Parameter pause: Called after each megabyte at most. The server waits meanwhile.
   public func copyOut(
     _ query: Query, pause: () async throws -> Void = {}, _ row: (UnsafeRawBufferPointer) -> Void
   ) async throws {
@@ -203,9 +203,9 @@ public final class PostgresSession {
     return affected
   }
 
-  /// Waits for copy data and hands over what is there, at most about a megabyte.
+  /// Waits for copy data and hands over the available messages, about one megabyte at most.
   ///
-  /// - Returns: Messages handed over: 0 after `timeout` without one; nil at the end of the copy.
+  /// - Returns: The number of messages handed over. 0: none came within `timeout`. nil: the copy has ended.
   func receiveCopyData(
     _ name: String, timeout: Duration, _ body: (UnsafeRawBufferPointer) -> Void
   ) async throws(PostgresError) -> Int? {
@@ -230,8 +230,8 @@ public final class PostgresSession {
       if messages > 0, count >= -1 { return messages }
       switch count {
       case 0:
-        // A server that is busy sending has more by now: a look at the socket is cheaper than a turn of the loop. Now and
-        // then the loop gets its turn all the same.
+        // A server that is busy sending probably has more data by now, and reading the socket is cheaper than a turn
+        // of the loop. A limit makes sure that the loop still gets its turns.
         if !hasLooked, eagerReads < Self.maximumEagerReads {
           hasLooked = true
           eagerReads += 1
@@ -251,7 +251,7 @@ public final class PostgresSession {
     return messages
   }
 
-  /// Says that nothing more is sent in a copy in both directions.
+  /// Ends this side of a copy in both directions: nothing more is sent.
   func sendEndOfCopy() async throws(PostgresError) {
     guard PQputCopyEnd(handle.pointer, nil) == 1 else {
       throw .connectionLost(host: host, reason: handle.problem)
@@ -268,7 +268,7 @@ public final class PostgresSession {
     try await flush("status update", until: .now + timeout)
   }
 
-  /// Takes the error with which the server ended a copy.
+  /// Throws the error with which the server ended a copy, if there is one.
   func endOfCopy(_ name: String) async throws(PostgresError) {
     try await results(name) { _ in }
   }

@@ -2,23 +2,23 @@ public import Logging
 public import Reactor
 public import Time
 
-/// What the server sends while it streams: PostgreSQL documentation, “Streaming Replication Protocol”.
+/// A message of the server while it streams (PostgreSQL documentation, “Streaming Replication Protocol”).
 public enum ReplicationMessage {
-  /// One message of the output plugin. The bytes are lent for the time of the call.
+  /// One message of the output plugin. The bytes are valid only during the call.
   case data(start: LogSequenceNumber, payload: UnsafeRawBufferPointer)
-  /// Everything up to `end` has been sent. `wantsReply`: an answer is due at once.
+  /// The server has sent everything up to `end`. `wantsReply`: it asks for an immediate reply.
   case keepalive(end: LogSequenceNumber, wantsReply: Bool)
 }
 
-/// A logical replication stream of one slot. It lives on its reactor's loop, in the isolation that made it.
+/// A logical replication stream of one slot. Use it on its reactor's loop, in the isolation that created it.
 public final class ReplicationStream {
   private let session: PostgresSession
   private let slot: String
 
-  /// Starts streaming from where the slot was confirmed.
+  /// Starts streaming from the slot's confirmed LSN.
   ///
   /// - Parameters:
-  ///   - position: From there where it lies behind the confirmed one: what was committed before is left out.
+  ///   - position: Start here if this is after the confirmed LSN: earlier commits are skipped.
   ///   - options: The plugin's options, as pgoutput takes them.
   public static func start(
     slot: String, from position: LogSequenceNumber = .zero, options: [(name: String, value: String)],
@@ -41,9 +41,9 @@ public final class ReplicationStream {
 
   public var host: String { session.host }
 
-  /// Waits up to `timeout` and hands over what has come.
+  /// Waits up to `timeout` and hands over the messages that arrived.
   ///
-  /// - Returns: False when nothing came in that time.
+  /// - Returns: False if nothing arrived in that time.
   public func receive(
     timeout: Duration, _ body: (ReplicationMessage) -> Void
   ) async throws(PostgresError) -> Bool {
@@ -65,7 +65,7 @@ public final class ReplicationStream {
     return count > 0
   }
 
-  /// Tells the server how far everything has been dealt with: it may forget the WAL before that.
+  /// Confirms an LSN: everything before it is processed, and the server may remove that WAL.
   public func confirm(_ position: LogSequenceNumber, now: Timestamp = .now()) async throws(PostgresError) {
     var message = [UInt8(ascii: "r")]
     for value in [position.value, position.value, position.value] { message.append(bigEndian: value) }
@@ -74,8 +74,8 @@ public final class ReplicationStream {
     try await session.sendCopyData(message)
   }
 
-  /// Confirms a last time and ends the stream in good order: by then the server has taken note. What it still sends is
-  /// dropped. At most a few seconds; a server that is in the midst of a large transaction is not waited for.
+  /// Confirms a last time and ends the stream gracefully, so that the server records the confirmation. Drops all
+  /// messages that still arrive. Waits a few seconds at most, even if the server is still sending a large transaction.
   public func finish(confirming position: LogSequenceNumber) async throws(PostgresError) {
     try await confirm(position)
     try await session.sendEndOfCopy()
@@ -89,12 +89,12 @@ public final class ReplicationStream {
   public func close() { session.close() }
 }
 
-/// A name in a statement that takes no parameters.
+/// Quotes a name for a statement that cannot have parameters.
 public func quotedIdentifier(_ name: String) -> String {
   "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
 }
 
-/// A text in a statement that takes no parameters.
+/// Quotes a text for a statement that cannot have parameters.
 public func quotedLiteral(_ text: String) -> String {
   "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
 }

@@ -42,7 +42,7 @@ public struct Rows: Sendable, RandomAccessCollection {
 
     public func isNull(_ column: Int) -> Bool { rows.places[index * rows.columns + column].count < 0 }
 
-    /// The column's value. A null, or another type, is an error.
+    /// Returns the column's value. Throws if it is null or has another type.
     public func get<Value: PostgresDecodable>(
       _ column: Int, as type: Value.Type = Value.self
     ) throws(PostgresError) -> Value {
@@ -54,7 +54,7 @@ public struct Rows: Sendable, RandomAccessCollection {
       return value
     }
 
-    /// nil where the column is null.
+    /// Returns nil if the column is null.
     public func optional<Value: PostgresDecodable>(
       _ column: Int, as type: Value.Type = Value.self
     ) throws(PostgresError) -> Value? {
@@ -63,7 +63,7 @@ public struct Rows: Sendable, RandomAccessCollection {
   }
 }
 
-/// What can be read from the binary form of a column.
+/// A type that can be read from the binary form of a column.
 public protocol PostgresDecodable {
   init?(binary: Slice<UnsafeRawBufferPointer>)
 }
@@ -159,7 +159,7 @@ extension TransactionID: PostgresDecodable {
 public struct JSONText: PostgresDecodable, Equatable, Sendable {
   public let bytes: [UInt8]
 
-  /// jsonb's binary form has its version, 1, in front; json's is the text, which never begins with that byte.
+  /// jsonb's binary form starts with its version, 1. json's form is the text, which never starts with that byte.
   public init?(binary: Slice<UnsafeRawBufferPointer>) {
     bytes = Array(binary.first == 1 ? binary.dropFirst() : binary)
   }

@@ -1,5 +1,5 @@
-/// Delays between tries: each doubles up to a limit, and each is drawn between its half and its whole, so that many
-/// clients of one server that came back do not all knock at once.
+/// Exponential backoff with jitter. The delay doubles up to a limit; each one is random between half of it and all of
+/// it, so that many clients do not reconnect to a restarted server at the same moment.
 public struct Backoff: Sendable {
   public let first: Duration
   public let limit: Duration

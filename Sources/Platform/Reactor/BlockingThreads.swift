@@ -1,14 +1,14 @@
 import Glibc
 
-/// Threads for what blocks: name lookups, the calls of a library that wait for a broker, files.
+/// Threads for blocking calls: name lookups, library calls that wait for a broker, file access.
 ///
-/// The global executor has no more threads than there are cores, and two calls that wait for a broker that is away would
-/// keep everything else in the process from it. Here each call has a thread of its own, up to `maximum`; what comes
-/// beyond that waits for one. A thread that has had nothing to do for a while ends.
-final class BlockingThreads: @unchecked Sendable {  // unchecked: everything is behind `lock`
+/// The global executor has only as many threads as there are cores, so a few calls that wait for an unreachable broker
+/// would block all other work on it. Here each call has its own thread, up to `maximum` threads; further calls wait in
+/// a queue. An idle thread ends after `patience`.
+final class BlockingThreads: @unchecked Sendable {  // unchecked: `lock` guards all state
   static let shared = BlockingThreads()
   static let maximum = 64
-  /// Seconds.
+  /// Seconds after which an idle thread ends.
   private static let patience = 10
 
   private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
@@ -29,7 +29,7 @@ final class BlockingThreads: @unchecked Sendable {  // unchecked: everything is 
     if work.count <= idle { pthread_cond_signal(hasWork) } else { startThread() }
   }
 
-  /// Where the system has no thread left, those that there are go on with the work.
+  /// If the system cannot start another thread, the existing threads do the work.
   private func startThread() {
     guard threads < Self.maximum else { return }
     var thread = pthread_t()
@@ -56,7 +56,7 @@ final class BlockingThreads: @unchecked Sendable {  // unchecked: everything is 
     threads -= 1
   }
 
-  /// The oldest piece of work, waited for a while.
+  /// Takes the oldest piece of work. Waits up to `patience` for one, then returns nil.
   private func take() -> (() -> Void)? {
     if work.isEmpty {
       var deadline = timespec()

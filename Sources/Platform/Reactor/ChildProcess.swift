@@ -1,9 +1,9 @@
 import CUV
 import Glibc
 
-/// A program that was started from here, on a loop that hears of its end.
+/// A child process, whose end is reported on a reactor's loop.
 public actor ChildProcess {
-  /// How it ended.
+  /// The way in which the process ended.
   public enum Termination: Equatable, Sendable {
     case exited(status: Int64)
     case signalled(Int32)
@@ -23,11 +23,11 @@ public actor ChildProcess {
   private var waiting: [CheckedContinuation<Termination, Never>] = []
   private var handle: UnsafeMutablePointer<uv_process_t>?
 
-  /// Starts a program, found by PATH.
+  /// Starts a program that is looked up in PATH.
   ///
   /// - Parameters:
-  ///   - environment: The whole environment; this process' own where it is nil.
-  ///   - output: The descriptor for its standard output and error; this process' own where it is nil.
+  ///   - environment: The complete environment; nil: the environment of this process.
+  ///   - output: The descriptor for standard output and error; nil: those of this process.
   public static func start(
     _ program: String, _ arguments: [String] = [], environment: [String: String]? = nil, output: Int32? = nil,
     on reactor: Reactor
@@ -53,13 +53,13 @@ public actor ChildProcess {
     processIdentifier = handle.pointee.pid
   }
 
-  /// Waits for its end.
+  /// Waits until the process ends.
   public func wait() async -> Termination {
     if let termination { return termination }
     return await withCheckedContinuation { waiting.append($0) }
   }
 
-  /// Sends a signal; does nothing once it has ended.
+  /// Sends a signal. Does nothing after the process has ended.
   public func signal(_ number: Int32) {
     guard let handle else { return }
     uv_process_kill(handle, number)
@@ -79,7 +79,7 @@ public actor ChildProcess {
   }
 }
 
-/// Outside the actor: the pointers of this call are nobody else's.
+/// Not a method of the actor, because all pointers are local to this call.
 private func launch(
   _ program: String, _ arguments: [String], _ environment: [String: String]?, _ output: Int32?,
   _ loop: UnsafeMutablePointer<uv_loop_t>, _ handle: UnsafeMutablePointer<uv_process_t>

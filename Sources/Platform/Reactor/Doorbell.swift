@@ -1,6 +1,6 @@
-/// Where one task waits on a loop until something happens.
+/// Lets one task wait on a loop until it is rung.
 ///
-/// A ring that finds nobody waiting is remembered, once; the next wait returns at once.
+/// A ring without a waiting task is remembered once; the next wait then returns immediately.
 public final class Doorbell: @unchecked Sendable {  // unchecked: all state is touched on the loop only
   public enum Outcome: Sendable { case rung, timedOut, cancelled }
 
@@ -11,10 +11,10 @@ public final class Doorbell: @unchecked Sendable {  // unchecked: all state is t
 
   public init(on reactor: Reactor) { self.reactor = reactor }
 
-  /// Whether a task waits now. On the loop.
+  /// True while a task waits. On the loop.
   public var isAwaited: Bool { waiting != nil }
 
-  /// Wakes the task that waits. On the loop.
+  /// Wakes the waiting task. On the loop.
   public func ring() {
     guard waiting != nil else {
       hasRung = true
@@ -25,8 +25,8 @@ public final class Doorbell: @unchecked Sendable {  // unchecked: all state is t
 
   /// Waits for a ring, on the loop. Only one task at a time may wait.
   ///
-  /// - Parameter isolation: The caller's. Named, and used in the closure below, because a closure that is handed to
-  ///   `withTaskCancellationHandler` would otherwise run on the global executor.
+  /// - Parameter isolation: The caller's isolation. The closure below refers to it; otherwise
+  ///   `withTaskCancellationHandler` would run that closure on the global executor.
   public func wait(
     timeout: Duration? = nil, isolation: isolated (any Actor)? = #isolation
   ) async -> Outcome {
@@ -41,7 +41,7 @@ public final class Doorbell: @unchecked Sendable {  // unchecked: all state is t
         precondition(waiting == nil, "two tasks wait at one doorbell")
         waiting = continuation
         if let timeout { arm(timeout) }
-        // A cancellation that came before this line found nobody to wake.
+        // If the task was cancelled before this line, the handler found no task to resume.
         if Task.isCancelled { finish(.cancelled) }
       }
     } onCancel: {
@@ -61,7 +61,7 @@ public final class Doorbell: @unchecked Sendable {  // unchecked: all state is t
     continuation.resume(returning: outcome)
   }
 
-  /// Gives back the timer. On the loop, with nobody waiting.
+  /// Releases the timer. On the loop, while no task waits.
   public func close() {
     timer?.cancel()
     timer = nil

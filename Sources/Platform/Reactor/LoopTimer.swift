@@ -1,7 +1,7 @@
 import CUV
 import Synchronization
 
-/// A timer on a loop, in milliseconds, restarted as often as its owner likes. It never fires early.
+/// A restartable timer on a loop, with a resolution of milliseconds. It never fires early.
 public final class LoopTimer {
   private let reactor: Reactor
   private let label: StaticString
@@ -16,12 +16,12 @@ public final class LoopTimer {
     self.handle = handle
   }
 
-  /// Starts anew: `body` is called once after `delay`, and then again every `interval` where there is one.
+  /// Starts or restarts the timer: calls `body` after `delay`, then every `interval` if one is given.
   public func start(after delay: Duration, every interval: Duration? = nil) {
     guard let handle else { return }
     reactor.checkIsolated()
     uv_update_time(reactor.loop)
-    // The loop's own clock lags behind by up to a millisecond or more. A timer without delay fires at the next turn.
+    // The loop's own clock may be late by a millisecond or more. A timer without delay fires on the next turn.
     let due = delay > .zero ? Self.milliseconds(uv_hrtime() + Self.nanoseconds(delay)) : 0
     let now = uv_now(reactor.loop)
     check(
@@ -41,7 +41,7 @@ public final class LoopTimer {
     uv_timer_stop(handle)
   }
 
-  /// Ends the timer, on the loop. Afterwards `body` is not called any more.
+  /// Ends the timer permanently, on the loop. `body` is not called again.
   public func cancel() {
     guard let handle else { return }
     reactor.checkIsolated()
@@ -67,7 +67,7 @@ extension Reactor {
     return LoopTimer(on: self, label: label, body)
   }
 
-  /// Suspends the task for that time, or until it is cancelled.
+  /// Suspends the task for `duration`. Throws as soon as the task is cancelled.
   public func sleep(for duration: Duration) async throws(CancellationError) {
     let sleeper = Sleeper()
     let wasCancelled = await withTaskCancellationHandler {
@@ -102,7 +102,7 @@ private final class Sleeper: @unchecked Sendable {  // unchecked: `timer` is tou
   private let state = Mutex(State.new)
   var timer: LoopTimer?
 
-  /// False where the task was cancelled before it slept.
+  /// Returns false if the task was cancelled before it slept.
   func wait(_ continuation: CheckedContinuation<Bool, Never>) -> Bool {
     state.withLock { state in
       guard case .new = state else { return false }
@@ -117,7 +117,7 @@ private final class Sleeper: @unchecked Sendable {  // unchecked: `timer` is tou
 
   func wake() { take()?.resume(returning: false) }
 
-  /// Whether a sleep was cut short.
+  /// Returns true if the task was asleep and is now resumed early.
   func cancel() -> Bool {
     guard let continuation = take() else { return false }
     continuation.resume(returning: true)

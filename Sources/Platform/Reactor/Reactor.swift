@@ -4,17 +4,17 @@ public import Logging
 public import Metrics
 import Synchronization
 
-/// One thread that turns one libuv loop and runs Swift jobs between the turns.
+/// One thread that runs one libuv loop, and Swift jobs between the turns of that loop.
 ///
-/// As a task executor it runs handlers; as a serial executor it is the executor of the actors that own connections. A
-/// call from one to the other stays on the thread. Whatever runs here must not block: a turn of more than 50 ms is
-/// counted and logged with the callback that took longest.
+/// As a task executor it runs request handlers; as a serial executor it runs the actors that own connections. Calls
+/// between them stay on this thread. Code on a reactor must not block: a turn of more than 50 ms is counted and logged
+/// with its longest callback.
 ///
-/// The members that say “on the loop” trap when they are called from any other thread. Actors of this reactor call
+/// Members documented as “on the loop” trap when they are called from another thread. Actors of this reactor may call
 /// them freely.
 public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
-  // Unchecked: `inbox` is behind a mutex and `wake` may be signalled from any thread (uv_async_send); everything else
-  // is touched on the loop's thread only, or before that thread starts.
+  // Unchecked: a mutex guards `inbox`, and `wake` may be signalled from any thread (uv_async_send). Everything else is
+  // used on the loop's thread only, or before that thread starts.
   enum Work {
     case job(UnownedJob)
     case body(@Sendable () -> Void)
@@ -35,8 +35,8 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
   private let ended = Gate()
   private var turns: TurnMeter
 
-  /// The thread whose loop runs: a thread-local slot rather than pthread_self, whose value the compiler may keep
-  /// across a suspension because it is declared const.
+  /// The reactor of the current thread, in a thread-local slot. pthread_self would not do: it is declared const, so the
+  /// compiler may reuse its value across a suspension.
   private static let current: pthread_key_t = {
     var key = pthread_key_t()
     precondition(pthread_key_create(&key, nil) == 0, "no thread-local slot is left")
@@ -80,7 +80,7 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
 
   public func enqueue(_ job: consuming ExecutorJob) { put(.job(UnownedJob(job))) }
 
-  /// Runs `body` on the loop, after what is queued already. Safe from any thread; dropped after the shutdown.
+  /// Runs `body` on the loop in a later batch of work. Safe from any thread. Dropped after the shutdown.
   public func post(_ body: @escaping @Sendable () -> Void) { put(.body(body)) }
 
   private func put(_ work: Work) {
@@ -100,19 +100,19 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
 
   public func isIsolatingCurrentContext() -> Bool? { isCurrent }
 
-  /// Runs an asynchronous function, and what it calls without an executor of its own, on the loop.
+  /// Runs an asynchronous function on the loop, including the nonisolated functions that it calls.
   public func run<Value: Sendable, Failure: Error>(
     _ body: @Sendable () async throws(Failure) -> Value
   ) async throws(Failure) -> Value {
     try await withTaskExecutorPreference(self) { () async throws(Failure) in
-      // A preference alone moves nothing: what follows keeps its caller's isolation, none, and so its thread. Being
-      // resumed does.
+      // The preference alone does not switch threads: this closure is nonisolated and stays on its caller's thread.
+      // Resuming a continuation from the loop does switch.
       await withCheckedContinuation { continuation in post { continuation.resume() } }
       return try await body()
     }
   }
 
-  /// Runs what blocks on a thread of its own, and comes back.
+  /// Runs a blocking function on a thread of its own and returns its result.
   public static func offLoop<Value: Sendable, Failure: Error>(
     _ body: @escaping @Sendable () throws(Failure) -> Value
   ) async throws(Failure) -> Value {
@@ -131,8 +131,8 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
     init(_ body: @escaping () -> Bool) { self.body = body }
   }
 
-  /// Calls `body` on the loop after each batch of jobs: the place to flush, once, what all of them wrote. `body`
-  /// returns whether work is left that no descriptor will announce; the loop then does not wait.
+  /// Calls `body` on the loop after each batch of jobs, so that the output of all jobs is flushed once. `body` returns
+  /// true if work is left that no descriptor will announce; the loop then polls without waiting.
   public func atEndOfTurn(_ body: @escaping () -> Bool) -> EndOfTurn {
     checkIsolated()
     let hook = Hook(body)
@@ -145,7 +145,7 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
     let task = asUnownedTaskExecutor()
     while !stopRequested {
       var isBusy = false
-      // A bound on the batches, so that tasks that always have more to do do not starve descriptors.
+      // A limit on the batches, so that tasks that keep queueing work do not starve descriptors.
       for _ in 0..<32 {
         inbox.withLock {
           ready.append(contentsOf: $0.work)
@@ -170,21 +170,21 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
     close()
   }
 
-  /// Runs a callback from the loop and remembers what it was, should the turn be long.
+  /// Runs a callback of the loop and records its duration, for the log of a long turn.
   func measured(_ label: StaticString, _ body: () -> Void) {
     let start = uv_hrtime()
     body()
     turns.note(label, nanoseconds: uv_hrtime() - start)
   }
 
-  /// Keeps the present call of uv_run from waiting. Timers fire before it polls, with a timeout that knows nothing of the
-  /// jobs that a timer's callback made ready; callbacks of descriptors come after, and need none of this.
+  /// Keeps the current call of uv_run from waiting. uv_run fires timers before it polls, and its poll time-out ignores
+  /// jobs that a timer's callback made ready. Callbacks of descriptors run after the poll and do not need this.
   func endWait() { uv_async_send(wake) }
 
   // MARK: Shutdown
 
-  /// Stops the loop, closes what is still open on it and waits for the thread to end. The owners of connections have
-  /// been shut down before: a task that waits for this loop afterwards waits for ever.
+  /// Stops the loop, closes its open handles and waits for the thread to end. Shut down the owners of connections
+  /// first: a task that still waits for this loop is never resumed.
   public func shutdown() async {
     post { self.stopRequested = true }
     await ended.wait()
@@ -215,12 +215,12 @@ public struct EndOfTurn {
   public func cancel() { hook.isActive = false }
 }
 
-/// Checks the status of a libuv call that fails only where the process is out of memory or descriptors.
+/// Checks the status of a libuv call that fails only if the process is out of memory or descriptors.
 func check(_ status: Int32, _ operation: StaticString) {
   precondition(status >= 0, "\(operation): \(String(cString: uv_strerror(status)))")
 }
 
-/// Closes a handle whose `data` is a retained object, and frees both once libuv has let go of it.
+/// Closes a handle whose `data` is a retained object, and frees both after libuv has closed it.
 func closeLoopHandle(_ handle: UnsafeMutablePointer<uv_handle_t>) {
   guard uv_is_closing(handle) == 0 else { return }
   uv_close(handle) { handle in
@@ -229,7 +229,7 @@ func closeLoopHandle(_ handle: UnsafeMutablePointer<uv_handle_t>) {
   }
 }
 
-/// Opens once; lets all through from then on.
+/// A gate that opens once: it resumes all waiting tasks, and later ones do not wait.
 final class Gate: Sendable {
   private enum State {
     case closed([CheckedContinuation<Void, Never>])

@@ -1,6 +1,6 @@
 import CUV
 
-/// Hears a process signal on a loop.
+/// Receives one process signal on a loop.
 private final class SignalHandle {
   let body: (Int32) -> Void
   var handle: UnsafeMutablePointer<uv_signal_t>?
@@ -27,8 +27,8 @@ private final class SignalHandle {
 }
 
 extension Reactor {
-  /// The signals of those numbers as they come, instead of what they would do by default. Those that come while the
-  /// reader is busy are kept, the newest four.
+  /// Returns a stream of these signals, which lose their default action. While the reader is busy, the newest four are
+  /// kept.
   public func signals(_ numbers: [Int32]) -> AsyncStream<Int32> {
     AsyncStream(bufferingPolicy: .bufferingNewest(4)) { continuation in
       post {

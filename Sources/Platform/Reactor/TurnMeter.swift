@@ -2,7 +2,7 @@ import CUV
 import Logging
 import Metrics
 
-/// Measures how long a turn of a loop works, waiting left out, and names what took longest in a long one.
+/// Measures the working time of each turn of a loop, without waiting, and logs the longest callback of a long turn.
 struct TurnMeter {
   static let limit: Duration = .milliseconds(50)
 
@@ -15,16 +15,16 @@ struct TurnMeter {
 
   init(reactor: String, logger: Logger, metrics: MetricsRegistry) {
     self.logger = logger.labelled("reactor")
-    timer = metrics.timer("annals_reactor_turn_seconds", ["reactor": reactor], help: "Work in one turn of a loop.")
+    timer = metrics.timer("annals_reactor_turn_seconds", ["reactor": reactor], help: "Working time of one loop turn.")
     longTurns = metrics.counter(
-      "annals_reactor_long_turns_total", ["reactor": reactor], help: "Turns of a loop of more than 50 ms.")
+      "annals_reactor_long_turns_total", ["reactor": reactor], help: "Turns of a loop that worked for more than 50 ms.")
   }
 
   mutating func note(_ label: StaticString, nanoseconds: UInt64) {
     if nanoseconds > longest.nanoseconds { longest = (label, nanoseconds) }
   }
 
-  /// - Parameter idle: Nanoseconds that the loop has waited since it began.
+  /// - Parameter idle: Nanoseconds that the loop has waited since it started.
   mutating func measure(idle: UInt64) {
     let now = uv_hrtime()
     let work = Duration.nanoseconds(Int64(now - lastTime) - Int64(idle - lastIdle))
@@ -34,7 +34,7 @@ struct TurnMeter {
       longTurns.increment()
       let rest = work - .nanoseconds(Int64(longest.nanoseconds))
       let label = rest > .nanoseconds(Int64(longest.nanoseconds)) ? "tasks" : longest.label
-      logger.warning("A turn of the loop took long", metadata: ["duration": "\(work)", "longest": "\(label)"])
+      logger.warning("A turn of the loop took too long", metadata: ["duration": "\(work)", "longest": "\(label)"])
     }
     longest = ("tasks", 0)
   }

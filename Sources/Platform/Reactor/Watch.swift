@@ -1,6 +1,6 @@
 import CUV
 
-/// What a descriptor is ready for, or what somebody wants to hear of.
+/// Readiness of a descriptor to be read, written or both.
 public struct Readiness: OptionSet, Sendable {
   public let rawValue: Int32
   public init(rawValue: Int32) { self.rawValue = rawValue }
@@ -8,7 +8,7 @@ public struct Readiness: OptionSet, Sendable {
   public static let writable = Readiness(rawValue: Int32(UV_WRITABLE.rawValue))
 }
 
-/// Watches one descriptor on a loop. The descriptor stays its owner's, who cancels the watch before closing it.
+/// Watches one descriptor on a loop. The caller keeps the descriptor, and cancels the watch before closing it.
 public final class Watch {
   private let reactor: Reactor
   private let label: StaticString
@@ -30,7 +30,7 @@ public final class Watch {
     self.handle = handle
   }
 
-  /// Sets what to wait for, on the loop.
+  /// Sets the readiness to wait for, on the loop.
   public func update(_ interest: Readiness) {
     guard let handle, interest != self.interest else { return }
     reactor.checkIsolated()
@@ -42,13 +42,13 @@ public final class Watch {
     check(
       uv_poll_start(handle, interest.rawValue) { handle, status, events in
         let watch = Unmanaged<Watch>.fromOpaque(handle!.pointee.data).takeUnretainedValue()
-        // An error makes the descriptor ready for all that was asked: the owner's next call on it tells what is wrong.
+        // On an error all requested readiness is reported: the owner's next call on the descriptor returns the error.
         let ready = status < 0 ? watch.interest : Readiness(rawValue: events)
         watch.reactor.measured(watch.label) { watch.body(ready) }
       }, "uv_poll_start")
   }
 
-  /// Ends the watch, on the loop. Afterwards `body` is not called any more.
+  /// Ends the watch permanently, on the loop. `body` is not called again.
   public func cancel() {
     guard let handle else { return }
     reactor.checkIsolated()
@@ -66,9 +66,9 @@ public struct WatchError: Error, CustomStringConvertible {
 }
 
 extension Reactor {
-  /// Calls `body`, on the loop, whenever the descriptor is ready for what `interest` says.
+  /// Calls `body`, on the loop, whenever the descriptor is ready for `interest`.
   ///
-  /// - Parameter label: Names the callback in the log of a turn that took long.
+  /// - Parameter label: The name of the callback in the log of a long turn.
   public func watch(
     _ descriptor: Int32, for interest: Readiness, label: StaticString, _ body: @escaping (Readiness) -> Void
   ) throws(WatchError) -> Watch {

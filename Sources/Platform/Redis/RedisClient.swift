@@ -2,9 +2,9 @@ public import Logging
 public import Metrics
 public import Reactor
 
-/// One pipelined connection to Redis on a reactor, remade with growing delays whenever it breaks.
+/// One pipelined connection to Redis on a reactor. It reconnects with growing delays after a break.
 ///
-/// A call fails at once while there is no connection.
+/// Without a connection, a call fails immediately.
 public actor RedisClient {
   private nonisolated let reactor: Reactor
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -19,7 +19,7 @@ public actor RedisClient {
   private var endOfTurn: EndOfTurn?
   private var watchdog: LoopTimer?
   private var waiting = 0
-  /// When the answer that comes next was asked for; it moves on with each answer.
+  /// Start of the wait for the next reply: the later of the first pending command and the last reply.
   private var waitingSince: ContinuousClock.Instant?
   private let ended: Doorbell
 
@@ -28,11 +28,11 @@ public actor RedisClient {
   public init(_ options: RedisOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
     (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("redis"))
     host = "\(options.host):\(options.port)"
-    connected = metrics.gauge("annals_redis_connected", ["reactor": reactor.name], help: "Whether Redis is connected.")
+    connected = metrics.gauge("annals_redis_connected", ["reactor": reactor.name], help: "1 while connected, else 0.")
     ended = Doorbell(on: reactor)
   }
 
-  /// Connects, and keeps connecting whatever the outcome; throws where it does not work now.
+  /// Connects, and reconnects until `close`. Throws if the first attempt fails, but keeps trying.
   public func start() async throws(RedisError) {
     endOfTurn = reactor.atEndOfTurn { [weak self] in
       self?.assumeIsolated { $0.link?.flush() }
@@ -122,7 +122,7 @@ public actor RedisClient {
     try await pipeline([command])[0]
   }
 
-  /// Sends commands behind each other and waits for all their replies. An error reply is a value.
+  /// Sends several commands at once and waits for all replies. An error reply is a value.
   public func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
     guard let link else { throw .notConnected(host: host, reason: lastReason) }
     guard waiting + commands.count <= Self.maximumWaiting else { throw .overloaded(host: host, waiting: waiting) }
@@ -166,7 +166,7 @@ public actor RedisClient {
 
   // MARK: Scripts
 
-  /// Runs a Lua script by its hash, and sends its text where the server does not know it yet.
+  /// Runs a Lua script by its hash. Sends its text if the server does not know it yet.
   public func evaluate(
     _ script: RedisScript, keys: [String], arguments: [[UInt8]]
   ) async throws(RedisError) -> RedisValue {
@@ -196,7 +196,7 @@ public actor RedisClient {
       throw .refused(command: "SCRIPT LOAD", reason: script.name)
     }
     hashes[script.name] = loaded
-    // By its text this time: somebody may have the server forget it again at once.
+    // Run it by its text this time, because another client may flush the script cache again.
     return try await pipeline(commands("EVAL", script.text))
   }
 
@@ -214,7 +214,7 @@ public actor RedisClient {
   }
 }
 
-/// A Lua script under a name. It runs as one step and must be safe to run twice.
+/// A named Lua script. It runs atomically and must be safe to run twice.
 public struct RedisScript: Sendable {
   public let name: String
   public let text: String

@@ -1,7 +1,7 @@
 import CHiredis
 import Reactor
 
-/// One asynchronous hiredis context on a loop. hiredis frees it itself when the connection ends.
+/// One asynchronous hiredis context on a loop. hiredis frees the context when the connection ends.
 final class RedisLink {
   private(set) var context: UnsafeMutablePointer<redisAsyncContext>?
   private var watch: Watch?
@@ -14,7 +14,7 @@ final class RedisLink {
     let pointer: UnsafeMutablePointer<redisAsyncContext>
   }
 
-  /// Begins to connect; the address is looked up here, so this belongs on no loop.
+  /// Starts to connect. This looks the name up, which blocks, so it runs on a blocking thread.
   static func start(host: String, port: Int32) async throws(RedisError) -> Context {
     try await Reactor.offLoop { () throws(RedisError) in try startNow(host: host, port: port) }
   }
@@ -30,7 +30,7 @@ final class RedisLink {
     return Context(pointer: pointer)
   }
 
-  /// Takes the context over, on the loop.
+  /// Takes ownership of the context, on the loop.
   func attach(_ context: Context, on reactor: Reactor) throws(WatchError) {
     let pointer = context.pointer
     self.context = pointer
@@ -66,9 +66,9 @@ final class RedisLink {
     return String(cString: text)
   }
 
-  /// What hiredis wants to hear of. It asks to write with each command and stops once it has written: the loop learns the
-  /// outcome at the end of the turn, with no call to the kernel where nothing changed. Until the connection stands
-  /// nobody flushes, and it is told at once.
+  /// Changes the readiness that hiredis waits for. hiredis adds “writable” with each command and removes it after the
+  /// write, so the loop's watch is updated only at the end of the turn, and only if something changed. Before the
+  /// connection is established there is no flush, so the watch is updated immediately.
   private func change(_ body: (inout Readiness) -> Void) {
     body(&interest)
     if !isConnected { watch?.update(interest) }
@@ -82,7 +82,7 @@ final class RedisLink {
     if let context { redisAsyncHandleWrite(context) }
   }
 
-  /// Writes what is waiting, without waiting for the loop to say that it may. Called at the end of each turn.
+  /// Writes pending commands without waiting until the socket is writable. Called at the end of each turn.
   func flush() {
     if interest.contains(.writable) { handleWrite() }
     watch?.update(interest)
@@ -97,12 +97,12 @@ final class RedisLink {
     Unmanaged.passUnretained(self).release()
   }
 
-  /// Ends at once: everything under way is answered with nothing.
+  /// Closes immediately. Every pending command gets nil as its reply.
   func close() {
     if let context { redisAsyncFree(context) }
   }
 
-  /// Sends a command; `reply` is called once, with nil when the connection ends first. False where it has ended.
+  /// Sends a command. Calls `reply` once, with nil if the connection ends first. Returns false if it has already ended.
   func send(_ command: RedisCommand, _ reply: @escaping (RedisValue?) -> Void) -> Bool {
     guard let context else { return false }
     final class Box {

@@ -7,7 +7,7 @@ public enum RedisValue: Equatable, Sendable {
   case integer(Int64)
   case string([UInt8])
   case array([RedisValue])
-  /// The command was refused, in the server's words.
+  /// An error reply: the server's message.
   case error(String)
 
   init(_ reply: UnsafePointer<redisReply>) {
@@ -36,7 +36,7 @@ public enum RedisValue: Equatable, Sendable {
   public var array: [RedisValue]? { if case .array(let values) = self { values } else { nil } }
 }
 
-/// A command as its words.
+/// A command and its arguments.
 public struct RedisCommand: Sendable {
   public var words: [[UInt8]]
 
@@ -46,14 +46,14 @@ public struct RedisCommand: Sendable {
   public mutating func append(_ word: String) { words.append(Array(word.utf8)) }
   public mutating func append(_ word: [UInt8]) { words.append(word) }
 
-  /// The command's name, for errors: never its values.
+  /// The command's name, for errors. Errors never show its arguments.
   public var name: String { words.first.map { String(decoding: $0, as: UTF8.self) } ?? "" }
 }
 
-/// What went wrong between here and Redis.
+/// A failed Redis command or connection.
 public enum RedisError: Error, Equatable, Sendable, CustomStringConvertible {
   case notConnected(host: String, reason: String)
-  /// Whether what was under way has happened is not known.
+  /// The connection broke. Pending commands may or may not have run.
   case connectionLost(host: String, reason: String)
   case timedOut(host: String, after: Duration)
   case overloaded(host: String, waiting: Int)
@@ -75,15 +75,15 @@ public enum RedisError: Error, Equatable, Sendable, CustomStringConvertible {
       "Redis at \(host) cannot be reached: \(reason). Is it running, and is ANNALS_REDIS_URL right?"
     case .connectionLost(let host, let reason): "the connection to Redis at \(host) broke: \(reason)"
     case .timedOut(let host, let after): "Redis at \(host) did not answer within \(after)"
-    case .overloaded(let host, let waiting): "\(waiting) commands wait for Redis at \(host): no more are taken"
+    case .overloaded(let host, let waiting): "\(waiting) commands wait for Redis at \(host); no more are accepted"
     case .refused(let command, let reason): "Redis refused \(command): \(reason)"
-    case .invalidURL(let url): "“\(url)” is no address of Redis; write redis://[:password@]host[:port][/database]"
+    case .invalidURL(let url): "“\(url)” is not an address of Redis; write redis://[:password@]host[:port][/database]"
     case .cancelled: "the wait for Redis was cancelled"
     }
   }
 }
 
-/// Where a server is: `redis://[:password@]host[:port][/database]`.
+/// The address of a server: `redis://[:password@]host[:port][/database]`.
 public struct RedisOptions: Sendable {
   public let host: String
   public let port: Int32

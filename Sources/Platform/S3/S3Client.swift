@@ -2,7 +2,7 @@ public import HTTPClient
 import Reactor
 import Time
 
-/// Where objects are kept.
+/// The address, bucket and credentials of an object store.
 public struct S3Options: Sendable {
   public var endpoint: String
   public var bucket: String
@@ -20,7 +20,7 @@ public struct S3Options: Sendable {
   }
 }
 
-/// What went wrong between here and the object store.
+/// A failed request to the object store.
 public enum S3Error: Error, Equatable, Sendable, CustomStringConvertible {
   case unreachable(endpoint: String, reason: String)
   case refused(operation: String, status: Int, reason: String)
@@ -44,7 +44,7 @@ public enum S3Error: Error, Equatable, Sendable, CustomStringConvertible {
   }
 }
 
-/// Objects in one bucket of a server that speaks S3, addressed by path.
+/// A client for the objects in one bucket of an S3-compatible server, with path-style addresses.
 public struct S3Client: Sendable {
   private let options: S3Options
   private let client: HTTPClient
@@ -57,25 +57,25 @@ public struct S3Client: Sendable {
 
   public var endpoint: String { options.endpoint }
 
-  /// Makes the bucket unless it is there.
+  /// Creates the bucket unless it exists.
   public func createBucket() async throws(S3Error) {
     let response = try await send(.put, key: nil, body: [])
     // 409: BucketAlreadyOwnedByYou.
     guard response.isSuccess || response.status == 409 else { throw refused("creating the bucket", response) }
   }
 
-  /// Writes an object whole, over what may be there. Makes the bucket where it is missing.
+  /// Writes a whole object and replaces an existing one. Creates the bucket if it is missing.
   public func put(_ key: String, _ body: [UInt8], contentType: String) async throws(S3Error) {
     var response = try await send(.put, key: key, body: body, headers: [("Content-Type", contentType)])
     if response.status == 404 {
-      // The bucket is not there yet, or not any more.
+      // The bucket does not exist yet, or was deleted.
       try await createBucket()
       response = try await send(.put, key: key, body: body, headers: [("Content-Type", contentType)])
     }
     guard response.isSuccess else { throw refused("writing \(key)", response) }
   }
 
-  /// Reads an object whole.
+  /// Reads a whole object.
   public func get(_ key: String) async throws(S3Error) -> [UInt8] {
     let response = try await send(.get, key: key)
     if response.status == 404 { throw .notFound(key: key) }
@@ -90,7 +90,7 @@ public struct S3Client: Sendable {
     return true
   }
 
-  /// Asks for the bucket itself.
+  /// Returns true if the bucket exists.
   public func bucketExists() async throws(S3Error) -> Bool {
     let response = try await send(.head, key: nil)
     if response.status == 404 { return false }
@@ -98,8 +98,8 @@ public struct S3Client: Sendable {
     return true
   }
 
-  /// How often a request is sent that the store could not answer. All of them may be sent twice: an object is written
-  /// whole.
+  /// Maximum number of times that a failing request is sent. Every request may be repeated, because an object is
+  /// always written whole.
   static let maximumTries = 4
 
   private func send(

@@ -1,11 +1,11 @@
-/// The nearest of `known` to a name that somebody mistyped; nil where none is near.
+/// Returns the name in `known` that is closest to a mistyped one, or nil if none is close.
 public func nearest(to given: String, in known: [String]) -> String? {
   let best = known.map { ($0, editDistance($0, given)) }.min { $0.1 < $1.1 }
   guard let best, best.1 <= max(2, given.count / 3) else { return nil }
   return best.0
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that lead from one text to the other
+/// The number of insertions, deletions, replacements and swaps of neighbours between two texts
 /// (optimal string alignment).
 func editDistance(_ left: String, _ right: String) -> Int {
   let left = Array(left)

@@ -26,8 +26,8 @@ extension Timestamp: CustomStringConvertible, LosslessStringConvertible {
   }
 
   /// Reads RFC 3339's date-time: `2026-11-21T13:20:38Z`, with up to six digits of fraction, `Z` or an offset.
-  /// A bare date is its first moment in UTC. Returns nil for everything else, days that do not exist and leap seconds
-  /// included.
+  /// A date without a time means midnight UTC. Returns nil for everything else, including days that do not exist and
+  /// leap seconds.
   public init?(_ text: String) {
     var parser = DateParser(text: text)
     guard let parsed = parser.parse() else { return nil }
@@ -102,7 +102,7 @@ private struct DateParser {
     return true
   }
 
-  /// Microseconds; 0 where there is no fraction.
+  /// Reads a fraction in microseconds. Returns 0 if there is none, nil if it is malformed.
   private mutating func fraction() -> Int? {
     guard skip(".") else { return 0 }
     var value = 0

@@ -1,12 +1,12 @@
 import Glibc
 
-/// A moment in UTC, in whole microseconds since 1970-01-01: what Postgres' `timestamptz` holds, no more and no less.
+/// A moment in UTC, in whole microseconds since 1970-01-01: the resolution of Postgres' `timestamptz`.
 public struct Timestamp: Hashable, Comparable, Sendable {
   public let microseconds: Int64
 
   public init(microseconds: Int64) { self.microseconds = microseconds }
 
-  /// The wall clock's present moment.
+  /// The current time of the wall clock.
   public static func now() -> Timestamp {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)

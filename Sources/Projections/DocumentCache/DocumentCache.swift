@@ -1,4 +1,5 @@
-import EventStore
+import Domain
+import Events
 import JSON
 public import Redis
 
@@ -8,6 +9,7 @@ public import Redis
 /// it back.
 public struct DocumentCache: View {
   public let name = "document-cache"
+  public let categories = ["\(Document.category)"]
   private let redis: RedisClient
 
   public init(_ redis: RedisClient) { self.redis = redis }

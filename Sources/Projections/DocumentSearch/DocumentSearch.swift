@@ -1,6 +1,6 @@
 import Domain
 public import Elasticsearch
-import EventStore
+import Events
 import HTTPClient
 public import JSON
 public import S3
@@ -13,6 +13,7 @@ public import S3
 /// `index.gc_deletes`, and a late redelivery would bring the document back. Readers leave the markers out.
 public struct DocumentSearch: View {
   public let name = "document-search"
+  public let categories = ["\(Document.category)"]
   private let elasticsearch: ElasticsearchClient
   private let s3: S3Client
   /// The alias under which readers find the index.

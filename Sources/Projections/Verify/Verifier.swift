@@ -1,5 +1,6 @@
 import Domain
 public import EventStore
+public import Events
 public import Postgres
 import Schema
 
@@ -24,12 +25,12 @@ public struct Verifier: Sendable {
     public internal(set) var differences: [Difference] = []
   }
 
-  private let store: EventStore
+  private let documents: AggregateStore<Document>
   private let pool: PostgresPool
   private let views: [any View]
 
   public init(store: EventStore, pool: PostgresPool, views: [any View]) {
-    (self.store, self.pool, self.views) = (store, pool, views)
+    (documents, self.pool, self.views) = (AggregateStore(store), pool, views)
   }
 
   static let streams = Query("streams_of_category", Schema.streamsOfCategory)
@@ -47,11 +48,11 @@ public struct Verifier: Sendable {
       for row in rows {
         last = try row.get(0)
         guard let stream = StreamID(last) else { continue }
-        let events = try await store.read(stream)
-        report.events += events.count
-        guard let document = try DocumentDecider.fold(events) else { continue }
-        let image = document.isDeleted ? nil : String(decoding: document.rowImage, as: UTF8.self)
-        expected.append((stream, ViewRow(version: document.version, image: image)))
+        let loaded = try await documents.load(stream.id)
+        report.events += Int(loaded.version.value)
+        guard let document = loaded.state else { continue }
+        let image = document.publishedRow.map { String(decoding: $0, as: UTF8.self) }
+        expected.append((stream, ViewRow(version: loaded.version, image: image)))
       }
       report.documents += expected.count
       for view in views { try await compare(expected, view, &report) }

@@ -1,11 +1,11 @@
 import Postgres
 
-/// Tells how far the relay may confirm to Postgres.
+/// Computes the LSN that the relay may confirm to Postgres.
 ///
-/// Transactions come in commit order; acknowledgements of their messages come in any order. The confirmed position is
-/// the end of the last transaction before which, itself included, every message has been acknowledged (G6). A keepalive
-/// says that there is nothing more to send up to its position: it counts only while nothing at all is in flight, an
-/// open transaction included.
+/// Transactions arrive in commit order; acknowledgements of their messages arrive in any order. The confirmed LSN is
+/// the end of the last transaction such that all messages of this and of every earlier transaction are acknowledged
+/// (G6). A keepalive means that the server has nothing more to send up to its LSN. It counts only if every transaction
+/// that began is confirmed.
 struct ConfirmationTracker {
   private struct Transaction {
     var end: LogSequenceNumber?
@@ -17,28 +17,28 @@ struct ConfirmationTracker {
   /// The number of the transaction at `head`.
   private var headNumber = 0
   private(set) var confirmed: LogSequenceNumber
-  /// Messages sent and not acknowledged.
+  /// Number of messages sent but not acknowledged yet.
   private(set) var inFlight = 0
 
   init(confirmed: LogSequenceNumber = .zero) { self.confirmed = confirmed }
 
-  /// Whether everything that was begun is confirmed.
+  /// True if every transaction that began is confirmed.
   var isIdle: Bool { head == transactions.count }
 
-  /// A transaction begins; its messages carry the number that is returned.
+  /// Begins a transaction and returns its number, which its messages carry.
   mutating func begin() -> Int {
     transactions.append(Transaction())
     return headNumber + transactions.count - head - 1
   }
 
-  /// More messages of the transaction are on their way.
+  /// Counts messages of the transaction that are sent.
   mutating func sent(_ number: Int, count: Int = 1) {
     guard count > 0, let index = index(of: number) else { return }
     transactions[index].waiting += count
     inFlight += count
   }
 
-  /// One message of the transaction is acknowledged.
+  /// Counts one acknowledged message of the transaction.
   mutating func acknowledged(_ number: Int) {
     guard let index = index(of: number), transactions[index].waiting > 0 else { return }
     transactions[index].waiting -= 1
@@ -46,7 +46,7 @@ struct ConfirmationTracker {
     advance()
   }
 
-  /// The transaction's commit is here: no message of it follows.
+  /// Ends the transaction: its commit was received, so no more messages of it follow.
   mutating func committed(_ number: Int, end: LogSequenceNumber) {
     guard let index = index(of: number) else { return }
     transactions[index].end = end

@@ -1,8 +1,8 @@
 import Spelling
 import Postgres
 
-/// What a relay of any application's tables does, under Debezium's own names of options
-/// (Debezium documentation, “PostgreSQL connector properties”, 3.6): a connector's file can be taken as it is.
+/// Options for relaying an application's tables, by Debezium's own option names (Debezium documentation, “PostgreSQL
+/// connector properties”, 3.6). A connector's properties file can be used unchanged.
 public struct ConnectorOptions: Sendable {
   /// `topic.prefix`
   public private(set) var prefix = ""
@@ -10,7 +10,7 @@ public struct ConnectorOptions: Sendable {
   public private(set) var slot = "debezium"
   /// `publication.name`
   public private(set) var publication = "dbz_publication"
-  /// `database.*`, as a connection string; nil where the file names no host.
+  /// `database.*`, as a connection string; nil if the file names no host.
   public private(set) var connection: String?
   /// Options that have no meaning here and change no message.
   public private(set) var ignored: [String] = []
@@ -28,7 +28,7 @@ public struct ConnectorOptions: Sendable {
   var skipsOperations: Set<Character> = ["t"]
   var hasTransactionMetadata = false
   var transactionTopic = "transaction"
-  /// Between heartbeats; nil: none.
+  /// Interval between heartbeats; nil: none.
   var heartbeat: Duration?
   var heartbeatPrefix = "__debezium-heartbeat"
   var schemaNames = NameAdjustment.none
@@ -39,7 +39,7 @@ public struct ConnectorOptions: Sendable {
   var outbox: OutboxRouterOptions?
   var flatten: FlattenOptions?
 
-  /// Whether logical messages are wanted at all.
+  /// False if the options exclude all logical messages.
   var takesMessages: Bool { !messagePrefixes.excludes.contains(".*") }
 
   enum PublicationMode: String, CaseIterable {
@@ -67,7 +67,7 @@ public struct ConnectorOptions: Sendable {
     var hasSchemas = false
   }
 
-  /// Which names count: lists of patterns that match a name as a whole, whatever its case.
+  /// Include and exclude lists of patterns. A pattern must match the whole name, ignoring case.
   struct NameFilter: Sendable {
     var includes: [String] = []
     var excludes: [String] = []
@@ -117,19 +117,19 @@ public struct ConnectorOptions: Sendable {
     connection = reader.connection()
     (outbox, flatten) = reader.transform()
     if reader.problem == nil, prefix.isEmpty {
-      throw ConnectorOptionError(name: "topic.prefix", line: nil, reason: "it must be set: topics are named with it")
+      throw ConnectorOptionError(name: "topic.prefix", line: nil, reason: "it is required: topic names start with it")
     }
     if outbox?.expandsPayload == true, valueConverter.hasSchemas {
       reader.refuse(
         "transforms.\(outbox?.alias ?? "").table.expand.json.payload",
-        "a payload that is taken apart has no schema of its own; turn value.converter.schemas.enable off")
+        "an expanded payload has no schema: set value.converter.schemas.enable=false")
     }
     ignored = reader.ignored()
     if let problem = reader.problem { throw problem }
   }
 }
 
-/// A connector's option that cannot be followed: nothing runs with half of what was asked for.
+/// A connector option that is invalid or not supported. The relay does not start with only some of the options.
 public struct ConnectorOptionError: Error, Equatable, CustomStringConvertible {
   public let name: String
   public let line: Int?
@@ -137,7 +137,7 @@ public struct ConnectorOptionError: Error, Equatable, CustomStringConvertible {
   public var description: String { "\(name)\(line.map { " (line \($0))" } ?? ""): \(reason)" }
 }
 
-/// How rows of an application's outbox table become messages: the options of Debezium's Outbox Event Router.
+/// Options of Debezium's Outbox Event Router: how rows of an application's outbox table become messages.
 struct OutboxRouterOptions: Sendable {
   /// The transform's name in `transforms`.
   var alias = "outbox"
@@ -155,7 +155,7 @@ struct OutboxRouterOptions: Sendable {
   var invalidOperation = InvalidOperation.warn
   var placements: [Placement] = []
   var requiresPlacedFields = true
-  /// Topics of the tables that are outboxes; nil: all are.
+  /// Pattern for the topics of outbox tables; nil: every table is an outbox.
   var topics: (pattern: String, isNegated: Bool)?
 
   enum InvalidOperation: String, CaseIterable { case warn, error, fatal }
@@ -168,7 +168,7 @@ struct OutboxRouterOptions: Sendable {
   }
 }
 
-/// Takes options one by one; what nobody takes is unknown. The first problem is kept.
+/// Reads options one by one. An option that is never read is unknown. Only the first problem is kept.
 private struct OptionReader {
   private var rest: [String: Properties.Entry] = [:]
   private var known: Set<String> = []
@@ -176,7 +176,7 @@ private struct OptionReader {
 
   static let simpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 
-  /// What says how Connect runs, not what it sends.
+  /// Options that control how Kafka Connect runs and change no message.
   private static let withoutMeaning: Set<String> = [
     "name", "tasks.max", "offset.storage", "poll.interval.ms", "max.batch.size", "max.queue.size",
     "max.queue.size.in.bytes", "status.update.interval.ms", "slot.max.retries", "slot.retry.delay.ms",
@@ -207,7 +207,7 @@ private struct OptionReader {
 
   mutating func expect(_ name: String, _ values: [String]) {
     guard let entry = take(name), !values.contains(entry.value) else { return }
-    refuse(name, "“\(entry.value)” is not possible here; \(values[0]) is", line: entry.line)
+    refuse(name, "“\(entry.value)” is not supported; use \(values[0])", line: entry.line)
   }
 
   mutating func flag(_ name: String) -> Bool? {
@@ -224,7 +224,7 @@ private struct OptionReader {
   mutating func number(_ name: String) -> Int? {
     guard let entry = take(name) else { return nil }
     guard let value = Int(entry.value) else {
-      refuse(name, "“\(entry.value)” is no whole number", line: entry.line)
+      refuse(name, "“\(entry.value)” is not a whole number", line: entry.line)
       return nil
     }
     return value
@@ -234,13 +234,13 @@ private struct OptionReader {
     guard let entry = take(name) else { return nil }
     guard let value = Value(rawValue: entry.value) else {
       let possible = Value.allCases.map(\.rawValue).joined(separator: ", ")
-      refuse(name, "“\(entry.value)” is not possible here; possible are \(possible)", line: entry.line)
+      refuse(name, "“\(entry.value)” is not supported; use one of \(possible)", line: entry.line)
       return nil
     }
     return value
   }
 
-  /// Patterns with commas between.
+  /// Comma-separated patterns.
   mutating func list(_ name: String) -> [String] {
     guard let entry = take(name) else { return [] }
     let patterns = entry.value.split(separator: ",").map { String($0.drop { $0 == " " }) }.map { pattern in
@@ -248,7 +248,7 @@ private struct OptionReader {
     }
     for pattern in patterns {
       do { _ = try NamePattern(pattern) } catch {
-        refuse(name, "“\(pattern)” is no regular expression", line: entry.line)
+        refuse(name, "“\(pattern)” is not a valid regular expression", line: entry.line)
       }
     }
     return patterns
@@ -258,7 +258,7 @@ private struct OptionReader {
     let filter = ConnectorOptions.NameFilter(
       includes: list("\(kind).include.list"), excludes: list("\(kind).exclude.list"))
     if !filter.includes.isEmpty, !filter.excludes.isEmpty {
-      refuse("\(kind).exclude.list", "it cannot be set beside \(kind).include.list")
+      refuse("\(kind).exclude.list", "it cannot be combined with \(kind).include.list")
     }
     return filter
   }
@@ -274,7 +274,7 @@ private struct OptionReader {
         converter.form = .bytes
       default:
         refuse(
-          name, "“\(entry.value)” is not possible here; JsonConverter, StringConverter and ByteArrayConverter are",
+          name, "“\(entry.value)” is not supported; use JsonConverter, StringConverter or ByteArrayConverter",
           line: entry.line)
       }
     }
@@ -307,10 +307,10 @@ private struct OptionReader {
       "io.debezium.transforms.outbox.EventRouter", "io.debezium.transforms.ExtractNewRecordState"
     )
     for name in names where name != alias {
-      refuse("transforms.\(name).type", "one transform is possible here: \(router) or \(flattener)")
+      refuse("transforms.\(name).type", "only one transform is supported: \(router) or \(flattener)")
     }
     guard let entry = take("transforms.\(alias).type") else {
-      refuse("transforms.\(alias).type", "it is missing")
+      refuse("transforms.\(alias).type", "this option is required")
       return (nil, nil)
     }
     switch entry.value {
@@ -318,7 +318,7 @@ private struct OptionReader {
     case flattener: return (nil, flattening("transforms.\(alias)."))
     default:
       refuse(
-        entry.name, "“\(entry.value)” is not possible here; \(router) and \(flattener) are", line: entry.line)
+        entry.name, "“\(entry.value)” is not supported; use \(router) or \(flattener)", line: entry.line)
       return (nil, nil)
     }
   }
@@ -382,14 +382,14 @@ private struct OptionReader {
     let names = list("predicates")
     guard let name = text(prefix + "predicate") else { return nil }
     guard names.contains(name) else {
-      refuse(prefix + "predicate", "there is no predicate “\(name)”")
+      refuse(prefix + "predicate", "predicate “\(name)” is not listed in the option predicates")
       return nil
     }
     expect("predicates.\(name).type", ["org.apache.kafka.connect.transforms.predicates.TopicNameMatches"])
     return (text("predicates.\(name).pattern") ?? ".*", isNegated)
   }
 
-  /// What is left: without meaning here, or unknown.
+  /// Returns the unread options that have no meaning here; refuses all other unread options as unknown.
   mutating func ignored() -> [String] {
     var ignored: [String] = []
     for entry in rest.values.sorted(by: { $0.line < $1.line }) {

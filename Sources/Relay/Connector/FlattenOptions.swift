@@ -1,5 +1,5 @@
-/// Options of Debezium's ExtractNewRecordState (its documentation, “New Record State Extraction”, 3.6): the row's new state
-/// alone is sent instead of the change event.
+/// Options of Debezium's ExtractNewRecordState (its documentation, “New Record State Extraction”, 3.6): only the row's
+/// new state is sent, not the whole change event.
 struct FlattenOptions: Sendable {
   /// `delete.tombstone.handling.mode`
   enum Deletions: String, CaseIterable {
@@ -10,7 +10,7 @@ struct FlattenOptions: Sendable {
     var isRewritten: Bool { self == .rewrite || self == .rewriteWithTombstone }
   }
 
-  /// A field of the event that is sent beside the row.
+  /// A field of the event that is added to the row.
   struct Addition: Equatable {
     enum Part: String { case source, transaction, before, after }
     /// nil: the envelope itself.
@@ -18,7 +18,7 @@ struct FlattenOptions: Sendable {
     let field: String
     let name: String
 
-    /// `field`, `part.field`, either with `:name` behind it; nil where the event has no such field.
+    /// Parses `field` or `part.field`, either followed by an optional `:name`; nil if the event has no such field.
     init?(_ text: String, prefix: String) {
       let halves = text.split(separator: ":", maxSplits: 1).map(String.init)
       guard let path = halves.first else { return nil }
@@ -50,7 +50,7 @@ struct FlattenOptions: Sendable {
   var deletions = Deletions.tombstone
   var fields: [Addition] = []
   var headers: [Addition] = []
-  /// Whether anything of the `source` block is sent.
+  /// True if any field of the `source` block is sent.
   var readsSource: Bool { (fields + headers).contains { $0.part == .source } }
   /// `route.by.field`: the column whose value is the topic.
   var routeField: String?

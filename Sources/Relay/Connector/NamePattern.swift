@@ -1,4 +1,4 @@
-/// A regular expression that a name matches as a whole, whatever its case.
+/// A regular expression that must match a whole name, ignoring case.
 struct NamePattern {
   private let regex: Regex<AnyRegexOutput>
 
@@ -9,7 +9,7 @@ struct NamePattern {
   }
 }
 
-/// Which names count, by lists of patterns.
+/// Selects names by include and exclude lists of patterns.
 struct NameMatcher {
   private let includes: [NamePattern]
   private let excludes: [NamePattern]

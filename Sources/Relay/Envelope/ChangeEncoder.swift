@@ -1,23 +1,23 @@
 import Postgres
 import Time
 
-/// Where a change stands in its source.
+/// Position and transaction of a change in its source.
 struct ChangeContext {
   let database: String
-  /// The transaction's number, as the confirmation counts.
+  /// The transaction's number in the confirmation tracker.
   let number: Int
   let transaction: UInt32
   let committedAt: Timestamp
-  /// Of the change itself.
+  /// LSN of the change itself.
   let lsn: LogSequenceNumber
-  /// The end of the commit before this transaction, once there was one.
+  /// LSN of the commit received before this transaction; nil: none.
   let lastCommit: LogSequenceNumber?
-  /// From where the transaction came, and its commit's position there, if it is not this server's own.
+  /// Replication origin and the LSN of the commit there; nil: the transaction is this server's own.
   let origin: (name: String, lsn: LogSequenceNumber)?
 }
 
-/// Makes messages of what comes out of the WAL. It lives with the attempt that uses it.
+/// Encodes changes from the WAL as messages. An encoder is used by one attempt.
 protocol ChangeEncoder: AnyObject {
-  /// Takes one message of the plugin, in the order in which they come, begins and commits included.
+  /// Encodes one pgoutput message. Called in the order of the stream, for begins and commits too.
   func encode(_ message: PgOutputMessage, _ context: ChangeContext, into batch: inout MessageBatch) throws
 }

@@ -18,7 +18,7 @@ enum ConnectSchema {
     }
   }
 
-  /// A field that is sent beside a row: it may always be missing.
+  /// A field that is added to a row. It is always optional.
   static func addition(
     _ addition: FlattenOptions.Addition, column: ColumnWriter?, _ options: ColumnOptions, into writer: inout JSONWriter
   ) {
@@ -54,12 +54,12 @@ enum ConnectSchema {
     }
   }
 
-  /// A schema that stands alone: of a key or a value that is no struct.
+  /// A standalone schema, for a key or a value that is not a struct.
   static func alone(_ column: ColumnWriter, _ options: ColumnOptions, into writer: inout JSONWriter) {
     writer.object { members(column.type, isOptional: column.isOptional, nil, options, &$0) }
   }
 
-  /// What `column.propagate.source.type` adds.
+  /// The source column that `column.propagate.source.type` describes.
   struct SourceColumn {
     let name: String
     let type: TypeDescription
@@ -169,7 +169,7 @@ enum ConnectSchema {
     }
   }
 
-  /// Length and scale as the JDBC driver tells them (PgDatabaseMetaData.getColumns, COLUMN_SIZE and DECIMAL_DIGITS).
+  /// Length and scale as the JDBC driver reports them (PgDatabaseMetaData.getColumns, COLUMN_SIZE and DECIMAL_DIGITS).
   private static func parameters(_ source: SourceColumn) -> [(String, String)] {
     let modifier = Int(source.type.modifier)
     let (length, scale): (Int, Int) =
@@ -197,7 +197,7 @@ enum ConnectSchema {
     ]
   }
 
-  // MARK: What does not depend on a table
+  // MARK: Schemas that do not depend on a table
 
   private static func fields(_ fields: [(type: String, isOptional: Bool, name: String)]) -> String {
     "["
@@ -205,7 +205,7 @@ enum ConnectSchema {
       .joined(separator: ",") + "]"
   }
 
-  /// The beginning of a field that says where in a snapshot a row stands.
+  /// Beginning of the schema of the `snapshot` field, which marks a row's place in a snapshot.
   private static let marker =
     #"{"type":"string","optional":true,"name":"io.debezium.data.Enum","version":1,"parameters":{"allowed":"#
     + #""true,first,first_in_data_collection,last_in_data_collection,last,false,incremental"}"#

@@ -3,7 +3,7 @@ import Logging
 import Postgres
 import Time
 
-/// Makes messages of the changes in any tables, as a Debezium connector with the same options does.
+/// Encodes changes of any tables as messages, as a Debezium connector with the same options does.
 final class ConnectorEncoder: ChangeEncoder {
   private let options: ConnectorOptions
   private var source: SourceBlock
@@ -14,9 +14,9 @@ final class ConnectorEncoder: ChangeEncoder {
   private var relations: [UInt32: PgOutputMessage.Relation] = [:]
   private var tables: [UInt32: TableEncoder] = [:]
   private var metadata = TransactionMetadata()
-  /// Tables that were read later than the slot began: changes that are in what was read are left out.
+  /// Tables that were read after the slot's start. Changes that a reading already holds are skipped.
   var readings: [UInt32: TableReading] = [:]
-  /// Where the present transaction was committed.
+  /// Commit LSN of the current transaction.
   private var commit = LogSequenceNumber.zero
 
   init(_ options: ConnectorOptions, version: String, logger: Logger) throws {
@@ -31,12 +31,12 @@ final class ConnectorEncoder: ChangeEncoder {
     }
   }
 
-  /// Whether changes of that table are sent.
+  /// True if changes of that table are sent.
   func includes(schema: String, table: String) -> Bool {
     schemas.contains(schema) && tableNames.contains("\(schema).\(table)")
   }
 
-  /// Whether the catalog has to be asked before rows of this layout can be written.
+  /// True if the catalog must be queried before rows of this layout can be encoded.
   func needsDescription(of relation: PgOutputMessage.Relation) -> Bool {
     includes(schema: relation.schema, table: relation.name) && relations[relation.id] != relation
   }
@@ -72,13 +72,13 @@ final class ConnectorEncoder: ChangeEncoder {
     }
   }
 
-  /// The table of a change that is to be sent.
+  /// The table of a change; nil if the change is not sent.
   private func table(_ relation: UInt32, _ context: ChangeContext) -> TableEncoder? {
     if !readings.isEmpty, readings[relation]?.holds(context.transaction, commit: commit) == true { return nil }
     return tables[relation]
   }
 
-  /// A row that a snapshot found.
+  /// Encodes a row of a snapshot.
   func snapshot(
     _ row: PgOutputMessage.Tuple, of relation: UInt32, marker: StaticString, _ context: ChangeContext,
     into batch: inout MessageBatch
@@ -136,7 +136,7 @@ final class ConnectorEncoder: ChangeEncoder {
     return old.bytes == new.bytes ? nil : (old.bytes, new.bytes)
   }
 
-  /// A changed primary key is the end of one row and the beginning of another, each naming the other's key.
+  /// Encodes a changed primary key as a deletion and a creation. Each names the other's key in a header.
   private func changeOfKey(
     _ table: TableEncoder, _ keys: (old: [UInt8], new: [UInt8]), _ before: PgOutputMessage.Tuple,
     _ after: PgOutputMessage.Tuple, _ context: ChangeContext, _ batch: inout MessageBatch
@@ -189,22 +189,22 @@ final class ConnectorEncoder: ChangeEncoder {
     return JSONValue(written: writer)
   }
 
-  /// Behind a deletion, where that is asked for.
+  /// Adds a tombstone after a deletion, if the options ask for it.
   private func tombstone(_ batch: inout MessageBatch) {
     guard options.sendsTombstones else { return }
     guard let flatten = options.flatten else { return batch.addTombstone() }
     guard flatten.deletions == .rewriteWithTombstone else { return }
-    // It has the headers of the deletion, and its operation once more, as Debezium sends it.
+    // The tombstone has the headers of the deletion, and its operation header a second time, as in Debezium.
     let operation = flatten.headers.first { $0.part == nil && $0.field == "op" }
     batch.addTombstone(operation.map { ($0.name, "d") })
   }
 
-  /// The row alone, as `flatten` says.
+  /// Encodes only the row, with the options of `flatten`.
   private func flattened(
     _ event: FlattenedEvent, _ flatten: FlattenOptions, key: Range<Int>?, header: (name: StaticString, value: [UInt8])?,
     _ context: ChangeContext, _ batch: inout MessageBatch
   ) {
-    // A truncate has no row; a deletion may count for nothing.
+    // A truncate has no row. The options may drop deletions.
     guard let row = event.row, !(event.isDeletion && flatten.deletions == .drop) else { return }
     if let header { batch.header(header.name, batch.copied(header.value)) }
     for addition in flatten.headers {
@@ -230,7 +230,7 @@ final class ConnectorEncoder: ChangeEncoder {
 
   // MARK: Transactions
 
-  /// Counts a change; the first one of a transaction announces it.
+  /// Counts a change. The first change of a transaction also sends its BEGIN message.
   private func nextInTransaction(
     _ collection: String, _ context: ChangeContext, _ batch: inout MessageBatch
   ) -> TransactionMetadata.Block? {
@@ -300,7 +300,7 @@ final class ConnectorEncoder: ChangeEncoder {
       topic: options.prefix + options.delimiter + "message", key: key, value: value, transaction: context.number)
   }
 
-  /// A sign of life, so that a slot moves on in a database where only others write.
+  /// Adds a heartbeat message, so that consumers see a message while the tables do not change.
   func heartbeat(transaction: Int, into batch: inout MessageBatch) {
     let key = wrapped(ConnectSchema.heartbeatKey, options.keyConverter, &batch) { writer in
       writer.object { $0.member("serverName", options.prefix) }
@@ -329,7 +329,7 @@ final class ConnectorEncoder: ChangeEncoder {
 }
 
 extension PgOutputMessage.Tuple {
-  /// Takes values that were left alone from the whole old row.
+  /// Fills in unchanged values, which were not sent, from the complete old row.
   func filled(from old: PgOutputMessage.Tuple?) -> PgOutputMessage.Tuple {
     guard let old, old.columns.count == columns.count else { return self }
     return PgOutputMessage.Tuple(
@@ -337,7 +337,7 @@ extension PgOutputMessage.Tuple {
   }
 }
 
-/// The order of changes inside a transaction, as `provide.transaction.metadata` tells of it.
+/// Counts the changes of a transaction, for `provide.transaction.metadata`.
 struct TransactionMetadata {
   struct Block {
     let id: String

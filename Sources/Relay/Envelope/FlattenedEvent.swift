@@ -6,7 +6,7 @@ struct FlattenedEvent {
   let table: TableEncoder
   let before: PgOutputMessage.Tuple?
   let after: PgOutputMessage.Tuple?
-  /// The `source` block; null where nothing of it is sent.
+  /// The `source` block; null if none of its fields is sent.
   let source: JSONValue
   let block: TransactionMetadata.Block?
   /// Microseconds since 1970.
@@ -26,7 +26,7 @@ struct FlattenedEvent {
       }
     case .source:
       let value = source[addition.field] ?? .null
-      // In the stream it has no value of its own.
+      // A change from the stream has no value here.
       return addition.field == "snapshot" && value == .string("false") ? .null : value
     case .transaction:
       guard let block else { return .null }
@@ -50,7 +50,7 @@ struct FlattenedEvent {
 }
 
 extension JSONValue {
-  /// What was written here, read back.
+  /// Parses JSON that this program wrote.
   init(written writer: JSONWriter) {
     do { self = try JSONValue(parsing: writer.bytes) } catch { self = .null }
   }

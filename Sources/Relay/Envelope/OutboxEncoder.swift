@@ -2,14 +2,14 @@ import JSON
 import Postgres
 import Time
 
-/// Makes change events of the rows of Annals' outbox.
+/// Encodes rows of Annals' outbox as change events.
 ///
-/// They are Debezium's (io.debezium.data.Envelope of 3.6: names, order and types of the fields). `before` and `after` are
-/// spliced as they are: they were JSON when they were written.
+/// The events have Debezium's form (io.debezium.data.Envelope of 3.6: names, order and types of the fields). `before`
+/// and `after` are JSON in the row already and are copied unchanged.
 final class OutboxEncoder: ChangeEncoder {
   private var source: SourceBlock
   private let template: TopicTemplate
-  /// What each type of aggregate is published with.
+  /// Topic and table name for one type of aggregate.
   private struct Aggregate {
     let type: [UInt8]
     let topic: String
@@ -17,12 +17,12 @@ final class OutboxEncoder: ChangeEncoder {
   }
 
   private var aggregates: [[UInt8]: Aggregate] = [:]
-  /// Rows of one type come in runs.
+  /// The aggregate of the last row: rows of one type often follow each other.
   private var last: Aggregate?
   private var layouts: [UInt32: OutboxLayout] = [:]
-  /// Knows which rows have been published by another way.
+  /// Shows which rows have already been published; nil: none are skipped.
   private let watermark: Watermark?
-  /// The last row's.
+  /// Position of the last row.
   private(set) var position: Int64 = 0
 
   init(version: String, name: String, topic: TopicTemplate, watermark: Watermark? = nil) {
@@ -47,7 +47,7 @@ final class OutboxEncoder: ChangeEncoder {
     }
   }
 
-  /// Makes the messages of one row: an event, and behind a deletion a tombstone.
+  /// Encodes the messages of one row: an event, and after a deletion a tombstone.
   func encode(_ row: OutboxRow, schema: String, _ context: ChangeContext, into batch: inout MessageBatch) {
     position = row.sequence
     let aggregate = aggregate(row.aggregateType, schema: schema)

@@ -2,7 +2,7 @@ import JSON
 import Logging
 import Time
 
-/// Makes messages of rows that an application wrote into its outbox table, as Debezium's Outbox Event Router does.
+/// Encodes rows of an application's outbox table as messages, as Debezium's Outbox Event Router does.
 final class OutboxRouter {
   private let options: OutboxRouterOptions
   private let keyConverter: ConnectorOptions.Converter
@@ -21,25 +21,25 @@ final class OutboxRouter {
     route = try Regex(options.topicPattern)
   }
 
-  /// Whether rows of the table with that topic are an outbox's.
+  /// True if the table with that topic is an outbox.
   func takes(topic: String) -> Bool {
     guard let topics else { return true }
     return topics.matches(topic) != (options.topics?.isNegated ?? false)
   }
 
-  /// A field that the options name and the table does not have.
+  /// An option names a column that the table does not have.
   struct MissingField: Error, CustomStringConvertible {
     let table: String
     let field: String
     let option: String
-    var description: String { "\(table) has no column “\(field)”, which \(option) names" }
+    var description: String { "table \(table) has no column “\(field)”: correct the option \(option)" }
   }
 
-  /// An update where rows are only ever inserted and deleted.
+  /// An outbox row was updated. Rows of an outbox may only be inserted and deleted.
   struct UpdatedOutbox: Error, CustomStringConvertible {
     let table: String
     var description: String {
-      "a row of the outbox \(table) was updated, which table.op.invalid.behavior=fatal does not allow"
+      "a row of the outbox table \(table) was updated: table.op.invalid.behavior=fatal does not allow this"
     }
   }
 
@@ -83,7 +83,7 @@ final class OutboxRouter {
       value: value(payload, beside: beside, &batch), transaction: context.number)
   }
 
-  /// `${name}` and `$1` stand for what the pattern found; a value that does not match names the topic by itself.
+  /// The topic, with `${name}` and `$1` replaced by the pattern's groups; the value itself if it does not match.
   private func topic(for value: String) -> String {
     do {
       guard let match = try route.wholeMatch(in: value) else { return value }
@@ -141,7 +141,7 @@ final class OutboxRouter {
     }
   }
 
-  /// A key or a value that is one column.
+  /// Encodes one column as a key or a value.
   private func converted(
     _ field: Field, _ converter: ConnectorOptions.Converter, _ batch: inout MessageBatch
   ) -> Range<Int>? {
@@ -191,13 +191,13 @@ final class OutboxRouter {
     }
   }
 
-  /// The payload as JSON of the message's own: an object or an array; anything else stays a text. Members that are null
-  /// or an empty array are left out, as Debezium leaves them: a schema made of the payload has no place for them.
+  /// The payload as a JSON object or array; nil for anything else, which is sent unchanged. Members that are null or an
+  /// empty array are left out, as in Debezium: a schema derived from the payload cannot describe them.
   private func expanded(_ payload: Field) -> JSONValue? {
     guard let bytes = payload.bytes else { return nil }
     let value: JSONValue
     do { value = try JSONValue(parsing: bytes) } catch {
-      logger.warning("A payload is no JSON and is sent as it is", metadata: [.error: "\(error)"])
+      logger.warning("A payload is not valid JSON and is sent unchanged", metadata: [.error: "\(error)"])
       return nil
     }
     switch value {

@@ -2,14 +2,14 @@ import JSON
 import Postgres
 import Time
 
-/// Writes the `source` block of a change event (io.debezium.connector.postgresql.Source of Debezium 3.6). What is the same
-/// in every block was written before.
+/// Writes the `source` block of a change event (io.debezium.connector.postgresql.Source of Debezium 3.6). The part that
+/// is the same in every block is encoded once, in `init`.
 struct SourceBlock {
   private let start: [UInt8]
   private var database: (name: String, json: [UInt8]) = ("", [])
 
   /// - Parameters:
-  ///   - version: This program's.
+  ///   - version: This program's version.
   ///   - name: The logical name, Debezium's `topic.prefix`.
   init(version: String, name: String) {
     var writer = JSONWriter()
@@ -46,7 +46,7 @@ struct SourceBlock {
     writer.raw(snapshot)
     writer.raw(",\"db\":")
     writer.splice(database.json)
-    // A text that is a JSON array of texts.
+    // A string that contains a JSON array of strings.
     writer.raw(",\"sequence\":\"[")
     if let last = context.lastCommit { Self.quoted(last.value, &writer) } else { writer.raw("null") }
     writer.raw(",")
@@ -58,7 +58,7 @@ struct SourceBlock {
     writer.raw(",")
     writer.splice(table.json)
     writer.raw(",\"txId\":")
-    // A logical message outside of transactions has none.
+    // A non-transactional logical message has no transaction id.
     if context.transaction > 0 { writer.integer(Int64(context.transaction)) } else { writer.raw("null") }
     writer.raw(",\"lsn\":")
     writer.integer(Int64(bitPattern: context.lsn.value))

@@ -1,16 +1,16 @@
 import JSON
 
-/// What messages of one table are made with, for one layout of its rows.
+/// Encodes rows of one table, for one layout of the rows.
 struct TableEncoder {
   let schema: String
   let table: String
   let topic: String
   let sourceName: SourceBlock.TableName
-  /// As transaction metadata names it.
+  /// The table's name in transaction metadata.
   var collection: String { "\(schema).\(table)" }
-  /// The columns as they come; nil: this one is left out.
+  /// Writers in the order of the row's columns; nil: the column is left out.
   let columns: [ColumnWriter?]
-  /// The primary key: where its columns stand.
+  /// Indices of the primary key's columns.
   let key: [Int]
   private let keyStart: [UInt8]
   private let valueStart: [UInt8]
@@ -25,7 +25,7 @@ struct TableEncoder {
     let isPropagated = try options.sourceTypes.map { try NamePattern($0) }
     var sources: [ConnectSchema.SourceColumn?] = []
     let columns = relation.columns.map { column -> ColumnWriter? in
-      // The catalog is as it is now: a column that it does not know any more has no more than what came.
+      // The catalog shows the table's current state. For a column that it no longer has, the relation message must do.
       let known =
         description.columns.first { $0.name == column.name && $0.typeID == column.type }
         ?? ColumnDescription(
@@ -117,13 +117,13 @@ struct TableEncoder {
     }
   }
 
-  /// Two columns that would be one member of the message.
+  /// Two columns would have the same field name in the message.
   struct AmbiguousColumn: Error, CustomStringConvertible {
     let table: String
     let field: String
     var description: String {
-      "two columns of \(table) would be the field “\(field)”: choose another field.name.adjustment.mode, or leave one out by "
-        + "column.exclude.list"
+      "two columns of \(table) would both be the field “\(field)”: choose another field.name.adjustment.mode, or "
+        + "exclude one of them with column.exclude.list"
     }
   }
 
@@ -155,7 +155,7 @@ struct TableEncoder {
     }
   }
 
-  /// nil for a table without a primary key.
+  /// Encodes the key; nil for a table without a primary key.
   func key(_ tuple: PgOutputMessage.Tuple, in batch: inout MessageBatch) -> Range<Int>? {
     guard !key.isEmpty else { return nil }
     return batch.written { writer in
@@ -174,9 +174,9 @@ struct TableEncoder {
   }
 }
 
-/// Names that are made of a table's.
+/// Names derived from a table's name.
 enum TableNames {
-  /// Kafka's own characters are kept; all others become an underscore.
+  /// The topic's name. Characters that Kafka allows are kept; all others become an underscore.
   static func topic(_ schema: String, _ table: String, _ options: ConnectorOptions) -> String {
     let name = [options.prefix, schema, table].joined(separator: options.delimiter)
     return String(
@@ -196,7 +196,7 @@ enum TableNames {
 
   static func field(_ name: String, _ options: ConnectorOptions) -> String { adjusted(name, options.fieldNames) }
 
-  /// Avro's names: letters, digits and underscores, no digit first. `avro_unicode` keeps what it replaces readable.
+  /// Avro's names: letters, digits and underscores, no digit first. `avro_unicode` writes the code of replaced ones.
   private static func adjusted(_ name: String, _ mode: ConnectorOptions.NameAdjustment) -> String {
     guard mode != .none else { return name }
     var result = ""
@@ -214,7 +214,7 @@ enum TableNames {
   }
 }
 
-/// Types by their numbers in pg_type, for columns that the catalog has forgotten.
+/// Types by OID, for columns that the catalog no longer has.
 enum BuiltinTypes {
   static func description(_ id: UInt32, modifier: Int32) -> TypeDescription {
     let names: [UInt32: String] = [

@@ -4,7 +4,7 @@ public struct TopicTemplate: Equatable, Sendable {
 
   public static let placeholder = "{aggregate}"
 
-  /// nil where the result could be no topic's name, or the placeholder is missing.
+  /// nil if the result would not be a valid topic name, or if the placeholder is missing.
   public init?(_ text: String) {
     guard text.contains(Self.placeholder) else { return nil }
     self.text = text
@@ -15,7 +15,7 @@ public struct TopicTemplate: Equatable, Sendable {
     text.replacing(Self.placeholder, with: aggregate)
   }
 
-  /// Kafka's rule: up to 249 of these characters, and neither of the two names for folders.
+  /// Kafka's rule: 1 to 249 of these characters, but not `.` or `..`.
   static func isName(_ text: String) -> Bool {
     (1...249).contains(text.utf8.count) && text != "." && text != ".."
       && text.utf8.allSatisfy { byte in

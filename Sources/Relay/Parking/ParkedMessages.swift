@@ -1,7 +1,7 @@
 public import Postgres
 import Schema
 
-/// What an operator sees of parked keys, and what may be done with them; wherever the relay runs.
+/// An operator's view of parked keys, and the possible requests. Works wherever the relay runs.
 public struct ParkedMessages {
   private let session: PostgresSession
 
@@ -22,9 +22,9 @@ public struct ParkedMessages {
   public enum Request: String, CaseIterable, Sendable {
     /// Send the key's messages in their order.
     case retry
-    /// Leave this one out and send the others.
+    /// Skip this message and send the others of its key.
     case skip
-    /// Send none of them.
+    /// Send none of the key's messages.
     case drop
   }
 
@@ -40,20 +40,20 @@ public struct ParkedMessages {
     return entries
   }
 
-  /// The same; none where the database has no place for parked messages.
+  /// Same as `list()`, but empty if the database has no table for parked messages.
   public func listIfThere() async throws -> [ParkedKey] {
     let exists = try await session.query(ParkingLot.exists).first?.get(0, as: Bool.self) ?? false
     return exists ? try await list() : []
   }
 
-  /// Everything about one message, as JSON; nil where there is none of that number.
+  /// Everything about one message, as JSON; nil if no message has this id.
   public func show(_ id: Int64) async throws -> String? {
     try await session.query(Query("show_parked", Schema.showParked), [.bigint(id)]).first?.get(0)
   }
 
-  /// Asks for something to be done with a message's key. The relay does it within seconds.
+  /// Records a request for a message's key. A running relay carries it out within seconds.
   ///
-  /// - Returns: How many messages that concerns; 0 where none of that number is parked.
+  /// - Returns: The number of messages affected; 0 if no parked message has this id.
   public func request(_ request: Request, _ id: Int64) async throws -> Int {
     try await session.query(
       Query("request_parked", Schema.requestParked), [.bigint(id), .text(request.rawValue)]

@@ -2,8 +2,8 @@ import JSON
 import Postgres
 import Schema
 
-/// Keys of which a message cannot be delivered, and what waits behind it (G7). It is kept in annals.parked_messages; one
-/// relay at a time, the one that holds the slot, has the lot of that slot.
+/// Parked keys: a message that cannot be delivered, and the later messages of its key (G7). Stored in
+/// annals.parked_messages by the relay's name, which the shards of a relay share.
 final class ParkingLot {
   struct Key: Hashable {
     let topic: String
@@ -23,9 +23,10 @@ final class ParkingLot {
 
   private init(relay: String, session: PostgresSession) { (self.relay, self.session) = (relay, session) }
 
-  /// The lot of a relay. It keeps the session and closes it.
+  /// Opens the lot of a relay. The lot owns the session and closes it.
   ///
-  /// - Returns: nil where the database has none: a message that cannot be delivered then stops the relay.
+  /// - Returns: nil if the database has no table for it. A message that cannot be delivered then stops the relay, and
+  ///   the caller still owns the session.
   static func open(relay: String, _ session: PostgresSession) async throws -> ParkingLot? {
     guard try await session.query(exists).first?.get(0, as: Bool.self) == true else { return nil }
     let lot = ParkingLot(relay: relay, session: session)
@@ -37,7 +38,7 @@ final class ParkingLot {
 
   func contains(_ key: Key) -> Bool { keys.contains(key) }
 
-  /// Keeps a message instead of its being sent; the key is parked from now on.
+  /// Stores a message instead of sending it. Its key is parked from now on.
   func park(_ message: MessageBatch.Message, of batch: MessageBatch, _ key: Key, reason: String) async throws {
     var headers = JSONWriter()
     headers.array { writer in
@@ -62,9 +63,9 @@ final class ParkingLot {
     keys.insert(key)
   }
 
-  /// Looks at what the operator has done: forgets keys of which nothing is parked any more.
+  /// Reloads the parked keys, which an operator may have changed.
   ///
-  /// - Returns: Keys whose messages are to be sent now.
+  /// - Returns: Keys whose messages the operator asked to send.
   func review() async throws -> [Key] {
     var requested: [Key] = []
     var found: Set<Key> = []
@@ -106,7 +107,7 @@ final class ParkingLot {
 
   func delivered(_ id: Int64) async throws { try await session.query(Self.settle, [.bigint(id), .text("delivered")]) }
 
-  /// Notes that a message was refused again; the key stays parked.
+  /// Records that a message was refused again; its key stays parked.
   func refused(_ id: Int64, reason: String) async throws {
     try await session.query(Self.refuse, [.bigint(id), .text(reason)])
   }

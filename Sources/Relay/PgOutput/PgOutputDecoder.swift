@@ -107,7 +107,7 @@ struct PgOutputDecoder {
       let modifier = try integer(Int32.self, "a column's type modifier")
       columns.append(.init(name: name, type: type, modifier: modifier, isKey: flags & 1 != 0))
     }
-    // pg_catalog comes as an empty name.
+    // pgoutput sends an empty name for pg_catalog.
     return PgOutputMessage.Relation(
       id: id, schema: schema.isEmpty ? "pg_catalog" : schema, name: name, identity: identity, columns: columns)
   }

@@ -2,11 +2,11 @@ import Crypto
 import JSON
 import Postgres
 
-/// Says what a pgoutput message holds: for looking at what a slot sends.
+/// Shows the content of pgoutput messages, to inspect what a slot sends.
 public enum PgOutputInspection {
-  /// One message as a line of JSON. Values are the letter of their form and their bytes in hexadecimal.
+  /// One message as a line of JSON. A value is the letter of its form, followed by its bytes in hexadecimal.
   ///
-  /// - Throws: What is wrong with the bytes, and where.
+  /// - Throws: `PgOutputError` if the bytes are malformed.
   public static func line(_ message: [UInt8]) throws -> String {
     try message.withUnsafeBytes { bytes in
       let message = try PgOutputDecoder.decode(bytes)

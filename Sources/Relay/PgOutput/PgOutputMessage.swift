@@ -2,29 +2,29 @@ import Postgres
 import Time
 
 /// A message of the pgoutput plugin: PostgreSQL documentation, “Logical Replication Message Formats”, protocol 2.
-/// Bytes are lent: they are good until the call that handed the message over returns.
+/// Bytes are borrowed: they are valid until the call that passed the message returns.
 enum PgOutputMessage {
   case begin(finalLSN: LogSequenceNumber, committedAt: Timestamp, transaction: UInt32)
   case commit(lsn: LogSequenceNumber, end: LogSequenceNumber, committedAt: Timestamp)
-  /// The transaction came from elsewhere: its commit's position there, and the name of that place.
+  /// Replication origin of a transaction from another server: the LSN of its commit there, and the origin's name.
   case origin(lsn: LogSequenceNumber, name: String)
   case relation(Relation)
   case insert(relation: UInt32, row: Tuple)
   case update(relation: UInt32, old: OldRow?, row: Tuple)
   case delete(relation: UInt32, old: OldRow)
   case truncate(relations: [UInt32], cascades: Bool, restartsIdentity: Bool)
-  /// What pg_logical_emit_message() wrote.
+  /// A logical message, written by pg_logical_emit_message().
   case message(isTransactional: Bool, lsn: LogSequenceNumber, prefix: String, content: UnsafeRawBufferPointer)
-  /// A type's name: nothing here depends on it.
+  /// The name of a type. It is not used here.
   case type
-  /// What follows is part of a transaction in progress, until the next stop.
+  /// The messages that follow, until the next stream stop, belong to a transaction in progress.
   case streamStart(transaction: UInt32, isFirst: Bool)
   case streamStop
   case streamCommit(transaction: UInt32, lsn: LogSequenceNumber, end: LogSequenceNumber, committedAt: Timestamp)
-  /// A transaction in progress, or a part of it, counts for nothing.
+  /// A transaction in progress, or one of its subtransactions, was aborted.
   case streamAbort(transaction: UInt32, subtransaction: UInt32)
 
-  /// A table as the rows that follow are laid out.
+  /// A table with the layout of the rows that follow.
   struct Relation: Equatable {
     let id: UInt32
     let schema: String
@@ -35,15 +35,15 @@ enum PgOutputMessage {
 
     struct Column: Equatable {
       let name: String
-      /// The type's number in pg_type.
+      /// The type's OID.
       let type: UInt32
       var modifier: Int32 = -1
-      /// Whether it is part of the replica identity.
+      /// True if the column is part of the replica identity.
       var isKey = false
     }
   }
 
-  /// What a row was before a change: all of it, or the replica identity's columns and null elsewhere.
+  /// The row before a change: all columns, or the replica identity's columns and null for the others.
   struct OldRow {
     let isKeyOnly: Bool
     let row: Tuple
@@ -53,7 +53,7 @@ enum PgOutputMessage {
   struct Tuple {
     enum Column {
       case null
-      /// A TOASTed value that the change left alone.
+      /// A TOASTed value that the change did not modify; Postgres does not send it.
       case unchanged
       case text(UnsafeRawBufferPointer)
       case binary(UnsafeRawBufferPointer)
@@ -62,7 +62,7 @@ enum PgOutputMessage {
   }
 }
 
-/// Bytes that are no pgoutput message, with what was expected where.
+/// Malformed pgoutput bytes, with the expected content and the offset.
 struct PgOutputError: Error, Equatable, CustomStringConvertible {
   let expected: String
   let offset: Int

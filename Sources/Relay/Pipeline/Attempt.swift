@@ -1,38 +1,39 @@
+import Events
 import Logging
 import Metrics
 import Postgres
 import Reactor
 import Time
 
-/// From where changes come, for one attempt.
+/// Source of changes for one attempt.
 protocol ChangeSource: AnyObject {
   /// Reads and delivers until it fails or is cancelled.
   ///
   /// - Parameter onProgress: Called whenever the source was read without an error.
   func run(_ onProgress: () -> Void) async throws
-  /// Confirms what was acknowledged last, at an orderly end.
+  /// Confirms the last acknowledged position at a graceful shutdown.
   func finish() async throws
   func close()
 }
 
-/// What the parts of one attempt to relay share. Everything in it lives on the relay's loop.
+/// State that the parts of one relay attempt share. It is confined to the relay's reactor.
 final class Attempt {
   let options: RelayOptions
   let reactor: Reactor
   let logger: Logger
   let metrics: RelayMetrics
-  /// Holds the relay's name; for everything but the WAL and parking.
+  /// Session that holds the lock on the relay's name. Used for everything except the WAL stream and parking.
   let session: PostgresSession
   let database: String
   let encoder: any ChangeEncoder
-  /// Annals' outbox alone has one.
+  /// nil unless Annals' own outbox is read from the WAL.
   let watermark: Watermark?
   let delivery: Delivery
-  /// Which tables have been read, while the stream may still bring what was read.
+  /// Tables that the initial snapshot has read; nil once the stream can no longer repeat their rows.
   var snapshotProgress: SnapshotProgress?
-  /// What is being read before the stream begins; nil: nothing.
+  /// Description of the table read that is in progress (snapshot or catch-up); nil: none.
   var reading: String?
-  /// When the last transaction that came was committed.
+  /// Commit time of the last transaction received from the stream.
   var committedAt = Timestamp(microseconds: 0)
 
   init(
@@ -44,7 +45,7 @@ final class Attempt {
     (self.watermark, self.delivery) = (watermark, delivery)
   }
 
-  /// Makes the messages of a row that was read from the table, under a snapshot at `lsn`.
+  /// Encodes the messages of a row that was read from the table, under a snapshot at `lsn`.
   func publish(
     _ row: OutboxBacklog.Row, of layout: OutboxLayout, _ number: Int, at lsn: LogSequenceNumber,
     by encoder: OutboxEncoder, into batch: inout MessageBatch
@@ -53,18 +54,18 @@ final class Attempt {
       database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.transaction),
       committedAt: row.recordedAt, lsn: lsn, lastCommit: nil, origin: nil)
     let columns = try layout.row(row.columns)
-    // It has no place in the WAL: its position stands for it, apart from all of those.
+    // The row has no LSN. Its position is used instead, with the top bit set: no LSN has that bit.
     delivery.counting(number, at: 1 << 63 | UInt64(bitPattern: row.sequence), &batch) { batch in
       encoder.encode(columns, schema: layout.relation.schema, context, into: &batch)
     }
   }
 
-  /// Publishes every row of the outbox that the session's snapshot sees and `published` does not, and waits until all of
+  /// Publishes every outbox row that the session's snapshot sees and `published` does not hold. Returns after all of
   /// them are acknowledged.
   ///
-  /// - Returns: How many there were.
+  /// - Returns: The number of rows.
   func publishOutbox(
-    after position: OutboxPosition = OutboxPosition(), unseenBy published: Published?, at start: LogSequenceNumber
+    after position: Position = Position.start, unseenBy published: Published?, at start: LogSequenceNumber
   ) async throws -> Int {
     guard let encoder = encoder as? OutboxEncoder else { return 0 }
     let layout = try OutboxLayout(OutboxBacklog.relation)
@@ -81,7 +82,7 @@ final class Attempt {
     return count
   }
 
-  /// Runs a COPY and sends what `body` makes of its messages.
+  /// Runs a COPY and sends the messages that `body` encodes from its rows.
   func copyOut(
     _ query: Query, _ body: (UnsafeRawBufferPointer, inout MessageBatch) throws -> Void
   ) async throws {
@@ -102,9 +103,9 @@ final class Attempt {
     try await send()
   }
 
-  /// Runs `body` in a transaction of the session that sees one snapshot throughout, for as long as it takes.
+  /// Runs `body` in a repeatable-read transaction of the session, without a statement timeout.
   ///
-  /// - Parameter snapshot: An exported one; otherwise the one of now.
+  /// - Parameter snapshot: An exported snapshot; nil: a new one.
   func withSnapshot(_ snapshot: String? = nil, _ body: () async throws -> Void) async throws {
     let taking = snapshot.map { "; set transaction snapshot \(quotedLiteral($0))" } ?? ""
     try await session.execute(
@@ -113,7 +114,7 @@ final class Attempt {
     try await session.execute("commit", name: "commit")
   }
 
-  /// Lends another session: the attempt's may be in a transaction, or have been left in the midst of a query.
+  /// Runs `body` with a separate session: the attempt's may be in a transaction, or have an unfinished query.
   func withOwnSession(_ body: (PostgresSession) async throws -> Void) async throws {
     try await PostgresSession.with(options.postgres, on: reactor, logger: logger, body)
   }
@@ -124,7 +125,7 @@ final class Attempt {
     metrics.lagSeconds.set(Int(lag / 1_000_000))
   }
 
-  /// Looks at where the source stands, for the metrics and for what depends on it; nil where there is no outbox of Annals.
+  /// Reads the source's current position and updates the metrics; nil if the feed is not Annals' own outbox.
   func examine() async throws -> SourcePosition? {
     guard let encoder = encoder as? OutboxEncoder else { return nil }
     let source = try await SourcePosition.read(session)

@@ -3,18 +3,18 @@ import Logging
 import Metrics
 import Postgres
 
-/// Brings messages to where they go, parks what cannot get there (G7), and knows what has arrived.
+/// Sends messages to the sink, parks those that cannot be delivered (G7), and tracks acknowledgements.
 final class Delivery {
   let sink: any MessageSink
   let acknowledgements: Acknowledgements
   let lot: ParkingLot?
   private let logger: Logger
   private let metrics: RelayMetrics
-  /// Exactly once: the sink, where it is transactional.
+  /// Exactly once: the transactional sink; nil: at least once.
   private let transactions: KafkaSink?
-  /// Exactly once: how far the source has been published, as Kafka has it.
+  /// Exactly once: the published source position, as committed in Kafka.
   private(set) var published: PublishedPosition?
-  /// How far the source has been handed over whole.
+  /// The source position up to which every transaction has been handed over completely.
   var reached = PublishedPosition.wal(.zero)
 
   init(
@@ -32,14 +32,14 @@ final class Delivery {
     _modify { yield &acknowledgements.tracker }
   }
 
-  /// Rows that were inserted together share one place in the WAL.
+  /// Counts the messages of one source position: rows that were inserted together share one LSN.
   private var lastSource: (place: UInt64, count: Int) = (0, 0)
 
   var parksKeys: Bool { lot?.keys.isEmpty == false }
 
-  /// Counts the messages that `body` adds as sent: their transaction waits for them.
+  /// Counts the messages that `body` adds as sent: their transaction is confirmed only after all are acknowledged.
   ///
-  /// - Parameter source: Where they come from: the same whenever they are made anew.
+  /// - Parameter source: Their position in the source. It is the same each time they are encoded again.
   func counting(
     _ number: Int, at source: UInt64, _ batch: inout MessageBatch, _ body: (inout MessageBatch) throws -> Void
   ) rethrows {
@@ -52,9 +52,9 @@ final class Delivery {
     tracker.sent(number, count: added)
   }
 
-  /// Sends a batch; what cannot be delivered, and what comes behind it with the same key, is parked instead.
+  /// Sends a batch. A message that cannot be delivered is parked instead, and so is every later message of its key.
   ///
-  /// - Parameter whileWaiting: Called now and then while there is no room.
+  /// - Parameter whileWaiting: Called repeatedly while the sink has no room.
   func deliver(_ batch: MessageBatch, whileWaiting: () async throws -> Void = {}) async throws {
     if batch.isEmpty { return }
     metrics.batchSize.record(batch.messages.count)
@@ -66,7 +66,7 @@ final class Delivery {
     var kept: [Int] = []
     for (index, message) in batch.messages.enumerated() {
       let key = ParkingLot.Key(topic: batch.topics[message.topic], key: message.key.map(batch.bytes))
-      let waits = lot?.contains(key) == true ? "waits behind an earlier message of its key" : nil
+      let waits = lot?.contains(key) == true ? "an earlier message of its key is parked" : nil
       guard let reason = refusals[index] ?? acknowledgements.refused[key] ?? waits else {
         kept.append(index)
         continue
@@ -74,10 +74,10 @@ final class Delivery {
       guard let lot else { throw UndeliverableMessage(topic: key.topic, reason: reason) }
       if !lot.contains(key) {
         logger.error(
-          "A key is parked", metadata: ["topic": key.topic, "key": message.key.map(batch.text) ?? "", .error: reason])
+          "Key parked", metadata: ["topic": key.topic, "key": message.key.map(batch.text) ?? "", .error: reason])
       }
       try await lot.park(message, of: batch, key, reason: reason)
-      // It is safe: its transaction need not wait for it.
+      // The parked message is stored in the database: its transaction need not wait for Kafka.
       tracker.acknowledged(message.transaction)
       metrics.parked.increment()
     }
@@ -88,13 +88,13 @@ final class Delivery {
     try await sink.send(rest, whileWaiting: whileWaiting)
   }
 
-  /// Fails where a message did not arrive.
+  /// Throws if a message could not be delivered.
   func check() throws {
     if let failure = acknowledgements.failure { throw failure }
     if let fatal = sink.fatalError { throw fatal }
   }
 
-  /// Waits until every message that was sent has arrived; its transaction may go on.
+  /// Waits until every sent message is acknowledged. Their transaction may still be open.
   func arrive(whileWaiting: () async throws -> Void = {}) async throws {
     while tracker.inFlight > 0 {
       try check()
@@ -104,9 +104,9 @@ final class Delivery {
     try check()
   }
 
-  /// Waits a while for what is on its way, so that the next start need not send it a second time.
+  /// Waits up to 5 seconds for messages in flight, so that the next start need not send them again.
   ///
-  /// - Returns: False where what was sent counts for nothing: a transaction of Kafka's is open.
+  /// - Returns: False if a Kafka transaction is open: it will be aborted, so its messages do not count.
   func drain() async throws -> Bool {
     if transactions?.isInTransaction == true { return false }
     let deadline = ContinuousClock.now + .seconds(5)
@@ -114,7 +114,7 @@ final class Delivery {
     return true
   }
 
-  /// Does what the operator has asked for: sends a key's messages in their order while nothing newer passes.
+  /// Carries out the operator's requests: sends a key's parked messages in order, before any newer message.
   func review() async throws {
     guard let lot, !lot.keys.isEmpty else { return }
     let requested = try await lot.review()
@@ -126,7 +126,8 @@ final class Delivery {
         for message in messages {
           if let reason = try await sink.refusals(message.batch)[0] {
             try await lot.refused(message.id, reason: reason)
-            logger.error("A parked key is refused again", metadata: ["topic": key.topic, .error: reason])
+            logger.error(
+              "Parked message refused again; its key stays parked", metadata: ["topic": key.topic, .error: reason])
             tracker.committed(number, end: tracker.confirmed)
             continue keys
           }
@@ -143,7 +144,7 @@ final class Delivery {
         tracker.committed(number, end: tracker.confirmed)
         if messages.isEmpty { break }
       }
-      logger.notice("A parked key is delivered", metadata: ["topic": key.topic])
+      logger.notice("Parked key delivered", metadata: ["topic": key.topic])
     }
     _ = try await lot.review()
     metrics.parkedKeys.set(lot.keys.count)
@@ -156,13 +157,13 @@ final class Delivery {
 
   // MARK: Exactly once
 
-  /// The same where the source is the WAL.
+  /// `published` as an LSN; nil if nothing was published or the source is not the WAL.
   var publishedLSN: LogSequenceNumber? { if case .wal(let lsn)? = published { lsn } else { nil } }
 
-  /// What was confirmed when the present transaction began.
+  /// The confirmed LSN at the start of the current Kafka transaction.
   private var beforeTransaction = LogSequenceNumber.zero
 
-  /// How far Postgres may be told that all is well: nothing of an open transaction is.
+  /// The LSN that may be confirmed to Postgres. Excludes an open Kafka transaction.
   var confirmed: LogSequenceNumber {
     transactions?.isInTransaction == true ? beforeTransaction : tracker.confirmed
   }
@@ -173,15 +174,15 @@ final class Delivery {
     try transactions.beginTransaction()
   }
 
-  /// Fences off an older self and finds out how far it came.
+  /// Fences a previous instance and reads the position that it committed last.
   func beginTransactions() async throws {
     published = try await transactions?.beginTransactions()
     if let published { reached = published }
   }
 
-  /// Makes what was sent visible as a whole, together with how far the source has been handed over.
+  /// Commits the Kafka transaction: its messages and the source position `reached` become visible atomically.
   ///
-  /// - Parameter isNeeded: Also where nothing was sent.
+  /// - Parameter isNeeded: Commit the position even if no message was sent.
   func commit(isNeeded: Bool = false) async throws {
     guard let transactions, isNeeded || transactions.isInTransaction else { return }
     try beginTransactionIfNeeded()
@@ -191,13 +192,13 @@ final class Delivery {
   }
 }
 
-/// What became of the messages on their way. Whoever reports it keeps this and nothing else.
+/// Delivery results of messages in flight. The sink's report closure retains only this object.
 final class Acknowledgements {
   var tracker = ConfirmationTracker()
-  /// Keys of which Kafka refused a message that was on its way: they are parked when they come again.
+  /// Keys with a message in flight that Kafka refused, and the reason. The next attempt parks them.
   var refused: [ParkingLot.Key: String]
   private(set) var failure: KafkaError?
-  /// When something was acknowledged last, or nothing waited.
+  /// Time of the last acknowledgement, or of the last check with no message in flight.
   private(set) var latest = ContinuousClock.now
   private let metrics: RelayMetrics
 
@@ -210,7 +211,7 @@ final class Acknowledgements {
     metrics.delivered.increment(by: reports.delivered.count)
     for report in reports.failed {
       failure = failure ?? report.error
-      // It comes again with the next attempt, which parks it.
+      // The next attempt receives the message again and parks it.
       if report.error.kind == .refused, let topic = report.topic {
         refused[ParkingLot.Key(topic: topic, key: report.key)] = "\(report.error)"
       }
@@ -222,21 +223,21 @@ final class Acknowledgements {
     if tracker.inFlight == 0 { latest = .now }
   }
 
-  /// What waits for Kafka for so long that something must be wrong.
+  /// Problem report if messages are in flight and Kafka has acknowledged none of them for over 10 seconds.
   var problem: String? {
     let silence = ContinuousClock.now - latest
     guard tracker.inFlight > 0, silence > .seconds(10) else { return nil }
     return
-      "Kafka has acknowledged nothing for \(silence.components.seconds) s; \(tracker.inFlight) messages wait for it"
+      "Kafka has acknowledged nothing for \(silence.components.seconds) s; \(tracker.inFlight) messages are in flight"
   }
 }
 
-/// A message that Kafka will never take, where there is no place to park it.
+/// Kafka permanently refuses a message, and the database has no table to park it in.
 struct UndeliverableMessage: Error, CustomStringConvertible {
   let topic: String
   let reason: String
   var description: String {
-    "a message for topic \(topic) cannot be delivered: \(reason). Mend that, or let annals migrate make the table that "
-      + "such messages are parked in"
+    "a message for topic \(topic) cannot be delivered: \(reason). Fix the cause, or run annals migrate: "
+      + "it creates annals.parked_messages, the table in which such messages are parked"
   }
 }

@@ -2,7 +2,7 @@ import Kafka
 import Metrics
 import Postgres
 
-/// What a relay measures, under its stable names.
+/// Metrics of a relay. Their names are stable.
 struct RelayMetrics: Sendable {
   let rows: Counter
   let delivered: Counter
@@ -22,39 +22,47 @@ struct RelayMetrics: Sendable {
   let snapshotTablesLeft: Gauge
 
   init(_ registry: MetricsRegistry) {
-    rows = registry.counter("annals_relay_rows_total", help: "Outbox rows read from the source.")
+    rows = registry.counter(
+      "annals_relay_rows_total",
+      help: "Inserted rows received from the WAL, or read from the outbox table with relay.source=table.")
     delivered = registry.counter("annals_relay_delivered_total", help: "Messages that Kafka acknowledged.")
     self.registry = registry
     catchUps = registry.counter(
-      "annals_relay_catch_ups_total", help: "Times the outbox was read from the table because the WAL was far behind.")
+      "annals_relay_catch_ups_total",
+      help: "Times the outbox was read from the table because the relay was far behind in the WAL.")
     batchSize = registry.histogram(
       "annals_relay_batch_messages", bounds: [1, 4, 16, 64, 256, 1_024, 4_096, 16_384],
-      help: "Messages that were handed to Kafka at once.")
-    parked = registry.counter("annals_relay_parked_total", help: "Messages that were parked instead of being sent.")
-    parkedKeys = registry.gauge("annals_relay_parked_keys", help: "Keys of which messages are parked.")
-    inFlight = registry.gauge("annals_relay_in_flight", help: "Messages sent and not acknowledged.")
-    confirmedLSN = registry.gauge("annals_relay_confirmed_lsn", help: "Confirmed position in the WAL, in bytes.")
+      help: "Messages per batch handed to Kafka.")
+    parked = registry.counter("annals_relay_parked_total", help: "Messages parked instead of sent.")
+    parkedKeys = registry.gauge("annals_relay_parked_keys", help: "Keys that have parked messages.")
+    inFlight = registry.gauge("annals_relay_in_flight", help: "Messages sent but not acknowledged yet.")
+    confirmedLSN = registry.gauge("annals_relay_confirmed_lsn", help: "Confirmed LSN, as a number of bytes.")
     unconfirmedBytes = registry.gauge(
-      "annals_relay_lag_bytes", help: "WAL that the server has sent and that is not confirmed, in bytes.")
+      "annals_relay_lag_bytes", help: "WAL received from the server but not confirmed yet, in bytes.")
     lagSeconds = registry.gauge(
-      "annals_relay_lag_seconds", help: "Since the commit of the last transaction that came, while it is not confirmed."
-    )
+      "annals_relay_lag_seconds",
+      help: "Seconds since the last received transaction was committed; 0 if everything received is confirmed.")
     lagEvents = registry.gauge(
       "annals_relay_lag_events",
-      help: "Events of the outbox that have been numbered and not acknowledged, looked at every five seconds.")
+      help: "Outbox events that have a position but are not acknowledged yet, updated every five seconds.")
     retained = registry.gauge(
-      "annals_relay_retained_wal_bytes", help: "WAL that the server keeps for the slot, looked at every five seconds.")
+      "annals_relay_retained_wal_bytes",
+      help: "WAL that the server retains for the slot, in bytes, updated every five seconds.")
     snapshotRows = registry.gauge(
-      "annals_relay_snapshot_rows", help: "Rows that the first reading of the tables has found so far.")
+      "annals_relay_snapshot_rows", help: "Rows that the initial snapshot of the tables has read so far.")
     snapshotTablesLeft = registry.gauge(
-      "annals_relay_snapshot_tables_left", help: "Tables that the first reading has not come to the end of.")
+      "annals_relay_snapshot_tables_left", help: "Tables that the initial snapshot has not finished reading.")
+    registry.declare(.counter, Self.errors, labels: ["kind"], help: Self.errorsHelp)
     state = registry.gauge(
-      "annals_relay_state", help: "0 starting, 1 waiting for another relay, 2 streaming, 3 failing.")
+      "annals_relay_state", help: "0 starting, 1 standby while another relay is active, 2 streaming, 3 failing.")
   }
 }
 
 extension RelayMetrics {
-  /// Counts an error after which the relay begins anew.
+  private static let errors = "annals_relay_errors_total"
+  private static let errorsHelp = "Errors after which the relay restarted its attempt, by kind."
+
+  /// Counts an error after which the relay restarts.
   func countError(_ error: any Error) {
     let kind =
       switch error {
@@ -66,19 +74,17 @@ extension RelayMetrics {
       case is SpoolFailed: "spool"
       default: "other"
       }
-    registry.counter(
-      "annals_relay_errors_total", ["kind": kind], help: "Errors after which the relay began anew, by their kind."
-    ).increment()
+    registry.counter(Self.errors, ["kind": kind], help: Self.errorsHelp).increment()
   }
 }
 
-/// What a relay is doing.
+/// State of a relay.
 public enum RelayState: Equatable, Sendable {
   case starting
-  /// Another relay holds the slot; this one takes over when it goes.
+  /// Another relay is active; this one takes over when the other stops.
   case standby
   case streaming
-  /// The last try failed; the next one comes after a delay.
+  /// The last attempt failed; the next one starts after a delay.
   case failing(reason: String)
 
   var number: Int {

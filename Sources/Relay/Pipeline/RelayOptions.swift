@@ -1,27 +1,28 @@
 public import Kafka
 public import Postgres
 
-/// What a relay reads, where it publishes, and its bounds.
+/// Options of a relay: source, destination and limits.
 public struct RelayOptions: Sendable {
-  /// What is relayed.
+  /// The changes that are relayed.
   public enum Feed: Sendable {
-    /// Annals' own outbox: events to topics by template, under Debezium's `topic.prefix`.
+    /// Annals' own outbox. `topic` gives each event's topic; `name` corresponds to Debezium's `topic.prefix`.
     case outbox(topic: TopicTemplate, name: String)
-    /// Any tables, as a Debezium connector with these options does.
+    /// Any tables, relayed as by a Debezium connector with these options.
     case connector(ConnectorOptions)
   }
 
-  /// From where Annals' outbox is read.
+  /// Where Annals' outbox is read from.
   public enum Source: Equatable, Sendable {
     /// From a replication slot.
     case wal
-    /// From the table, for those of its keys whose hash falls into this part.
+    /// From the table, limited to the keys whose hash falls into this shard.
     case table(shard: Int, of: Int)
   }
 
   public enum Delivery: String, CaseIterable, Sendable {
     case atLeastOnce = "at-least-once"
-    /// For consumers that read committed messages: the source's position goes in the same Kafka transactions.
+    /// The source's position is written in the same Kafka transactions as the messages. Consumers must read committed
+    /// messages only.
     case exactlyOnce = "exactly-once"
   }
 
@@ -30,7 +31,7 @@ public struct RelayOptions: Sendable {
     case kafka
     /// Printed to standard output, a line of JSON each.
     case print
-    /// Forgotten.
+    /// Discarded.
     case nothing
   }
 
@@ -42,18 +43,18 @@ public struct RelayOptions: Sendable {
   public var destination = Destination.kafka
   public var slot: String
   public var publication: String
-  /// Of topics that the relay makes.
+  /// Number of partitions of topics that the relay creates.
   public var partitions: Int
   public var compression: String
-  /// Messages that wait for their acknowledgement, in bytes.
+  /// Limit on unacknowledged messages, in bytes.
   public var maximumInFlight: Int
-  /// Between confirmations to Postgres while there is something to confirm.
+  /// Interval between confirmations to Postgres while there is something new to confirm.
   public var confirmInterval: Duration
-  /// How far the WAL may lie behind before Annals' outbox is read from the table instead, in bytes; 0: however far.
+  /// WAL lag in bytes above which Annals' outbox is read from the table instead; 0: never.
   public var catchUp = 64 << 20
-  /// What came here from elsewhere, by logical replication, is left out.
+  /// Skip changes that logical replication brought to this server from another one.
   public var skipsForeignOrigins = false
-  /// Large transactions that still run are kept here once they are larger, all together, than `spoolMemory`.
+  /// Directory for large transactions in progress, used once their total size exceeds `spoolMemory` bytes.
   public var spoolDirectory = "/tmp"
   public var spoolMemory = 32 << 20
   /// This program's version, for envelopes.

@@ -1,9 +1,10 @@
+import Events
 import Logging
 import Metrics
 import Postgres
 import Time
 
-/// Makes publication and slot where they are missing, and publishes what the slot will not tell of.
+/// Creates the publication and the slot if they are missing, and publishes the changes that a new slot does not cover.
 struct SlotPreparation {
   let attempt: Attempt
   private var options: RelayOptions { attempt.options }
@@ -18,9 +19,9 @@ struct SlotPreparation {
     }
   }
 
-  /// A new slot sees only what is committed after it: what the outbox holds by then, and no watermark sees, is published
-  /// from the table first. The slot counts as ready once all of that is acknowledged; one that is not ready, lost or gone
-  /// is made anew, and the outbox is read again.
+  /// A new slot covers only transactions that commit after its creation. Earlier outbox rows that the watermark does
+  /// not hold are published from the table first. The slot is recorded as ready after all of them are acknowledged. A
+  /// slot that is not ready, lost or missing is created again, and the outbox is read again.
   private func prepareOutbox() async throws {
     try await slot.createOutboxPublicationIfMissing(session, logger: attempt.logger)
     let known = try await SlotState.read(options.slot, session)
@@ -30,7 +31,7 @@ struct SlotPreparation {
       let isReady = try await slot.isReady(session)
       if isReady || isPublished(known) {
         if !isReady { try await slot.recordReady(session, start: known.confirmed ?? .zero) }
-        // Left where a relay ended right before it could forget them.
+        // Checkpoints are left over if a relay ended right before it could delete them.
         try await OutboxTable.forget(options.slot, session)
         delivery.tracker = ConfirmationTracker(confirmed: confirmed)
         return
@@ -38,11 +39,11 @@ struct SlotPreparation {
     }
     if let known {
       attempt.logger.error(
-        "The slot is of no use any more and is made anew: what it missed comes from the table",
+        "The slot is unusable and will be created again; missed events are published from the table",
         metadata: ["slot": options.slot, "wal_status": known.walStatus])
     }
-    // What a relay has published from the table before is not sent again.
-    let position = try await OutboxTable.least(options.slot, session) ?? OutboxPosition()
+    // Rows that a relay with relay.source=table has published are not sent again.
+    let position = try await OutboxTable.least(options.slot, session) ?? Position.start
     let published = attempt.watermark?.published(confirmed: LogSequenceNumber(.max))
     try await slot.recordUnready(session)
     var seen: Snapshot?
@@ -59,14 +60,14 @@ struct SlotPreparation {
     try await OutboxTable.forget(options.slot, session)
   }
 
-  /// Whether Kafka has what came before the slot, in one transaction with the slot's beginning: a relay that ended right
-  /// after that could not say so in the database any more.
+  /// True if the position committed in Kafka has reached the slot's start. A relay that ended right after that commit
+  /// could no longer record in the database that the slot is ready.
   private func isPublished(_ slot: SlotState) -> Bool {
     guard let published = delivery.publishedLSN, let confirmed = slot.confirmed else { return false }
     return published >= confirmed
   }
 
-  /// Makes the slot anew and runs `body` while the session sees exactly what was committed before the slot's start.
+  /// Creates the slot and runs `body` under a snapshot that sees exactly what was committed before the slot's start.
   private func withNewSlot(_ body: (LogSequenceNumber) async throws -> Void) async throws -> LogSequenceNumber {
     let replication = try await PostgresSession.connect(
       options.postgres, replication: true, on: attempt.reactor, logger: attempt.logger)
@@ -79,14 +80,15 @@ struct SlotPreparation {
     return start
   }
 
-  // MARK: Tables of others
+  // MARK: An application's tables
 
-  /// With a snapshot, a slot's first life begins with the tables' rows. Until they are all acknowledged a second slot,
-  /// which keeps no WAL, marks the first as unfinished. Tables that were read by then need not be read again.
+  /// With an initial snapshot, the tables' rows are published before the slot's stream. Until all of them are
+  /// acknowledged, a second slot, which retains no WAL, marks the first as unfinished. After a restart, tables that
+  /// were read completely are not read again.
   private func prepareTables(_ connector: ConnectorOptions) async throws {
     try await slot.createPublicationIfMissing(connector, session, logger: attempt.logger)
     let noted = try await SnapshotProgress.read(options.slot, session)
-    // A Kafka transaction holds the whole of it: what was read before it ended counts for nothing.
+    // Exactly once: one Kafka transaction holds the whole snapshot, so partial progress does not count.
     let progress = options.delivery == .exactlyOnce ? nil : noted
     let known = try await SlotState.read(options.slot, session)
     var isUnfinished = try await SlotState.read(slot.marker, session) != nil
@@ -124,11 +126,12 @@ struct SlotPreparation {
     (attempt.encoder as? ConnectorEncoder)?.readings = progress.readings
   }
 
-  /// Reads the tables that are left under a snapshot of now. The stream goes on from the slot's beginning; what it brings
-  /// of that snapshot is left out.
+  /// Reads the remaining tables under a new snapshot. The stream then starts at the slot's confirmed position and skips
+  /// the changes that this snapshot already holds.
   private func resume(from start: LogSequenceNumber, _ progress: SnapshotProgress) async throws {
     attempt.logger.notice(
-      "The tables were not read to their end: going on", metadata: ["read": "\(progress.readings.count)"])
+      "The initial snapshot was interrupted; resuming with the remaining tables",
+      metadata: ["read": "\(progress.readings.count)"])
     try await attempt.withSnapshot { try await publishTables(at: start, progress) }
     try await slot.unmark(session)
   }
@@ -149,7 +152,7 @@ struct SlotPreparation {
       context: ChangeContext(
         database: attempt.database, number: number, transaction: UInt32(truncatingIfNeeded: xmax),
         committedAt: .now(), lsn: start, lastCommit: nil, origin: nil))
-    // Read, but for its last row, which is sent when the next one is known.
+    // The table that is read except for its last row, which is sent once the next row is known.
     var pending: UInt32?
     for (index, table) in tables.enumerated() {
       let description = try await TableDescription.read(table.id, schema: table.schema, name: table.name, session)
@@ -157,7 +160,7 @@ struct SlotPreparation {
       let name = "\(table.schema).\(table.name)"
       let before = rows.count
       attempt.metrics.snapshotTablesLeft.set(tables.count - index)
-      attempt.reading = "reads table \(name), \(index + 1) of \(tables.count)"
+      attempt.reading = "reading table \(name), \(index + 1) of \(tables.count)"
       try await attempt.copyOut(TableSnapshot.query(description)) { message, batch in
         try rows.take(TableSnapshot.Row(message), of: table.id, into: &batch)
         if rows.count % 1_024 == 0 { attempt.metrics.snapshotRows.set(rows.count) }
@@ -185,16 +188,16 @@ struct SlotPreparation {
   }
 }
 
-/// Makes messages of the rows of a snapshot. A row is sent when the next one is known: the last of a table, and the last of
-/// all, say so.
+/// Encodes the rows of a snapshot. Each row is held back until the next one is known, because the last row of a table
+/// and the last row of all tables carry a marker.
 private struct SnapshotRows {
   let encoder: ConnectorEncoder
   let delivery: Delivery
   let isResumed: Bool
-  /// Another reading has another number.
+  /// Number of this snapshot (its xmax), which other snapshots do not share.
   let reading: UInt64
   let context: ChangeContext
-  /// Rows that were taken.
+  /// Number of rows taken.
   private(set) var count = 0
   private var held: (row: TableSnapshot.Row, table: UInt32, isFirst: Bool)?
 
@@ -203,7 +206,7 @@ private struct SnapshotRows {
     (self.reading, self.context) = (reading, context)
   }
 
-  /// What stands for a row's place in the WAL. The same number is another row's in another table or another reading.
+  /// Replaces the LSN that a snapshot row does not have: a hash of snapshot, table and row number.
   private func source(of table: UInt32) -> UInt64 {
     var mixed = reading &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(table)
     mixed = (mixed ^ mixed >> 31) &* 0xBF58_476D_1CE4_E5B9 ^ UInt64(count)

@@ -1,14 +1,15 @@
+import Events
 import Logging
 import Metrics
 import Postgres
 import Reactor
 
-/// Reads the outbox from the table, woken by its writers and, behind that, by the clock.
+/// Reads the outbox from the table. Writers wake it by notification; a timer backs this up.
 final class TableSource: ChangeSource {
   private let attempt: Attempt
   private let table: OutboxTable
-  /// What has been read and is not recorded yet: the reading's number, where it ended, and what is complete with it.
-  private var readings: [(number: Int, end: OutboxPosition, complete: TransactionID)] = []
+  /// Reads that are not recorded yet: number, end position, and the transaction id below which all rows were read.
+  private var readings: [(number: Int, end: Position, complete: TransactionID)] = []
 
   private var isSlotLeft = false
 
@@ -21,7 +22,7 @@ final class TableSource: ChangeSource {
 
   func run(_ onProgress: () -> Void) async throws {
     guard let encoder = attempt.encoder as? OutboxEncoder else {
-      throw ReplicationError.outOfPlace("tables of others, which are read from the WAL alone")
+      throw ReplicationError.outOfPlace("relay.source=table for tables that can be read only from the WAL")
     }
     let (delivery, metrics) = (attempt.delivery, attempt.metrics)
     try await delivery.beginTransactions()
@@ -34,7 +35,7 @@ final class TableSource: ChangeSource {
     defer { bell.close() }
     let layout = try OutboxLayout(OutboxBacklog.relation)
     var position = table.checkpoint
-    // What Kafka has in a transaction with its messages is further than what was recorded behind it.
+    // The position committed in Kafka may be ahead of the checkpoint, which is recorded after it.
     if case .table(let row)? = delivery.published, position < row { position = row }
     delivery.reached = .table(position)
     var nap = Self.shortestNap
@@ -56,7 +57,7 @@ final class TableSource: ChangeSource {
           try attempt.publish(row, of: layout, number, at: lsn, by: encoder, into: &batch)
         }
         try await send()
-        // Readings are counted as the WAL is: the end of each is one more.
+        // The tracker needs an LSN: each read counts as one.
         delivery.tracker.committed(number, end: LogSequenceNumber(UInt64(number) + 1))
         position = reading.end
         let isWhole = reading.count < OutboxTable.batch
@@ -77,7 +78,7 @@ final class TableSource: ChangeSource {
           nap = Self.shortestNap
           continue
         }
-        // A row that is there and not final yet comes soon: naps begin short.
+        // A row that exists but is not final yet soon becomes final: the first naps are short.
         let outcome = await bell.wait(timeout: delivery.tracker.inFlight > 0 ? min(nap, .milliseconds(50)) : nap)
         if outcome == .cancelled { throw CancellationError() }
         nap = outcome == .rung ? Self.shortestNap : min(nap * 2, .seconds(1))
@@ -88,7 +89,7 @@ final class TableSource: ChangeSource {
     }
   }
 
-  /// What a relay of the same name has published while it read the WAL, where one did.
+  /// Transactions that a relay of the same name published from the WAL; nil if none are known.
   private func publishedFromWAL() async throws -> Published? {
     let watermark = Watermark()
     let end = LogSequenceNumber(.max)
@@ -99,9 +100,9 @@ final class TableSource: ChangeSource {
   func finish() async throws { try await attempt.withOwnSession { try await record(over: $0) } }
   func close() {}
 
-  /// Records in the database what has been acknowledged of the readings.
+  /// Records the acknowledged reads as the checkpoint in the database.
   private func record(over session: PostgresSession) async throws {
-    var last: (end: OutboxPosition, complete: TransactionID)?
+    var last: (end: Position, complete: TransactionID)?
     while let reading = readings.first, UInt64(reading.number) < attempt.delivery.tracker.confirmed.value {
       last = (reading.end, max(reading.complete, last?.complete ?? TransactionID(0)))
       readings.removeFirst()
@@ -110,7 +111,7 @@ final class TableSource: ChangeSource {
     try await table.record(last.end, complete: max(last.complete, table.complete), over: session)
   }
 
-  /// A slot that is left of the other source would keep WAL for ever: everything that it stands for is in the table.
+  /// Drops a slot left over from `relay.source=wal`, which would retain WAL forever. The table has all its events.
   private func dropSlot() async {
     let slot = attempt.options.slot
     isSlotLeft = false
@@ -118,12 +119,13 @@ final class TableSource: ChangeSource {
       guard try await SlotState.read(slot, attempt.session) != nil else { return }
       try await attempt.session.execute(
         "select pg_drop_replication_slot(\(quotedLiteral(slot)))", name: "dropping the slot")
-      attempt.logger.notice("Replication slot dropped: the table is read now", metadata: ["slot": slot])
+      attempt.logger.notice("Replication slot dropped: relay.source=table does not use it", metadata: ["slot": slot])
     } catch {
-      // A server that has not noticed yet that its reader is gone refuses: it is tried again.
+      // The server refuses while it has not noticed that the slot's reader is gone. The next check retries.
       isSlotLeft = true
       attempt.logger.error(
-        "A replication slot is left and keeps WAL: drop it", metadata: ["slot": slot, .error: "\(error)"])
+        "An unused replication slot retains WAL and could not be dropped; retrying. Drop it if this persists",
+        metadata: ["slot": slot, .error: "\(error)"])
     }
   }
 }

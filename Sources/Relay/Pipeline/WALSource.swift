@@ -4,8 +4,8 @@ import Postgres
 import Reactor
 import Time
 
-/// Reads a slot's stream: WAL → messages → delivery → confirmation. Where the outbox can be read from the table and the WAL
-/// lies far behind, it does that and goes on behind it.
+/// Reads a slot's stream: WAL → messages → delivery → confirmation. If the relay is far behind and the outbox can be
+/// read from the table, the source catches up from the table and then resumes the stream.
 final class WALSource: ChangeSource {
   private let attempt: Attempt
   private let options: RelayOptions
@@ -21,19 +21,19 @@ final class WALSource: ChangeSource {
   private var open: OpenTransaction?
   private var origin: (name: String, lsn: LogSequenceNumber)?
   private var lastCommit: LogSequenceNumber?
-  /// The end of the last transaction that was handed over whole.
+  /// End LSN of the last transaction that was handed over completely.
   private var reached = LogSequenceNumber.zero
   private var serverEnd = LogSequenceNumber.zero
 
-  /// What has to be waited for before the stream can be read on.
+  /// Asynchronous work that must finish before the next message of the stream can be processed.
   private enum Suspension {
-    /// The catalog has to be asked about a layout.
+    /// The catalog must be queried for a table's columns.
     case undescribed(PgOutputMessage.Relation)
-    /// A large transaction comes from where it was kept.
+    /// A large transaction was committed and must be replayed from its spool.
     case committed(StreamedTransactions.Commit)
   }
   private var suspension: Suspension?
-  /// What came behind the suspension.
+  /// Messages received after the suspension began.
   private var held: [(start: LogSequenceNumber, payload: [UInt8])] = []
 
   // Confirmation.
@@ -44,7 +44,7 @@ final class WALSource: ChangeSource {
   // Catch-up.
   private var plan: CatchUpPlan?
   private var examinedAt = ContinuousClock.now - .seconds(60)
-  /// Everything that comes behind the present transaction is left to the next stream.
+  /// The stream ends after the current transaction; later transactions are left to the next stream.
   private var isLeaving = false
 
   init(_ attempt: Attempt) {
@@ -68,7 +68,7 @@ final class WALSource: ChangeSource {
     }
   }
 
-  /// Streams until the table is to be read. Nothing refers to the connection any more then: the slot is free.
+  /// Streams until a catch-up from the table is due. The connection is closed on return, so the slot is free.
   private func stream(from start: LogSequenceNumber, _ onProgress: () -> Void) async throws {
     let stream = try await ReplicationStream.start(
       slot: options.slot, from: start, options: pluginOptions, connecting: options.postgres, on: attempt.reactor,
@@ -77,7 +77,7 @@ final class WALSource: ChangeSource {
     attempt.logger.notice("Relaying", metadata: ["slot": options.slot, .host: stream.host])
     try await follow(stream, onProgress)
     try await delivery.arrive(whileWaiting: { try await self.reportIfDue() })
-    // An end in the midst of this one has no stream to bring to an end.
+    // If a shutdown interrupts finish(), there is no stream left for it to finish.
     self.stream = nil
     defer { stream.close() }
     try await stream.finish(confirming: delivery.confirmed)
@@ -101,7 +101,7 @@ final class WALSource: ChangeSource {
 
   // MARK: Streaming
 
-  /// Follows the stream until it is to be left for the table.
+  /// Follows the stream until a catch-up from the table is due.
   private func follow(_ stream: ReplicationStream, _ onProgress: () -> Void) async throws {
     confirmed = delivery.confirmed
     confirmedAt = .now
@@ -123,8 +123,8 @@ final class WALSource: ChangeSource {
         heartbeatAt = .now
         beat(&batch)
       }
-      // What is in the tracker but not sent yet keeps its transaction from being confirmed: `sent` was counted when
-      // the message was made.
+      // A message that is encoded but not sent yet also blocks the confirmation of its transaction: the tracker counted
+      // it when it was encoded.
       try await deliver(&batch)
       try delivery.check()
       // A Kafka transaction holds whole transactions of Postgres.
@@ -153,7 +153,7 @@ final class WALSource: ChangeSource {
     try await delivery.deliver(full, whileWaiting: { try await self.reportIfDue() })
   }
 
-  /// Tells the server how far all is well, and that this relay is there.
+  /// Sends the confirmed LSN to the server if it is due, which also shows that this relay is alive.
   private func reportIfDue() async throws {
     let now = ContinuousClock.now
     let isDue = now - confirmedAt >= options.confirmInterval && delivery.confirmed > confirmed
@@ -164,8 +164,8 @@ final class WALSource: ChangeSource {
     try await stream?.confirm(confirmed)
   }
 
-  /// Takes what comes next and, while more is there already, that as well, up to a bound. Large batches cost Kafka less than
-  /// many small ones; a message that comes alone waits for nothing.
+  /// Receives the next message and all that have already arrived after it, up to a limit. Large batches cost Kafka less
+  /// than many small ones. A message that arrives alone is not delayed.
   private func gather(
     from stream: ReplicationStream, timeout: Duration, into batch: inout MessageBatch
   ) async throws {
@@ -183,8 +183,8 @@ final class WALSource: ChangeSource {
       deadline = end
       guard hasCome, suspension == nil else { return }
       if open != nil, batch.byteCount < 2 * gatheredBytes {
-        // The rest of a transaction is on its way: a small one goes out as a whole, and a stop in between repeats none of
-        // it.
+        // The rest of the transaction arrives soon. A small transaction is sent as a whole, so that a stop in between
+        // repeats none of it.
         timeout = .milliseconds(100)
       } else {
         guard !wantsReply, batch.byteCount < gatheredBytes, .now < end else { return }
@@ -193,7 +193,7 @@ final class WALSource: ChangeSource {
     }
   }
 
-  /// A transaction costs Kafka several round trips: larger ones then.
+  /// Target size of a batch. Larger with exactly once: a Kafka transaction costs several round trips.
   private var gatheredBytes: Int { options.delivery == .exactlyOnce ? 4 << 20 : 256 << 10 }
 
   private var pluginOptions: [(name: String, value: String)] {
@@ -201,14 +201,15 @@ final class WALSource: ChangeSource {
     let streaming = [("proto_version", "2"), ("streaming", "on"), publication]
     switch options.feed {
     case .outbox: return streaming + [("binary", "true")]
-    // Values come as text: their forms are those of every type there is. In a stream a logical message does not say to
-    // which part of its transaction it belongs: one of a part that is rolled back could not be told from others.
+    // Values are requested as text: every type has a text form. With streaming, a logical message does not name its
+    // subtransaction, so a message of a subtransaction that is rolled back could not be recognized. Streaming is
+    // therefore off if logical messages are wanted.
     case .connector(let connector):
       return connector.takesMessages ? [("proto_version", "1"), publication, ("messages", "true")] : streaming
     }
   }
 
-  /// A heartbeat is a transaction of its own, at the position that is confirmed anyway.
+  /// Adds a heartbeat as a transaction of its own, at the position that is already confirmed.
   private func beat(_ batch: inout MessageBatch) {
     guard open == nil, let encoder = attempt.encoder as? ConnectorEncoder else { return }
     let number = delivery.tracker.begin()
@@ -251,7 +252,7 @@ final class WALSource: ChangeSource {
         return
       }
     case .message(false, _, _, _):
-      // It belongs to no transaction and is there whatever becomes of the one around it.
+      // A non-transactional message counts even if the transaction around it is rolled back.
       let number = delivery.tracker.begin()
       let context = ChangeContext(
         database: attempt.database, number: number, transaction: 0, committedAt: .now(), lsn: start,
@@ -260,14 +261,14 @@ final class WALSource: ChangeSource {
         try attempt.encoder.encode(message, context, into: &$0)
       }
       delivery.tracker.committed(number, end: start)
-      // All that was committed before it has come: its record ends here.
+      // Everything committed before the message has been received: its record ends at `start`.
       reached = max(reached, start)
       delivery.reached = .wal(reached)
       return
     default: break
     }
     if options.skipsForeignOrigins, origin != nil {
-      // pgoutput can leave these out by itself from Postgres 16 on.
+      // From Postgres 16 on, pgoutput can skip these itself.
       switch message {
       case .insert, .update, .delete, .truncate, .message: return
       default: break
@@ -298,7 +299,7 @@ final class WALSource: ChangeSource {
 
   // MARK: Suspensions
 
-  /// Does what the stream waits for, and goes on with what came behind it.
+  /// Completes each suspension, then processes the messages that were held after it.
   private func resume(_ batch: inout MessageBatch) async throws {
     while let waiting = suspension {
       suspension = nil
@@ -321,7 +322,7 @@ final class WALSource: ChangeSource {
     try encoder.add(relation, description)
   }
 
-  /// Takes a large transaction from where it was kept, as if it had come whole.
+  /// Replays a large transaction from its spool, as if it had arrived without streaming.
   private func replay(_ commit: StreamedTransactions.Commit, _ batch: inout MessageBatch) async throws {
     let start = ContinuousClock.now
     try take(
@@ -352,19 +353,19 @@ final class WALSource: ChangeSource {
     }
     try take(.commit(lsn: commit.lsn, end: commit.end, committedAt: commit.committedAt), at: commit.lsn, into: &batch)
     attempt.logger.debug(
-      "A large transaction was relayed",
+      "Large transaction relayed",
       metadata: ["bytes": "\(offset)", "took": "\(ContinuousClock.now - start)", "spilled": "\(streamed.spilled)"])
   }
 
   // MARK: Catch-up
 
   private var catchesUp: Bool {
-    // The table does not say from where a row came.
+    // The table does not record a row's replication origin.
     options.catchUp > 0 && options.delivery == .atLeastOnce && !options.skipsForeignOrigins && attempt.watermark != nil
   }
 
-  /// Looks at where the source is, every few seconds: for the watermark, the metrics, and whether to catch up. The stream
-  /// waits meanwhile, for milliseconds.
+  /// Reads the source's position every few seconds, for the watermark, the metrics and the decision to catch up. The
+  /// stream waits meanwhile, for milliseconds.
   private func examineIfDue() async throws {
     guard ContinuousClock.now - examinedAt >= (plan == nil ? .seconds(5) : .milliseconds(10)), !isLeaving else {
       return
@@ -372,7 +373,7 @@ final class WALSource: ChangeSource {
     examinedAt = .now
     let slot = try await SlotState.read(options.slot, attempt.session)
     if let slot { attempt.metrics.retained.set(slot.retained) }
-    // What the server has noted: a stream that begins anew begins there.
+    // The server's confirmed LSN counts: a restarted stream begins there.
     if let progress = attempt.snapshotProgress, let end = progress.end, slot?.confirmed ?? .zero >= end {
       try await progress.forget(attempt.session)
       attempt.snapshotProgress = nil
@@ -387,7 +388,7 @@ final class WALSource: ChangeSource {
     guard catchesUp else { return }
     if var plan {
       plan.observe(source)
-      // The WAL was faster, or nobody knows what to read.
+      // The stream has passed the plan's position, or the watermark is unknown.
       let isOver = max(reached, confirmed) >= plan.start || !watermark.isKnown
       self.plan = isOver ? nil : plan
       isLeaving = plan.isReady && !isOver
@@ -398,21 +399,21 @@ final class WALSource: ChangeSource {
     }
   }
 
-  /// Reads the outbox from the table, and moves the slot to where the WAL is to be read on.
+  /// Reads the outbox from the table, and advances the slot to the position where the stream resumes.
   ///
   /// - Returns: That position.
   private func catchUp() async throws -> LogSequenceNumber {
     let began = ContinuousClock.now
     guard let plan, let watermark = attempt.watermark,
       let published = watermark.published(confirmed: delivery.confirmed)
-    else { throw ReplicationError.outOfPlace("a plan to catch up without a watermark") }
+    else { throw ReplicationError.outOfPlace("a catch-up plan without a watermark") }
     defer {
       streamed = Self.spools(attempt.options)
       (self.plan, isLeaving, open, origin, suspension, held) = (nil, false, nil, nil, nil, [])
       attempt.reading = nil
     }
-    attempt.reading = "catches up from the table"
-    // The transaction that was waited for ended behind the position: the WAL was faster after all.
+    attempt.reading = "catching up from the table"
+    // The last transaction of the stream ended after the plan's position: no catch-up is needed.
     guard reached < plan.start else { return delivery.confirmed }
     var count = 0
     try await attempt.withSnapshot {
@@ -432,7 +433,7 @@ final class WALSource: ChangeSource {
     return plan.start
   }
 
-  /// Moving a slot takes the server a part of what it takes to send what lies between.
+  /// Advances the slot on the server, which costs less than sending the WAL in between.
   private func advanceSlot(to position: LogSequenceNumber) async throws {
     var backoff = Backoff(first: .milliseconds(10), limit: .milliseconds(500))
     let deadline = ContinuousClock.now + .seconds(10)
@@ -444,9 +445,9 @@ final class WALSource: ChangeSource {
         return
       } catch { failure = error }
       guard case .server(let error) = failure else { throw failure }
-      // It takes too long for one statement: the stream skips what lies before the position as well, at its own pace.
+      // Statement timeout. The stream then skips the WAL before the position itself, more slowly.
       if error.sqlState == "57014" { return }
-      // The stream that was closed has not been noticed by the server yet.
+      // The server has not noticed yet that the stream is closed.
       guard error.sqlState == "55006", .now < deadline else { throw failure }
       try await attempt.reactor.sleep(for: backoff.next())
     }

@@ -4,25 +4,25 @@ import Logging
 import Postgres
 import Reactor
 
-/// Sends batches to Kafka in order, holds back while too much waits there, and reports what was acknowledged.
+/// Sends batches to Kafka in order, waits while the producer's queue is full, and reports acknowledgements.
 final class KafkaSink: MessageSink {
   private let options: KafkaOptions
   private let partitions: Int
   private let producer: KafkaProducer
   private let room: Doorbell
   private let logger: Logger
-  /// How large a record batch each topic takes, or why it takes none.
+  /// Maximum size of a record batch for each topic, or the error because of which the topic accepts none.
   private var limits: [String: Result<Int, KafkaError>] = [:]
 
-  /// With transactions: the topic that says how far the source has been published, in the same transactions.
+  /// With transactions: the topic of the published source position, written in the same transactions.
   private let positions: String?
 
-  /// The cluster of Postgres whose positions are kept.
+  /// The Postgres cluster that the positions belong to.
   private let cluster: String
 
   /// - Parameters:
   ///   - transactionalID: nil: at least once, without transactions.
-  ///   - cluster: Whose positions are kept: its identifier and its timeline.
+  ///   - cluster: The Postgres cluster that the positions belong to: identifier and timeline.
   init(
     _ options: KafkaOptions, transactionalID: String?, cluster: String, partitions: Int, compression: String,
     maximumBytes: Int,
@@ -47,12 +47,12 @@ final class KafkaSink: MessageSink {
     for (number, topic) in batch.topics.enumerated() {
       switch try await limit(of: topic) {
       case .success(let limit):
-        // One message cannot be longer than all of them together.
+        // If all messages together fit, each of them does.
         guard batch.byteCount + 1_000 > limit else { continue }
         for (index, message) in batch.messages.enumerated() where message.topic == number {
           let bytes = batch.recordBytes(message)
           if bytes > limit {
-            refusals[index] = "\(bytes) bytes; topic \(topic) takes \(limit) (max.message.bytes)"
+            refusals[index] = "too large: \(bytes) bytes; topic \(topic) accepts \(limit) (max.message.bytes)"
           }
         }
       case .failure(let error):
@@ -88,14 +88,14 @@ final class KafkaSink: MessageSink {
     while true {
       next = try send(batch, from: next, to: topics)
       if next == batch.messages.count { return }
-      // There is no room: acknowledgements make some.
+      // The queue is full: acknowledgements make room.
       if let fatal = producer.fatalError { throw fatal }
       if await room.wait(timeout: .milliseconds(500)) == .cancelled { throw CancellationError() }
       try await whileWaiting()
     }
   }
 
-  /// Sends messages as long as there is room, and tells which one comes next.
+  /// Sends messages while there is room, and returns the index of the next one to send.
   private func send(_ batch: MessageBatch, from first: Int, to topics: [KafkaTopic]) throws(KafkaError) -> Int {
     let result = batch.withBytes { bytes in
       Result { () throws(KafkaError) in
@@ -126,30 +126,31 @@ final class KafkaSink: MessageSink {
 
   // MARK: Exactly once
 
-  /// Fences off an older self, and finds out how far it came; nil where it never came to anything.
+  /// Fences a previous instance and returns its last committed position; nil if it never committed one, or if the
+  /// position belongs to another Postgres cluster or timeline.
   func beginTransactions() async throws -> PublishedPosition? {
     guard let positions else { return nil }
     let admin = KafkaAdmin(options)
     try await admin.createTopic(positions, partitions: 1, settings: ["cleanup.policy": "compact"])
-    // Before the position is read: what an older self left open ends here, one way or the other.
+    // Must precede reading the position: this ends a transaction that a previous instance left open.
     try await producer.initializeTransactions()
     guard let value = try await admin.lastValue(of: positions) else { return nil }
     let json = try JSONValue(parsing: value)
     guard let position = PublishedPosition(json) else { throw UnknownPosition(topic: positions) }
     if let known = json["cluster"]?.string, known != cluster {
       logger.error(
-        "Kafka's position is of another cluster or timeline: what the database says counts, some events may come twice",
+        "Ignoring the position in Kafka: it is of another Postgres cluster or timeline; events may be sent again",
         metadata: ["topic": positions, "known": known, "present": cluster])
       return nil
     }
     return position
   }
 
-  /// The topic of positions holds something else.
+  /// The positions topic holds a message that is not a position.
   struct UnknownPosition: Error, CustomStringConvertible {
     let topic: String
     var description: String {
-      "the last message of topic \(topic) is no position of a relay: is something else writing there?"
+      "the last message of topic \(topic) is not a relay's position: stop any other program that writes to it"
     }
   }
 
@@ -158,7 +159,7 @@ final class KafkaSink: MessageSink {
 
   func beginTransaction() throws(KafkaError) { try producer.beginTransaction() }
 
-  /// Makes all that was sent visible as a whole, together with how far that goes.
+  /// Commits the transaction: its messages and `position` become visible atomically.
   func commitTransaction(_ position: PublishedPosition) async throws {
     guard let positions, producer.isInTransaction else { return }
     var writer = JSONWriter(reserving: 64)

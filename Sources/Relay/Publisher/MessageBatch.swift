@@ -3,19 +3,19 @@ import JSON
 /// Messages in the order in which they are to be sent, in one buffer.
 struct MessageBatch {
   struct Message {
-    /// In the batch's list of topics.
+    /// Index in the batch's list of topics.
     let topic: Int
     /// nil: chosen by the key.
     let partition: Int32?
-    /// Milliseconds since 1970; nil: when it is sent.
+    /// Milliseconds since 1970; nil: the time of sending.
     let timestamp: Int64?
     let key: Range<Int>?
     /// nil: a tombstone.
     let value: Range<Int>?
     let headers: Range<Int>
-    /// The transaction that it belongs to, as the confirmation counts them.
+    /// The number of its transaction in the confirmation tracker.
     let transaction: Int
-    /// Where it comes from, and which of the messages from there it is: the same whenever it is made anew.
+    /// Source position, and index among the messages of that position. Encoding the message again gives the same.
     let source: UInt64
     let ordinal: Int32
   }
@@ -36,13 +36,13 @@ struct MessageBatch {
   var isEmpty: Bool { messages.isEmpty }
   var byteCount: Int { writer.bytes.count }
 
-  /// Says where the messages that follow come from, and how many have come from there before this batch or in it.
+  /// Sets the source position of the messages that follow, and how many messages of that position precede them.
   mutating func begin(source: UInt64, after count: Int) {
     self.source = source
     firstOfSource = messages.count - count
   }
 
-  /// Writes what a message will refer to.
+  /// Writes bytes that a message will refer to, and returns their range.
   mutating func written<E>(_ body: (inout JSONWriter) throws(E) -> Void) throws(E) -> Range<Int> {
     let start = writer.bytes.count
     try body(&writer)
@@ -82,9 +82,9 @@ struct MessageBatch {
     return topics.count - 1
   }
 
-  /// Adds the last message's key and headers without a value: a compacted topic may forget the key.
+  /// Adds a tombstone: the last message's key and headers without a value, so that compaction can remove the key.
   ///
-  /// - Parameter more: A header that it has beside those.
+  /// - Parameter more: An additional header.
   mutating func addTombstone(_ more: (name: String, value: String)? = nil) {
     guard let last = messages.last else { return }
     var range = last.headers
@@ -101,7 +101,7 @@ struct MessageBatch {
         headers: range, transaction: last.transaction, source: last.source, ordinal: last.ordinal + 1))
   }
 
-  /// Leaves out all messages but those.
+  /// Keeps only the messages with these indices.
   mutating func keep(_ indices: [Int]) { messages = indices.map { messages[$0] } }
 
   func bytes(_ range: Range<Int>) -> [UInt8] { Array(writer.bytes[range]) }

@@ -1,25 +1,25 @@
 import Kafka
 
-/// Where messages go. Each is reported once it is safe there, in any order.
+/// Destination of messages. It reports each message once it is stored safely, in any order.
 protocol MessageSink: AnyObject {
-  /// Messages of the batch that will never be taken, and why.
+  /// Indices of the batch's messages that the sink will never accept, with the reasons.
   func refusals(_ batch: MessageBatch) async throws -> [Int: String]
-  /// Topics may have other settings by now: they are asked for again.
+  /// Discards the known settings of topics, which may have changed.
   func forgetLimits()
-  /// Takes every message of the batch, in order, waiting for room as long as it takes.
+  /// Accepts every message of the batch, in order. Waits for room without a time limit.
   ///
-  /// - Parameter whileWaiting: Called about twice a second while there is no room.
+  /// - Parameter whileWaiting: Called at least about twice a second while there is no room.
   func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws
   /// Waits for reports, half a second at most.
   func waitForReports() async throws(CancellationError)
-  /// Messages taken and not reported.
+  /// Number of messages accepted but not reported yet.
   var inFlight: Int { get }
-  /// The error after which nothing more can be sent, if there was one.
+  /// A fatal error, after which nothing more can be sent; nil: none.
   var fatalError: KafkaError? { get }
   func close() async
 }
 
-/// Takes messages and forgets them: shows what reading and encoding alone cost.
+/// Discards all messages, to measure the cost of reading and encoding alone.
 final class DiscardingSink: MessageSink {
   private let onReports: (DeliveryReports) -> Void
 

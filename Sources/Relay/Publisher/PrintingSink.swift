@@ -2,7 +2,7 @@ import Glibc
 import JSON
 import Kafka
 
-/// Prints each message to standard output as a line of JSON, in the relay's order: to look at what would be sent.
+/// Prints each message to standard output as a line of JSON, in the relay's order, to show what would be sent.
 final class PrintingSink: MessageSink {
   private let onReports: (DeliveryReports) -> Void
 
@@ -50,7 +50,7 @@ final class PrintingSink: MessageSink {
 
   struct PrintingFailed: Error, CustomStringConvertible {
     let reason: String
-    var description: String { "standard output takes nothing more: \(reason)" }
+    var description: String { "writing to standard output failed: \(reason)" }
   }
 
   func forgetLimits() {}

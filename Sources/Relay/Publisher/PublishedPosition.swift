@@ -1,12 +1,13 @@
+import Events
 import JSON
 import Postgres
 
-/// How far a source has been published, as it stands beside the messages in the same Kafka transactions.
+/// The published position of a source, stored in the same Kafka transactions as the messages.
 enum PublishedPosition: Equatable {
-  /// Everything that was committed before this place in the WAL.
+  /// Everything committed before this LSN.
   case wal(LogSequenceNumber)
   /// Every row of the table up to this one.
-  case table(OutboxPosition)
+  case table(Position)
 
   init?(_ json: JSONValue) {
     if let lsn = json["lsn"]?.string.flatMap({ LogSequenceNumber($0) }) {
@@ -14,13 +15,13 @@ enum PublishedPosition: Equatable {
     } else if let transaction = json["xid"]?.string.flatMap({ UInt64($0) }),
       let sequence = json["position"]?.string.flatMap({ Int64($0) })
     {
-      self = .table(OutboxPosition(transaction: transaction, sequence: sequence))
+      self = .table(Position(transaction: transaction, sequence: sequence))
     } else {
       return nil
     }
   }
 
-  /// - Parameter cluster: Whose positions these are: those of another cluster, or of another life of it, mean nothing.
+  /// - Parameter cluster: The cluster and timeline of the position, which means nothing in any other.
   func write(cluster: String, into writer: inout JSONWriter) {
     writer.object { writer in
       writer.member("cluster", cluster)

@@ -1,12 +1,13 @@
+import Events
 import Postgres
 import Time
 
-/// Reads the outbox as the table holds it, by binary COPY (PostgreSQL documentation, “COPY”, “Binary Format”): for what
-/// was written before the slot was there.
+/// Reads the outbox from the table by binary COPY (PostgreSQL documentation, “COPY”, “Binary Format”): for a new slot,
+/// for a catch-up, and for `relay.source=table`.
 struct OutboxBacklog {
-  /// Everything behind a position that `published` does not see, as the session's snapshot sees it. Inside one stream
-  /// positions are in the order of versions.
-  static func query(after position: OutboxPosition = OutboxPosition(), unseenBy published: Snapshot?) -> Query {
+  /// All rows after a position that the session's snapshot sees and `published` does not. Within one event stream,
+  /// positions have the order of versions.
+  static func query(after position: Position = Position.start, unseenBy published: Snapshot?) -> Query {
     let unseen = published.map {
       "and xid >= '\($0.xmin)'::xid8 and not pg_visible_in_snapshot(xid, '\($0)'::pg_snapshot)"
     }
@@ -18,9 +19,9 @@ struct OutboxBacklog {
       """)
   }
 
-  /// Rows behind a position that are final: below every transaction that still runs, so that nothing can appear behind a
-  /// reader that has come this far (G2).
-  static func finalRows(after position: OutboxPosition, shard: Int, of shards: Int, limit: Int) -> Query {
+  /// Final rows after a position: their transactions are older than every running one, so no row can appear later at a
+  /// position that a reader has passed (G2).
+  static func finalRows(after position: Position, shard: Int, of shards: Int, limit: Int) -> Query {
     let part = shards == 1 ? "" : "and abs(hashtextextended(key, 0) % \(shards)) = \(shard)"
     return Query(
       "",
@@ -36,7 +37,7 @@ struct OutboxBacklog {
     from annals.outbox
     """
 
-  /// The columns of the query, as if they had come as a relation of pgoutput.
+  /// The columns of the query, in the form of a pgoutput relation.
   static let relation = PgOutputMessage.Relation(
     id: 0, schema: "annals", name: "outbox",
     columns: [
@@ -55,7 +56,7 @@ struct OutboxBacklog {
     let recordedAt: Timestamp
   }
 
-  /// Takes a message of the COPY; nil at its end.
+  /// Decodes one message of the COPY; nil at its end.
   mutating func row(_ message: UnsafeRawBufferPointer) throws(PgOutputError) -> Row? {
     var bytes = message[...]
     if !hasHeader {
@@ -96,15 +97,7 @@ struct OutboxBacklog {
   }
 }
 
-/// How far a reader of the outbox has come, in the order in which readers see it.
-struct OutboxPosition: Comparable {
-  var transaction: UInt64 = 0
-  var sequence: Int64 = 0
-
-  static func < (left: Self, right: Self) -> Bool {
-    (left.transaction, left.sequence) < (right.transaction, right.sequence)
-  }
-
-  /// For a statement that takes no parameters.
+extension Position {
+  /// The position in SQL, for a statement that takes no parameters.
   var literals: String { "'\(transaction)'::xid8, \(sequence)" }
 }

@@ -1,9 +1,9 @@
 import Postgres
 import Time
 
-/// A row of Annals' outbox as it comes out of the WAL. Bytes are lent.
+/// A row of Annals' outbox, from the WAL or the table. The bytes are borrowed.
 struct OutboxRow {
-  /// The one that wrote it, by its number with the epoch.
+  /// Id of the transaction that wrote the row, with its epoch (xid8).
   let transaction: UInt64
   let sequence: Int64
   let aggregateType: UnsafeRawBufferPointer
@@ -18,7 +18,7 @@ struct OutboxRow {
   let headers: UnsafeRawBufferPointer?
 }
 
-/// Where the columns of an outbox stand in its rows, for one version of the table.
+/// Indices of an outbox table's columns, for one version of the table.
 struct OutboxLayout {
   let relation: PgOutputMessage.Relation
   private let transaction: Int
@@ -37,7 +37,7 @@ struct OutboxLayout {
     let table: String
     let column: String
     var description: String {
-      "\(table) is no outbox of Annals: the column \(column) is missing or of another type. Run annals migrate"
+      "\(table) is not an Annals outbox: column \(column) is missing or has another type. Run annals migrate"
     }
   }
 
@@ -49,7 +49,7 @@ struct OutboxLayout {
       else { throw Mismatch(table: "\(relation.schema).\(relation.name)", column: name) }
       return index
     }
-    // Types by their numbers in pg_type: bigint 20, text 25, "char" 18, json 114, uuid 2950, xid8 5069.
+    // Types by OID: bigint 20, text 25, "char" 18, json 114, uuid 2950, xid8 5069.
     transaction = try find("xid", 5069)
     sequence = try find("position", 20)
     aggregateType = try find("aggregate_type", 25)
@@ -63,7 +63,7 @@ struct OutboxLayout {
     headers = try find("headers", 114)
   }
 
-  /// Reads a row. Columns come in binary form, as they were asked for.
+  /// Decodes a row. Its columns are in binary form, as requested.
   func row(_ tuple: PgOutputMessage.Tuple) throws(Mismatch) -> OutboxRow {
     func optional(_ index: Int) throws(Mismatch) -> UnsafeRawBufferPointer? {
       guard index < tuple.columns.count else { throw mismatch(index) }

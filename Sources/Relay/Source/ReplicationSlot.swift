@@ -24,7 +24,7 @@ struct ReplicationSlot {
     logger.notice("Publication created", metadata: ["publication": publication])
   }
 
-  /// `publication.autocreate.mode` says what of.
+  /// Creates the publication for the tables that `publication.autocreate.mode` selects.
   func createPublicationIfMissing(
     _ connector: ConnectorOptions, _ session: PostgresSession, logger: Logger
   ) async throws {
@@ -50,7 +50,7 @@ struct ReplicationSlot {
     logger.notice("Publication created", metadata: ["publication": publication])
   }
 
-  /// A physical slot that reserves nothing: it says that the first reading of the tables is not done.
+  /// Name of a physical slot that retains no WAL. It exists while the initial snapshot is not finished.
   var marker: String { "\(name.prefix(54))_snapshot" }
 
   func mark(_ session: PostgresSession) async throws {
@@ -64,14 +64,14 @@ struct ReplicationSlot {
       "select pg_drop_replication_slot(\(quotedLiteral(marker)))", name: "marking the slot as ready")
   }
 
-  /// Whether the slot is there and everything before it has been published.
+  /// True if the slot exists and everything committed before its start has been published.
   func isReady(_ session: PostgresSession) async throws(PostgresError) -> Bool {
     guard try await SlotState.read(name, session) != nil else { return false }
     return try await !session.query(Self.isReady, [.text(name)]).isEmpty
   }
 
-  /// Makes the slot anew. The snapshot that is returned sees exactly what was committed before the slot's start; it
-  /// holds as long as `replication` runs no other command.
+  /// Creates the slot; drops an existing one first. The returned snapshot sees exactly what was committed before the
+  /// slot's start. It is valid until `replication` runs another command.
   func create(
     _ session: PostgresSession, over replication: PostgresSession
   ) async throws -> (start: LogSequenceNumber, snapshot: String) {
@@ -88,7 +88,7 @@ struct ReplicationSlot {
     return (start, snapshot)
   }
 
-  /// Notes, before the slot is made anew, that what it will not tell of has to be published first.
+  /// Records, before the slot is created again, that the changes it does not cover must be published first.
   func recordUnready(_ session: PostgresSession) async throws(PostgresError) {
     try await session.query(Self.unready, [.text(name)])
   }
@@ -98,7 +98,7 @@ struct ReplicationSlot {
   }
 }
 
-/// What Postgres says of a replication slot.
+/// State of a replication slot in Postgres.
 public struct SlotState: Sendable {
   public let isActive: Bool
   public let activePID: Int
@@ -108,10 +108,10 @@ public struct SlotState: Sendable {
   public let walStatus: String
   /// WAL that has not been confirmed, in bytes.
   public let lag: Int
-  /// WAL that the server keeps for the slot, in bytes.
+  /// WAL that the server retains for the slot, in bytes.
   public let retained: Int
 
-  /// Asks for a slot; nil where there is none.
+  /// Reads a slot's state; nil if the slot does not exist.
   public static func read(_ slot: String, _ session: PostgresSession) async throws(PostgresError) -> SlotState? {
     guard let row = try await session.query(ReplicationSlot.state, [.text(slot)]).first else { return nil }
     return SlotState(

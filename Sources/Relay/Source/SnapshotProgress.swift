@@ -1,30 +1,30 @@
 import Postgres
 import Schema
 
-/// What the reading of a table has seen.
+/// The snapshot under which a table was read.
 struct TableReading: Equatable {
   let snapshot: Snapshot
-  /// All that it has seen was committed before this.
+  /// Everything that the snapshot sees was committed before this LSN.
   let position: LogSequenceNumber
 
-  /// Of the session's snapshot.
+  /// The reading for the session's current snapshot.
   static func present(_ session: PostgresSession) async throws -> TableReading {
     let row = try await session.execute(
       "select pg_current_snapshot(), pg_current_wal_insert_lsn()", name: "naming the snapshot"
     ).first
     guard let row, row.count == 2, let snapshot = row[0].flatMap({ Snapshot($0) }),
       let position = row[1].flatMap({ LogSequenceNumber($0) })
-    else { throw ReplicationError.outOfPlace("a snapshot that cannot be read") }
+    else { throw ReplicationError.outOfPlace("a snapshot that cannot be parsed") }
     return TableReading(snapshot: snapshot, position: position)
   }
 
-  /// Whether a change of the stream is in what was read.
+  /// True if the reading already holds this change of the stream.
   func holds(_ transaction: UInt32, commit: LogSequenceNumber) -> Bool {
     commit < position && snapshot.sees(short: transaction)
   }
 }
 
-/// Which tables have been read and sent while the slot is new, kept in annals.relay_snapshots.
+/// Tables that the initial snapshot has read and published, stored in annals.relay_snapshots.
 final class SnapshotProgress {
   static let exists = Query("has_snapshot_progress", Schema.hasSnapshotProgress)
   static let readQuery = Query("read_snapshot_progress", Schema.readSnapshotProgress)
@@ -32,12 +32,12 @@ final class SnapshotProgress {
   static let forgetQuery = Query("forget_snapshot_progress", Schema.forgetSnapshotProgress)
 
   private let slot: String
-  /// By the tables' numbers.
+  /// Keyed by the tables' OIDs.
   private(set) var readings: [UInt32: TableReading] = [:]
 
   private init(slot: String) { self.slot = slot }
 
-  /// - Returns: nil where the database has no place for it: a snapshot that is interrupted then begins anew.
+  /// - Returns: nil if the database has no table for it: an interrupted snapshot then starts from the beginning.
   static func read(_ slot: String, _ session: PostgresSession) async throws -> SnapshotProgress? {
     guard try await session.query(exists).first?.get(0, as: Bool.self) == true else { return nil }
     let progress = SnapshotProgress(slot: slot)
@@ -56,7 +56,7 @@ final class SnapshotProgress {
     readings[table] = reading
   }
 
-  /// Behind this position the readings mean nothing any more.
+  /// After this LSN the stream can no longer repeat rows of the readings.
   var end: LogSequenceNumber? { readings.values.map(\.position).max() }
 
   func forget(_ session: PostgresSession) async throws {

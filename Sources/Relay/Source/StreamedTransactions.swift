@@ -1,11 +1,11 @@
 import Postgres
 import Time
 
-/// Large transactions that the server sends while they still run (pgoutput from protocol 2 on, `streaming`): what they
-/// bring is kept apart, in memory and above a bound on disk, until it is known how they end. An aborted subtransaction
-/// takes back what it brought.
+/// Large transactions that the server sends while they still run (pgoutput from protocol 2 on, `streaming`). Their
+/// messages are kept in memory, and above a limit on disk, until they commit or abort. An aborted subtransaction
+/// discards its own messages.
 final class StreamedTransactions {
-  /// What is kept in memory, in bytes, of all of them together.
+  /// Memory limit for all transactions together, in bytes.
   private let maximumMemory: Int
   private let directory: String
   private var spools: [UInt32: TransactionSpool] = [:]
@@ -24,20 +24,20 @@ final class StreamedTransactions {
   }
 
   enum Step {
-    /// It is part of a transaction in progress, or says something about one.
+    /// The message belongs to a transaction in progress.
     case kept
-    /// It is of a transaction that comes whole.
+    /// The message belongs to a transaction that is not streamed.
     case plain(PgOutputMessage)
     /// A transaction in progress has been committed.
     case committed(Commit)
   }
 
-  /// Takes one message in the order in which they come.
+  /// Processes the next message of the stream.
   func take(_ payload: UnsafeRawBufferPointer, at start: LogSequenceNumber) throws -> Step {
     if let present {
       if payload.first == UInt8(ascii: "E") {
         guard case .streamStop = try PgOutputDecoder.decode(payload) else {
-          throw ReplicationError.outOfPlace("a malformed end of a part of a transaction")
+          throw ReplicationError.outOfPlace("a malformed stream stop")
         }
         self.present = nil
       } else {
@@ -50,7 +50,7 @@ final class StreamedTransactions {
     case .streamStart(let transaction, let isFirst):
       let spool = isFirst ? nil : spools[transaction]
       guard isFirst || spool != nil else {
-        throw ReplicationError.outOfPlace("a later part of transaction \(transaction) without its beginning")
+        throw ReplicationError.outOfPlace("a later segment of transaction \(transaction) without the first one")
       }
       let known = spool ?? TransactionSpool(transaction, in: directory)
       spools[transaction] = known
@@ -65,16 +65,16 @@ final class StreamedTransactions {
       return .kept
     case .streamCommit(let transaction, let lsn, let end, let committedAt):
       guard let spool = spools.removeValue(forKey: transaction) else {
-        throw ReplicationError.outOfPlace("the commit of transaction \(transaction) without its beginning")
+        throw ReplicationError.outOfPlace("the commit of transaction \(transaction) without its first segment")
       }
       return .committed(
         Commit(spool: spool, transaction: transaction, lsn: lsn, end: end, committedAt: committedAt))
-    case .streamStop: throw ReplicationError.outOfPlace("the end of a part of a transaction without its beginning")
+    case .streamStop: throw ReplicationError.outOfPlace("a stream stop without a stream start")
     default: return .plain(message)
     }
   }
 
-  /// Writes the largest ones to disk until the others are within the bound.
+  /// Writes the largest transactions to disk until the others are within the memory limit.
   func spill() async throws {
     var memory = spools.values.reduce(0) { $0 + $1.bytesInMemory }
     while memory > maximumMemory, let largest = spools.values.max(by: { $0.bytesInMemory < $1.bytesInMemory }) {

@@ -37,7 +37,7 @@ struct TableSnapshot {
     )
   }
 
-  /// One line of a COPY in text form (PostgreSQL documentation, “COPY”, “Text Format”), taken apart. Owns its bytes.
+  /// One line of a COPY in text form (PostgreSQL documentation, “COPY”, “Text Format”), parsed. Owns its bytes.
   struct Row {
     private var bytes: [UInt8] = []
     private var columns: [Range<Int>?] = []

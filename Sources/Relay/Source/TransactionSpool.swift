@@ -2,15 +2,15 @@ import Glibc
 import Postgres
 import Reactor
 
-/// What one transaction in progress has brought, in order. A record is the position of a message, its length, and its bytes as
-/// they would be in a transaction that comes whole.
+/// The messages of one transaction in progress, in order. A record is the LSN of a message, its length, and its bytes
+/// in the form of a transaction that is not streamed.
 final class TransactionSpool {
   private let transaction: UInt32
   private let directory: String
   /// Records that are not on disk.
   private(set) var buffer: [UInt8] = []
   private var file: SpoolFile?
-  /// Where the first record of each subtransaction lies.
+  /// Offset of the first record of each subtransaction.
   private var starts: [UInt32: Int] = [:]
 
   static let blockSize = 1 << 20
@@ -21,9 +21,10 @@ final class TransactionSpool {
   var bytesInMemory: Int { buffer.count }
   var byteCount: Int { (file?.count ?? 0) + buffer.count }
 
-  /// Keeps a message. Inside a transaction in progress all but an origin name the subtransaction behind their first byte.
+  /// Appends a message. In a streamed transaction, every message except an origin has the subtransaction's id after its
+  /// first byte; the record omits it.
   func append(_ payload: UnsafeRawBufferPointer, at start: LogSequenceNumber) throws {
-    guard let kind = payload.first else { throw ReplicationError.outOfPlace("a message without a byte") }
+    guard let kind = payload.first else { throw ReplicationError.outOfPlace("an empty message") }
     var rest = payload.dropFirst()
     if kind != UInt8(ascii: "O") {
       guard rest.count >= 4 else { throw PgOutputError(expected: "a transaction id", offset: 1) }
@@ -37,7 +38,7 @@ final class TransactionSpool {
     buffer.append(contentsOf: rest)
   }
 
-  /// Takes back what a subtransaction brought, and what came behind it: all of that was part of it.
+  /// Discards the records of a subtransaction and all records after them, which also belong to it.
   func abort(_ subtransaction: UInt32) throws {
     guard let start = starts[subtransaction] else { return }
     starts = starts.filter { $0.value < start }
@@ -74,11 +75,11 @@ final class TransactionSpool {
       if next > bytes.count { break }
       end = next
     }
-    guard end > 0 else { throw SpoolFailed(directory: directory, reason: "a file is shorter than was written to it") }
+    guard end > 0 else { throw SpoolFailed(directory: directory, reason: "the spool file is shorter than expected") }
     return Array(bytes.prefix(end))
   }
 
-  /// Lends the record of a block that lies at `index`, and moves to the next one.
+  /// Lends the record at `index` of a block, and moves `index` to the next one.
   static func withRecord<R>(
     of block: [UInt8], at index: inout Int, _ body: (LogSequenceNumber, UnsafeRawBufferPointer) throws -> R
   ) rethrows -> R {
@@ -96,7 +97,7 @@ final class TransactionSpool {
   }
 }
 
-/// A file without a name: it is gone with the process, however that ends. One task at a time uses it.
+/// An unlinked file: it disappears with the process, however the process ends. One task at a time uses it.
 private final class SpoolFile: @unchecked Sendable {
   private let descriptor: Int32
   private let directory: String
@@ -151,11 +152,11 @@ private final class SpoolFile: @unchecked Sendable {
   }
 }
 
-/// A large transaction found no room on disk. Nothing is lost: the slot keeps it, and it comes again.
+/// A large transaction cannot be kept on disk. Nothing is lost: the slot retains it, and the server sends it again.
 struct SpoolFailed: Error, CustomStringConvertible {
   let directory: String
   let reason: String
   var description: String {
-    "a large transaction cannot be kept in \(directory): \(reason). Make room, or set relay.spool-directory"
+    "a large transaction cannot be kept in \(directory): \(reason). Free disk space, or set relay.spool-directory"
   }
 }

@@ -1,30 +1,30 @@
 import Postgres
 import Schema
 
-/// Which transactions of the outbox have been published, said in their own numbers.
+/// Tracks published outbox transactions by transaction id (xid8).
 ///
-/// A slot is confirmed by positions in the WAL, a row of the outbox knows its transaction alone: with this, one can be
-/// read where the other was left. It is a snapshot of the server all of whose transactions have been published, and
-/// behind it those that have been published since.
+/// A slot is confirmed by LSN, but a row of the outbox has only its transaction id. With a watermark, reading the table
+/// can continue where the WAL was left, and the reverse. A watermark consists of a server snapshot whose transactions
+/// have all been published, and of the transactions published since.
 final class Watermark {
   static let readQuery = Query("read_watermark", Schema.readWatermark)
   static let recordQuery = Query("record_watermark", Schema.recordWatermark)
-  /// More of them than this are not kept apart; a new snapshot comes long before.
+  /// Limit on `recent`. A new snapshot normally comes long before.
   static let maximumRecent = 1_000_000
 
-  /// Everything that it sees has been published; nil: unknown.
+  /// All transactions that it sees have been published; nil: unknown.
   private(set) var snapshot: Snapshot?
-  /// All that the snapshot sees was committed before this position.
+  /// Everything that the snapshot sees was committed before this LSN.
   private(set) var position = LogSequenceNumber.zero
-  /// Published since: number and end of each transaction, in the order of commits.
+  /// Transactions published since, in commit order: id and end LSN.
   private var recent: [(transaction: UInt64, end: LogSequenceNumber)] = []
   private var isIncomplete = false
-  /// Those that an orderly end has recorded: the slot may not have taken note of all of them.
+  /// Transactions that a graceful shutdown has recorded. The slot may not have confirmed all of them.
   private var recorded: Set<UInt64> = []
-  /// The next snapshot; it counts once its position is confirmed.
+  /// The next snapshot. It takes effect once its position is confirmed.
   private var next: (snapshot: Snapshot, position: LogSequenceNumber)?
 
-  // The transaction whose rows are coming and are published.
+  // The current transaction, if its rows are published.
   private var present: UInt64?
   private var isFiltering = false
 
@@ -35,7 +35,7 @@ final class Watermark {
     isFiltering = commit < position
   }
 
-  /// Whether a row is to be published; one that the snapshot sees has been.
+  /// True if a row of this transaction must be published, false if the watermark already holds the transaction.
   func takes(_ transaction: UInt64) -> Bool {
     let isPublished = recorded.contains(transaction) || isFiltering && snapshot?.sees(transaction) == true
     present = isPublished ? nil : transaction
@@ -50,7 +50,7 @@ final class Watermark {
 
   // MARK: Moving on
 
-  /// Whether something has been published that the snapshot does not see.
+  /// True if transactions have been published that the snapshot does not see, or if there is no snapshot.
   var isBehind: Bool { !recent.isEmpty || snapshot == nil }
 
   /// Offers a snapshot whose transactions were all committed before `position`.
@@ -58,16 +58,16 @@ final class Watermark {
     if next == nil { next = (snapshot, position) }
   }
 
-  /// Takes the offered snapshot where everything before its position has been confirmed.
+  /// Adopts the offered snapshot if everything before its position has been confirmed.
   ///
-  /// - Returns: Whether there is something new to record.
+  /// - Returns: True if there is something new to record.
   func advance(confirmed: LogSequenceNumber) -> Bool {
     guard let (snapshot, position) = next, position <= confirmed else { return false }
     reset(to: snapshot, at: position)
     return true
   }
 
-  /// Everything that the snapshot sees has been published, by whatever way.
+  /// Sets a snapshot whose transactions have all been published, from the WAL or from the table.
   func reset(to snapshot: Snapshot, at position: LogSequenceNumber) {
     (self.snapshot, self.position, next) = (snapshot, position, nil)
     recent.removeAll { snapshot.sees($0.transaction) }
@@ -75,10 +75,10 @@ final class Watermark {
     isIncomplete = false
   }
 
-  /// Whether it can say of every transaction whether it was published.
+  /// True if the watermark is complete: for every transaction, it shows if it was published.
   var isKnown: Bool { snapshot != nil && !isIncomplete }
 
-  /// What has been published behind the snapshot; nil where that is not known whole: then only the WAL can be read on.
+  /// The published transactions; nil if they are not completely known. Only the WAL can then be read.
   func published(confirmed: LogSequenceNumber) -> Published? {
     guard let snapshot, !isIncomplete else { return nil }
     return Published(
@@ -87,7 +87,8 @@ final class Watermark {
 
   // MARK: In the database
 
-  /// Finds what was recorded. What this very process knows beyond it is kept where nobody else has recorded since.
+  /// Loads the recorded watermark. Transactions that this process has published since are kept, unless another process
+  /// has recorded a watermark in the meantime.
   func read(_ slot: String, _ session: PostgresSession, confirmed: LogSequenceNumber) async throws {
     next = nil
     recorded = []
@@ -107,7 +108,7 @@ final class Watermark {
     for number in recorded where !known.contains(number) { recent.append((number, .zero)) }
   }
 
-  /// Records the snapshot and, at an orderly end, what has been published since.
+  /// Records the snapshot and, at a graceful shutdown, the transactions published since.
   func record(
     _ slot: String, _ session: PostgresSession, confirmed: LogSequenceNumber, withRecent: Bool
   ) async throws {
@@ -130,8 +131,8 @@ struct Published {
   func holds(_ transaction: UInt64) -> Bool { snapshot.sees(transaction) || others.contains(transaction) }
 }
 
-/// What a snapshot of the server sees (PostgreSQL documentation, “Transaction ID and Snapshot Information Functions”):
-/// transactions below `xmin`, and those below `xmax` that are not among the ones that ran.
+/// A server snapshot (PostgreSQL documentation, “Transaction ID and Snapshot Information Functions”). It sees
+/// transactions below `xmin`, and those below `xmax` that were not running.
 struct Snapshot: Equatable, CustomStringConvertible {
   let xmin: UInt64
   let xmax: UInt64
@@ -153,7 +154,7 @@ struct Snapshot: Equatable, CustomStringConvertible {
     transaction < xmin || (transaction < xmax && !running.contains(transaction))
   }
 
-  /// The same for a number without its epoch: the nearest one to those that the snapshot knows.
+  /// Same as `sees(_:)`, for a 32-bit id without its epoch: the full id nearest to `xmax` is meant.
   func sees(short transaction: UInt32) -> Bool {
     let distance = Int32(truncatingIfNeeded: Int64(transaction) - Int64(UInt32(truncatingIfNeeded: xmax)))
     return sees(UInt64(bitPattern: Int64(bitPattern: xmax) &+ Int64(distance)))
@@ -162,51 +163,51 @@ struct Snapshot: Equatable, CustomStringConvertible {
   var description: String { "\(xmin):\(xmax):\(running.sorted().map { "\($0)" }.joined(separator: ","))" }
 }
 
-/// Where the source stands, as one look at it found.
+/// The source's position at one point in time.
 struct SourcePosition {
   static let query = Query("source_position", Schema.sourcePosition)
 
   let snapshot: Snapshot
-  /// All that the snapshot sees was committed before this.
+  /// Everything that the snapshot sees was committed before this LSN.
   let inserted: LogSequenceNumber
-  /// Nothing before this can be lost by a crash of the server.
+  /// WAL before this LSN is flushed: a crash of the server cannot lose it.
   let flushed: LogSequenceNumber
-  /// The last number that was given to an event.
+  /// The last position that was assigned to an event.
   let lastEvent: Int64
 
   static func read(_ session: PostgresSession) async throws -> SourcePosition {
     guard let row = try await session.query(query).first, let snapshot = Snapshot(try row.get(0)) else {
-      throw ReplicationError.outOfPlace("a snapshot that cannot be read")
+      throw ReplicationError.outOfPlace("a snapshot that cannot be parsed")
     }
     return SourcePosition(
       snapshot: snapshot, inserted: try row.get(1), flushed: try row.get(2), lastEvent: try row.get(3))
   }
 }
 
-/// When the outbox may be read from the table instead of the WAL.
+/// Decides when the outbox may be read from the table instead of the WAL.
 ///
-/// A commit is in the WAL before its rows are visible. So: note a position in the WAL; take a transaction number, which is
-/// higher than all that were given out by then; wait until every lower one has ended; a snapshot taken now sees all that
-/// was committed before that position. (A snapshot's own xmax will not do: it is behind the last one that has completed, and
-/// a transaction with a higher number may have its commit in the WAL already.) Where a long transaction holds this up, the
-/// WAL goes on being read, and may be there first.
+/// A commit is in the WAL before its rows are visible. The plan therefore notes an LSN, takes a transaction id, which
+/// is higher than all ids assigned so far, and waits until every transaction with a lower id has ended. A snapshot
+/// taken after that sees everything that was committed before the LSN. (A snapshot's own xmax is not sufficient: it is
+/// only one above the last completed transaction, and a transaction with a higher id may already have its commit in
+/// the WAL.) While a long transaction delays the plan, the stream continues, and may reach the LSN first.
 struct CatchUpPlan {
-  /// The WAL is read on from here.
+  /// The LSN at which the stream resumes after the catch-up.
   let start: LogSequenceNumber
   private let bound: UInt64
   private(set) var isReady = false
 
-  /// - Parameter bound: A transaction number that was given out after the position was noted.
+  /// - Parameter bound: A transaction id that was assigned after the position was noted.
   init(at source: SourcePosition, bound: UInt64) { (start, self.bound) = (source.flushed, bound) }
 
   static func make(at source: SourcePosition, _ session: PostgresSession) async throws -> CatchUpPlan {
-    let number = try await session.execute("select pg_current_xact_id()", name: "taking a transaction number")
+    let number = try await session.execute("select pg_current_xact_id()", name: "taking a transaction id")
       .first?.first.flatMap { $0 }.flatMap { UInt64($0) }
-    guard let number else { throw ReplicationError.outOfPlace("no transaction number") }
+    guard let number else { throw ReplicationError.outOfPlace("no transaction id") }
     return CatchUpPlan(at: source, bound: number)
   }
 
-  /// Takes another look.
+  /// Checks a newer position of the source.
   mutating func observe(_ source: SourcePosition) {
     if source.snapshot.xmin > bound { isReady = true }
   }

@@ -1,5 +1,5 @@
-/// How values of a column become JSON, and what a schema says of them: Debezium 3.6, PostgreSQL connector, “Data type
-/// mappings”, checked against its own output.
+/// The JSON form and the schema of a column's values: Debezium 3.6, PostgreSQL connector, “Data type mappings”, checked
+/// against Debezium's own output.
 indirect enum ColumnType: Equatable {
   case boolean, int16, int32, int64
   case float32, float64
@@ -21,12 +21,12 @@ indirect enum ColumnType: Equatable {
   case interval
   case point
   case array(of: ColumnType)
-  /// box, line, lseg, path, polygon, circle: unknown too, but their numbers come as Java writes them.
+  /// box, line, lseg, path, polygon, circle: also unknown to Debezium, but numbers are written as in Java.
   case geometric
-  /// A type that Debezium does not know: its text as bytes, where it is asked for.
+  /// A type that Debezium does not know: its text as bytes, sent only with `include.unknown.datatypes`.
   case unknown
 
-  /// Whether it is there only where unknown types are asked for.
+  /// True if the column is sent only with `include.unknown.datatypes`.
   var isUnknown: Bool { self == .unknown || self == .geometric }
 
   enum TimeUnit: Int64, Equatable { case milliseconds = 1_000, microseconds = 1, nanoseconds = 0 }
@@ -35,7 +35,7 @@ indirect enum ColumnType: Equatable {
     if let element = type.element {
       let inner = ColumnType(
         TypeDescription(name: element, modifier: type.modifier, labels: type.labels), options)
-      // What Debezium knows alone it does not always know in arrays.
+      // Debezium does not support every type as the element of an array.
       switch inner {
       case .unknown, .geometric, .interval, .array, .money, .xml, .point, .tsvector, .ltree: self = .unknown
       default: self = .array(of: inner)
@@ -55,7 +55,7 @@ indirect enum ColumnType: Equatable {
     case "float4": self = .float32
     case "float8": self = .float64
     case "numeric":
-      // Precision above, scale in the lower 11 bits, both behind the length of a header.
+      // After subtracting 4, the header's length: precision in the upper 16 bits, scale in the lower 11 bits.
       self =
         modifier < 4
         ? .variableDecimal
@@ -86,7 +86,7 @@ indirect enum ColumnType: Equatable {
   }
 }
 
-/// Debezium's options of how values are written, under its names.
+/// Debezium's options for the form of values, by Debezium's names.
 struct ColumnOptions: Equatable {
   /// `decimal.handling.mode`
   enum Decimals: String, CaseIterable { case precise, double, string }

@@ -3,15 +3,15 @@ import Glibc
 import JSON
 import Time
 
-/// Writes the values of one column, and what stands for a value that is not there.
+/// Writes the values of one column, with substitutes for missing values.
 struct ColumnWriter {
   private(set) var name: String
   let type: ColumnType
   let isOptional: Bool
-  /// What the schema says and readers get for null, as JSON.
+  /// The default in the schema, as JSON. Also written instead of null.
   let defaultValue: [UInt8]?
   private let options: ColumnOptions
-  /// Stands for a value that must be there and is not: in the old row of a table with the default replica identity.
+  /// Written for a missing value of a required column, as in the old row of a table with default replica identity.
   private let fallback: [UInt8]
 
   init(_ column: ColumnDescription, named name: String, _ options: ColumnOptions) {
@@ -33,7 +33,7 @@ struct ColumnWriter {
     }
   }
 
-  /// The same under another name.
+  /// A copy with another name.
   func named(_ name: String) -> ColumnWriter {
     var copy = self
     copy.name = name
@@ -56,11 +56,11 @@ struct ColumnWriter {
   }
 }
 
-/// What a column's default expression, as Postgres prints it, comes to.
+/// The value of a column's default expression, as Postgres prints the expression.
 enum DefaultExpression: Equatable {
   case null
   case literal(String)
-  /// Only the server knows.
+  /// Only the server can compute the value.
   case computed
 
   init(_ text: String) {
@@ -99,7 +99,7 @@ struct ValueWriter {
 
   typealias Bytes = UnsafeRawBufferPointer
 
-  /// Writes a value that Postgres gave as text; null where the text is not what the type writes.
+  /// Writes a value that Postgres sent as text; null if the text is not valid for the type.
   func write(_ text: Bytes, _ type: ColumnType, into writer: inout JSONWriter) {
     switch type {
     case .boolean: writer.bool(text.first == UInt8(ascii: "t") || text.first == UInt8(ascii: "1"))
@@ -135,7 +135,7 @@ struct ValueWriter {
     }
   }
 
-  /// A value as JSON by itself; nil where it has no form in a schema.
+  /// A single value as JSON; nil if a schema cannot contain it.
   func literal(_ text: [UInt8], _ type: ColumnType) -> [UInt8]? {
     switch type {
     case .bytes, .unknown, .geometric, .array, .bits, .point: return nil
@@ -175,7 +175,7 @@ struct ValueWriter {
     return Array(text.utf8)
   }
 
-  /// Stands for a value that was left alone and that Postgres therefore did not send.
+  /// Writes the placeholder for an unchanged value, which Postgres did not send.
   func placeholder(_ type: ColumnType, into writer: inout JSONWriter) {
     let bytes = Array(options.placeholder.utf8)
     switch type {
@@ -206,7 +206,7 @@ struct ValueWriter {
     guard let first = text.first, first != UInt8(ascii: "N"), text.last != UInt8(ascii: "y") else {
       return writer.utf8(text)
     }
-    // Java writes two digits at least, and of those the nearest: it shows in the smallest numbers alone.
+    // Java writes at least two digits, the nearest ones. The difference shows only in the smallest numbers.
     if let exponent = text.firstIndex(of: UInt8(ascii: "e")), exponent <= 2, !text[..<exponent].contains(0x2E),
       let value = Double(String(decoding: text, as: UTF8.self)), value.isFinite
     {
@@ -273,7 +273,7 @@ struct ValueWriter {
     }
   }
 
-  /// `-$1,234.56`, as lc_monetary has it: what is no digit, point or sign is left out.
+  /// `-$1,234.56`, in the form of lc_monetary. Everything except digits, point and sign is skipped.
   private func money(_ text: Bytes, _ writer: inout JSONWriter) {
     let kept = text.filter { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }
     kept.withUnsafeBytes { decimal($0, scale: 2, &writer) }
@@ -328,14 +328,14 @@ struct ValueWriter {
   private func date(_ text: Bytes, _ writer: inout JSONWriter) {
     switch PostgresText.date(text) {
     case .finite(let days): writer.integer(days)
-    // The ends of the type that the schema names.
+    // The limits of the schema's type, int32.
     case .infinity: writer.integer(Int64(Int32.max))
     case .minusInfinity: writer.integer(Int64(Int32.min))
     case nil: writer.null()
     }
   }
 
-  /// Infinities as the JDBC driver has them (PGStatement.DATE_POSITIVE_INFINITY and DATE_NEGATIVE_INFINITY).
+  /// Infinities have the JDBC driver's values (PGStatement.DATE_POSITIVE_INFINITY and DATE_NEGATIVE_INFINITY).
   private func timestamp(_ text: Bytes, _ unit: ColumnType.TimeUnit, _ writer: inout JSONWriter) {
     switch PostgresText.timestamp(text) {
     case .finite(let moment):
@@ -365,7 +365,7 @@ struct ValueWriter {
     }
   }
 
-  /// A month counts 30.4375 days in numbers (io.debezium.time.MicroDuration).
+  /// In numeric form, a month counts as 30.4375 days (io.debezium.time.MicroDuration).
   private func interval(_ text: Bytes, _ writer: inout JSONWriter) {
     guard let interval = PostgresText.interval(text) else { return writer.null() }
     switch options.intervals {
@@ -422,7 +422,7 @@ struct ValueWriter {
     }
   }
 
-  /// Each number with a point: `(1.0,0.5)`.
+  /// The text with a decimal point in each number: `(1.0,0.5)`.
   private func geometric(_ text: Bytes) -> [UInt8] {
     var result: [UInt8] = []
     var rest = text[...]
@@ -443,7 +443,7 @@ struct ValueWriter {
   }
 
   private func array(_ text: Bytes, of element: ColumnType, _ writer: inout JSONWriter) {
-    // More than one dimension has no form: Debezium writes null.
+    // An array with several dimensions has no JSON form: Debezium writes null.
     guard let elements = PostgresText.array(text) else { return writer.null() }
     writer.array { writer in
       for value in elements {
@@ -492,7 +492,7 @@ private struct TimeText {
     put(Int64(date.day), digits: 2)
   }
 
-  /// - Parameter digits: Of the fraction; nil: as many as it needs.
+  /// - Parameter digits: Number of digits of the fraction; nil: as many as needed.
   mutating func time(_ microseconds: Int64, digits: Int?) {
     let seconds = microseconds / 1_000_000
     put(seconds / 3_600, digits: 2)

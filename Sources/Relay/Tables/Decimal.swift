@@ -1,11 +1,11 @@
-/// A decimal number as Postgres writes it, exact: digits and how many of them stand behind the point.
+/// An exact decimal number as Postgres writes it: its digits, and how many of them are after the point.
 struct Decimal: Equatable {
   var isNegative = false
   /// Without leading zeros; empty for zero.
   private(set) var digits: [UInt8] = []
   private(set) var scale = 0
 
-  /// nil for what is no number: NaN, the infinities.
+  /// nil if the text is not a finite number, as with NaN and the infinities.
   init?(_ text: some Sequence<UInt8>) {
     var hasPoint = false
     var count = 0
@@ -25,7 +25,7 @@ struct Decimal: Equatable {
     guard count > 0 else { return nil }
   }
 
-  /// Drops zeros at the end, behind the point alone.
+  /// Removes trailing zeros after the point.
   mutating func stripZeros() {
     while scale > 0, digits.isEmpty || digits.last == 0 {
       digits = digits.dropLast()
@@ -33,7 +33,7 @@ struct Decimal: Equatable {
     }
   }
 
-  /// The same number with more places behind the point.
+  /// Extends the number with zeros to `scale` digits after the point.
   mutating func rescale(to scale: Int) {
     guard scale > self.scale else { return }
     if !digits.isEmpty { digits += Array(repeating: 0, count: scale - self.scale) }
@@ -79,7 +79,7 @@ struct Decimal: Equatable {
         bytes[position] = ~bytes[position]
         if carry { (bytes[position], carry) = bytes[position].addingReportingOverflow(1) }
       }
-      // Sign bits above, as many as needed and no more.
+      // Keep only one sign bit: the shortest form.
       bytes.insert(0xFF, at: 0)
       while bytes.count > 1, bytes[0] == 0xFF, bytes[1] & 0x80 != 0 { bytes.removeFirst() }
       if digits.isEmpty { bytes = [0] }

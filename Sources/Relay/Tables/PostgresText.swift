@@ -118,7 +118,7 @@ enum PostgresText {
   struct DayAndTime: Equatable {
     var day: Int64
     var time: Int64
-    /// Microseconds since 1970, at the ends of what 64 bits hold where it is beyond them.
+    /// Microseconds since 1970, clamped to 64 bits.
     var microseconds: Int64 {
       let (product, overflows) = day.multipliedReportingOverflow(by: 86_400_000_000)
       let (sum, carries) = product.addingReportingOverflow(time)

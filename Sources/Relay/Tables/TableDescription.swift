@@ -2,7 +2,7 @@ import JSON
 import Postgres
 import Schema
 
-/// A table as the catalog tells of it: what pgoutput leaves out.
+/// A table's description from the catalog, which has details that pgoutput does not send.
 struct TableDescription {
   let id: UInt32
   let schema: String
@@ -16,7 +16,7 @@ struct TableDescription {
 
   static let columnsQuery = Query("table_columns", Schema.tableColumns)
 
-  /// Asks the catalog. A table that is gone has no columns.
+  /// Queries the catalog. A dropped table has no columns.
   static func read(
     _ id: UInt32, schema: String, name: String, _ session: PostgresSession
   ) async throws -> TableDescription {
@@ -41,24 +41,24 @@ struct TableDescription {
 struct ColumnDescription {
   let name: String
   let isOptional: Bool
-  /// As pg_get_expr() prints it.
+  /// The default expression as pg_get_expr() prints it.
   let defaultExpression: String?
   let isIdentity: Bool
   /// Its place in the primary key, from 1.
   let keyPosition: Int?
-  /// As pgoutput names it, in pg_type.
+  /// The type's OID, as pgoutput sends it.
   let typeID: UInt32
   let type: TypeDescription
 }
 
-/// A type as the catalog tells of it, domains resolved.
+/// A type from the catalog, with domains resolved to their base type.
 struct TypeDescription: Equatable {
-  /// As in pg_type: `int4`, `varchar`, `_text`.
+  /// Name in pg_type: `int4`, `varchar`, `_text`.
   let name: String
   /// Length, precision, scale; -1 for none.
   let modifier: Int32
-  /// Of an enumeration.
+  /// Labels of an enumeration.
   var labels: [String] = []
-  /// Of an array: its elements' type.
+  /// Element type of an array.
   var element: String?
 }

@@ -1,11 +1,11 @@
 import Domain
-import EventStore
+import Events
 import Identifiers
 import Projections
 import Redis
 
-/// A document as a reader gets it: by Redis with one round trip, views counted along; by replay where Redis has
-/// nothing or is not there.
+/// Reading for clients: from Redis with one round trip, views counted in it; by replay if Redis does not have the
+/// document or does not answer.
 extension DocumentService {
   struct Reading {
     let row: [UInt8]
@@ -13,16 +13,20 @@ extension DocumentService {
     let isFromCache: Bool
   }
 
-  static func viewsKey(_ id: UUID) -> String { "document-views:\(id)" }
-  static func visitorsKey(_ id: UUID) -> String { "document-visitors:\(id)" }
+  // Other programs read these keys by their names.
+  static func viewsKey(_ id: UUID) -> String { "analytics:views:\(id)" }
+  static func visitorsKey(_ id: UUID) -> String { "analytics:unique_views:\(id)" }
 
-  /// - Parameter visitor: Who looks; views are counted under this name.
+  /// - Parameter visitor: The client's address; views are counted for it.
   func read(_ id: UUID, visitor: String) async throws -> Reading {
     if let cached = await cached(id, visitor: visitor) {
       guard let row = cached.row else { throw DocumentRefusal.deleted }
       return Reading(row: row, version: cached.version, isFromCache: true)
     }
-    guard let document = try await document(id) else { throw DocumentRefusal.notFound }
+    guard let document = try await document(id) else {
+      await forgetCounts(id)
+      throw DocumentRefusal.notFound
+    }
     guard !document.isDeleted else { throw DocumentRefusal.deleted }
     return Reading(row: document.rowImage, version: document.version, isFromCache: false)
   }
@@ -40,9 +44,15 @@ extension DocumentService {
       }
       return (StreamVersion(version), fields[1].bytes)
     } catch {
-      // Without Redis documents are still readable; the client has logged the loss of its connection.
+      // Documents are readable without Redis; the client has logged that its connection is lost.
       return nil
     }
+  }
+
+  /// Removes the counts of an id that no document has: a caller may ask for any number of such ids.
+  private func forgetCounts(_ id: UUID) async {
+    // Clean-up: without Redis there are no counts to remove.
+    _ = try? await redis.command(RedisCommand("DEL", Self.viewsKey(id), Self.visitorsKey(id)))
   }
 
   struct Statistics {

@@ -1,87 +1,118 @@
 import Domain
 import EventStore
-public import HTTPServer
+import Events
+import HTTPServer
 import Identifiers
 import JSON
-public import MediaType
+import MediaType
 import Reactor
-import Time
 
 /// `/documents`: create, read, change, delete.
-public struct DocumentRoutes: Sendable {
+struct DocumentRoutes: Sendable {
   private let documents: DocumentService
   private let detector: MediaTypeDetector
   private let maximumContent: Int
 
   /// - Parameter maximumContent: Of a document, in bytes.
-  public init(_ documents: DocumentService, detector: MediaTypeDetector, maximumContent: Int) {
+  init(_ documents: DocumentService, detector: MediaTypeDetector, maximumContent: Int) {
     (self.documents, self.detector, self.maximumContent) = (documents, detector, maximumContent)
   }
 
-  public func add(to router: inout Router, prefix: String) {
-    // JSON may write six bytes for one.
-    router.on(.post, "\(prefix)/documents", body: .collect(limit: maximumContent * 2 + 65_536), create)
-    router.on(.get, "\(prefix)/documents/:id", read)
-    router.on(.patch, "\(prefix)/documents/:id", body: .collect(limit: 65_536), amend)
-    router.on(.delete, "\(prefix)/documents/:id", delete)
-    router.on(.get, "\(prefix)/documents/:id/content", readContent)
-    router.on(.put, "\(prefix)/documents/:id/content", body: .collect(limit: maximumContent), replaceContent)
-    router.on(.get, "\(prefix)/documents/:id/stats", statistics)
+  var group: RouteGroup {
+    RouteGroup(
+      "Documents",
+      routes: [
+        Route(
+          .post, "/documents", "Create a document.", right: .change,
+          // JSON may write six bytes for one.
+          body: .fieldsOrForm(limit: maximumContent * 2 + 65_536),
+          answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.newTitle,
+          DocumentInputs.content, DocumentInputs.contentType, DocumentInputs.createdBy, handler: create),
+        Route(
+          .get, "/documents/{id}", "Read a document; counts a view.", right: .read,
+          answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id, DocumentInputs.asOf,
+          handler: read),
+        Route(
+          .patch, "/documents/{id}", "Change the title, the status or both.", right: .change,
+          body: .fields(limit: 65_536), answers: [Answer(200, "The document.", schema: Document.schema)],
+          DocumentInputs.id, DocumentInputs.newTitle, DocumentInputs.newStatus, DocumentInputs.ifMatch, handler: amend),
+        Route(
+          .delete, "/documents/{id}", "Delete a document. Its history stays.", right: .change,
+          answers: [Answer(204, "Deleted.")], DocumentInputs.id, DocumentInputs.ifMatch, handler: delete),
+        Route(
+          .get, "/documents/{id}/content", "Read the content.", right: .read,
+          answers: [Answer(200, "The content.", schema: .any, mediaType: "*/*")], DocumentInputs.id,
+          handler: readContent),
+        Route(
+          .put, "/documents/{id}/content", "Replace the content.", right: .change, body: .bytes(limit: maximumContent),
+          answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id,
+          Input<MediaTypeName?>(header: "Content-Type", "The media type. It is found out if it is missing."),
+          DocumentInputs.ifMatch, handler: replaceContent),
+        Route(
+          .get, "/documents/{id}/stats", "How often a document was read, and by how many.", right: .read,
+          answers: [Answer(200, "The counts.", schema: Self.statisticsSchema)], DocumentInputs.id, handler: statistics),
+      ])
   }
+
+  private static let statisticsSchema = JSONSchema.object([
+    .init("document_id", .string(format: "uuid")),
+    .init("total_views", .integer),
+    .init("unique_views", .integer, "Client addresses; an estimate with a standard error of 0.81 %."),
+  ])
 
   // MARK: Commands
 
   @Sendable
-  private func create(_ request: Request) async throws -> Response {
-    let draft = try DocumentDraft(request, maximumContent: maximumContent)
-    let type: String? = if let content = draft.content, draft.type == nil { await detect(content) } else { draft.type }
+  private func create(
+    _ request: Request, _ title: String?, _ content: UploadedContent?, _ type: MediaTypeName?, _ createdBy: ActorName?
+  ) async throws -> Response {
+    guard let title = title ?? content?.filename else {
+      throw Problem(JSONError(.missing("title"), path: [.name("title")]))
+    }
+    guard content != nil || type == nil else {
+      throw Problem(422, "Invalid body", detail: "content_type without content", field: "/content_type")
+    }
+    let bytes = content?.bytes
+    guard (bytes?.count ?? 0) <= maximumContent else {
+      throw Problem(413, "Content too large", detail: "content has at most \(maximumContent) bytes", field: "/content")
+    }
+    var mediaType = type?.text ?? content?.type
+    if mediaType == nil, let bytes { mediaType = await detect(bytes) }
     let document = try await documents.create(
-      title: draft.title, content: draft.content, type: type, metadata: try request.metadata())
+      title: title, content: bytes, type: mediaType, by: createdBy?.text,
+      metadata: request.metadata(named: createdBy?.text))
     return Self.answer(document, status: 201, headers: [("Location", "/v1/documents/\(document.id)")])
   }
 
   @Sendable
-  private func amend(_ request: Request) async throws -> Response {
-    let id = try request.documentID()
-    var fields = try request.jsonFields()
-    let title: String?
-    let status: DocumentStatus?
-    do {
-      title = try fields.optional("title")
-      status = try fields.optional("status")
-      try fields.end()
-    } catch { throw Problem(error) }
+  private func amend(
+    _ request: Request, _ id: UUID, _ title: String?, _ status: DocumentStatus?, _ tag: EntityTag?
+  ) async throws -> Response {
     guard title != nil || status != nil else {
       throw Problem(422, "Invalid body", detail: "nothing to change: send title, status or both")
     }
-    return try await withPrecondition {
-      Self.answer(
-        try await documents.amend(
-          id, title: title, status: status, expecting: try request.expectedVersion(),
-          metadata: try request.metadata()))
-    }
+    return Self.answer(
+      try await documents.amend(
+        id, title: title, status: status, expecting: tag?.version, metadata: request.metadata()))
   }
 
   @Sendable
-  private func replaceContent(_ request: Request) async throws -> Response {
-    let id = try request.documentID()
-    let bytes: [UInt8] = if case .bytes(let bytes) = request.body { bytes } else { [] }
-    guard !bytes.isEmpty else { throw Problem(400, "Malformed body", detail: "the content is empty") }
-    let type = if let given = request.headers["Content-Type"] { given } else { await detect(bytes) }
-    return try await withPrecondition {
-      Self.answer(
-        try await documents.replaceContent(
-          id, bytes, type: type, expecting: try request.expectedVersion(), metadata: try request.metadata()))
+  private func replaceContent(
+    _ request: Request, _ id: UUID, _ type: MediaTypeName?, _ tag: EntityTag?
+  ) async throws -> Response {
+    guard case .bytes(let bytes) = request.body else {
+      throw Problem(400, "Malformed body", detail: "the body is empty, or a form; send the content's bytes")
     }
+    let type = if let type { type.text } else { await detect(bytes) }
+    return Self.answer(
+      try await documents.replaceContent(
+        id, bytes, type: type, expecting: tag?.version, metadata: request.metadata()))
   }
 
   @Sendable
-  private func delete(_ request: Request) async throws -> Response {
-    let id = try request.documentID()
-    return try await withPrecondition {
-      try await documents.delete(id, expecting: try request.expectedVersion(), metadata: try request.metadata())
-      return Response(204)
-    }
+  private func delete(_ request: Request, _ id: UUID, _ tag: EntityTag?) async throws -> Response {
+    try await documents.delete(id, expecting: tag?.version, metadata: request.metadata())
+    return Response(204)
   }
 
   /// Off the loop: libmagic may take milliseconds.
@@ -89,52 +120,31 @@ public struct DocumentRoutes: Sendable {
     await Reactor.offLoop { [detector] in detector.detect(bytes) }
   }
 
-  private func withPrecondition(_ body: () async throws -> Response) async throws -> Response {
-    do { return try await body() } catch let error as PreconditionFailed {
-      throw Problem(
-        412, "Precondition failed",
-        detail: "the document is at version \(error.actual), not \(error.expected): read it again and decide anew",
-        field: "If-Match", headers: [("ETag", "\"\(error.actual)\"")])
-    }
-  }
-
   // MARK: Reading
 
   @Sendable
-  private func read(_ request: Request) async throws -> Response {
-    let id = try request.documentID()
-    try request.requireQuery(only: "as_of")
-    if let text = request.query("as_of") {
-      guard let document = try await documents.document(id, asOf: try Self.moment(text)) else {
-        throw Problem(404, "Not found", detail: "there was no such document then", field: "as_of")
+  private func read(_ request: Request, _ id: UUID, _ moment: Moment?) async throws -> Response {
+    if let moment {
+      guard let document = try await documents.document(id, asOf: moment) else {
+        throw Problem(404, "Not found", detail: "the document did not exist then", field: "as_of")
       }
       guard !document.isDeleted else { throw DocumentRefusal.deleted }
       return Self.answer(document)
     }
-    let reading = try await documents.read(id, visitor: try request.actor())
+    let reading = try await documents.read(id, visitor: request.clientAddress)
     return .json(
       reading.row,
       headers: [("ETag", "\"\(reading.version)\""), ("X-Annals-Source", reading.isFromCache ? "cache" : "log")])
   }
 
-  static func moment(_ text: String) throws(Problem) -> Moment {
-    if let version = Int64(text), version > 0 { return .version(StreamVersion(version)) }
-    if let time = Timestamp(text) { return .time(time) }
-    throw Problem(
-      400, "Malformed query",
-      detail: "“\(text)” is neither a version such as 3 nor a time such as 2026-11-21T13:20:38Z", field: "as_of")
-  }
-
   @Sendable
-  private func readContent(_ request: Request) async throws -> Response {
-    let id = try request.documentID()
-    guard let document = try await documents.document(id) else { throw DocumentRefusal.notFound }
-    guard !document.isDeleted else { throw DocumentRefusal.deleted }
+  private func readContent(_ request: Request, _ id: UUID) async throws -> Response {
+    let document = try await documents.existing(id)
     guard let content = document.content else {
       throw Problem(404, "Not found", detail: "the document has no content yet; PUT some here")
     }
     let bytes = try await documents.readContent(content.key)
-    // Uploaded content is never to be run by a browser as a page of this origin.
+    // A browser must never run uploaded content as a page of this origin.
     return Response(
       200,
       headers: [
@@ -144,15 +154,14 @@ public struct DocumentRoutes: Sendable {
   }
 
   @Sendable
-  private func statistics(_ request: Request) async throws -> Response {
-    let id = try request.documentID()
-    guard let document = try await documents.document(id) else { throw DocumentRefusal.notFound }
+  private func statistics(_ request: Request, _ id: UUID) async throws -> Response {
+    let document = try await documents.existing(id)
     let statistics = try await documents.statistics(id)
     var writer = JSONWriter()
     writer.object {
-      $0.member("id", document.id.description)
-      $0.member("views", statistics.views)
-      $0.member("unique_visitors", statistics.uniqueVisitors)
+      $0.member("document_id", document.id.description)
+      $0.member("total_views", statistics.views)
+      $0.member("unique_views", statistics.uniqueVisitors)
     }
     return .json(writer.bytes)
   }

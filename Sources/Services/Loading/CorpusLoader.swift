@@ -1,8 +1,9 @@
+import Files
 import Glibc
 public import HTTPClient
 import JSON
 
-/// Loads files as documents through the API: title from the path, content type by the server.
+/// Loads files as documents through the API. The path gives the title; the server finds the content type.
 public struct CorpusLoader: Sendable {
   public struct Report: Sendable {
     public internal(set) var loaded = 0
@@ -21,14 +22,18 @@ public struct CorpusLoader: Sendable {
 
   public struct DirectoryError: Error, CustomStringConvertible { public let description: String }
 
-  /// Loads every regular file below a folder, a few at a time.
+  /// Loads regular files below a folder, a few at a time, in the order of their paths.
   ///
-  /// - Parameter progress: Called after each file with how many are done of how many.
+  /// - Parameters:
+  ///   - name: Only files of this name; nil: all.
+  ///   - limit: The most files that are loaded.
+  ///   - progress: Called after each file with the number of files done, and of all.
   public func load(
-    directory: String, limit: Int, progress: (Int, Int) -> Void
+    directory: String, named name: String? = nil, limit: Int, progress: (Int, Int) -> Void
   ) async throws -> Report {
     let start = ContinuousClock.now
-    let paths = Array(try Self.files(below: directory).prefix(limit))
+    let paths = Array(
+      try Self.files(below: directory).filter { path in name.map { path.hasSuffix("/\($0)") } ?? true }.prefix(limit))
     var report = Report()
     try await withThrowingTaskGroup(of: (Int, String?).self) { group in
       var rest = paths[...]
@@ -50,7 +55,9 @@ public struct CorpusLoader: Sendable {
   }
 
   private func send(_ path: String, below directory: String) async -> (Int, String?) {
-    guard let content = Self.read(path) else { return (0, "\(path): cannot be read") }
+    let content: [UInt8]
+    do { content = try File.read(path, limit: Self.maximumFile) } catch { return (0, "\(error)") }
+    guard !content.isEmpty else { return (0, "\(path) is empty") }
     let title = String(path.dropFirst(directory.count)).split(separator: "/").joined(separator: "/")
     let boundary = "annals-\(UInt64.random(in: 0...UInt64.max))"
     var body: [UInt8] = []
@@ -75,17 +82,6 @@ public struct CorpusLoader: Sendable {
     } catch { return (0, "\(path): \(error)") }
   }
 
-  private static func read(_ path: String) -> [UInt8]? {
-    guard let file = fopen(path, "rb") else { return nil }
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 65_536)
-    while case let count = fread(&buffer, 1, buffer.count, file), count > 0, bytes.count <= maximumFile {
-      bytes += buffer[..<count]
-    }
-    return bytes.isEmpty || bytes.count > maximumFile ? nil : bytes
-  }
-
   /// Regular files, links to them included, in the order of their names.
   private static func files(below directory: String) throws(DirectoryError) -> [String] {
     guard let handle = opendir(directory) else {
@@ -105,7 +101,7 @@ public struct CorpusLoader: Sendable {
       case S_IFREG: if status.st_size > 0 { found.append(path) }
       case S_IFDIR:
         var own = stat()
-        // Folders behind links are left out: they may lead in a circle.
+        // Links to folders are skipped: they may form a loop.
         if lstat(path, &own) == 0, own.st_mode & S_IFMT == S_IFDIR { found += try files(below: path) }
       default: break
       }

@@ -1,53 +1,103 @@
-import Crypto
 import Domain
-public import HTTPServer
+import HTTPServer
 import JSON
 
 /// `/search`, `/aggregations` and the list of documents.
-public struct SearchRoutes: Sendable {
+struct SearchRoutes: Sendable {
   private let search: SearchService
 
-  public init(_ search: SearchService) { self.search = search }
+  init(_ search: SearchService) { self.search = search }
 
-  public func add(to router: inout Router, prefix: String) {
-    router.on(.get, "\(prefix)/search", find)
-    router.on(.get, "\(prefix)/documents", list)
-    router.on(.get, "\(prefix)/aggregations/:field", aggregate)
+  var group: RouteGroup {
+    RouteGroup(
+      "Search",
+      routes: [
+        Route(
+          .get, "/search", "Full-text search over title, content and author, best first.", right: .read,
+          answers: [Answer(200, "A page of hits.", schema: Self.pageSchema)],
+          Input<String?>(query: "q", "The text to search for; all documents if it is missing."),
+          Self.status, Self.createdBy, Input(query: "from", default: 0, in: 0...9_900, "Hits to leave out."),
+          Input(query: "size", default: 10, in: 1...100, "The most hits in the answer."),
+          Input(query: "mode", default: "keyword", oneOf: ["keyword"], "The kind of search."), handler: find),
+        Route(
+          .get, "/documents", "List documents, newest first.", right: .read,
+          answers: [Answer(200, "A page of documents.", schema: Self.listSchema)],
+          Self.status, Self.createdBy, Input<String?>(query: "content_type", "Only documents of this media type."),
+          Input(query: "limit", default: 20, in: 1...100, "The most documents in the answer."),
+          Input<Cursor?>(query: "cursor", "`next_cursor` of an earlier answer."), handler: list),
+        Route(
+          .get, "/aggregations/{field}", "Count documents by the values of a field.", right: .read,
+          answers: [Answer(200, "Values and counts, most frequent first; days in order.", schema: Self.countsSchema)],
+          Input(path: "field", oneOf: SearchService.aggregations.map(\.field), "The field."), handler: aggregate),
+      ])
   }
 
+  private static let status = Input<DocumentStatus?>(query: "status", "Only documents with this status.")
+  private static let createdBy = Input<String?>(query: "created_by", "Only documents of this creator.")
+
+  private static let hitSchema = JSONSchema.named(
+    "Hit",
+    .object(
+      Document.properties + [
+        .init("score", .nullable(.number), "How well it fits."),
+        .init(
+          "highlights",
+          .raw(["type": "object", "additionalProperties": ["type": "array", "items": ["type": "string"]]]),
+          "Excerpts by field, with what was found between <em> and </em>."),
+      ]))
+
+  private static let pageSchema = JSONSchema.object([
+    .init("total", .integer), .init("documents", .array(hitSchema)), .init("took_ms", .integer),
+    .init("from", .integer),
+    .init("size", .integer, "The number that was asked for."),
+  ])
+
+  private static let listSchema = JSONSchema.object([
+    .init("total", .integer), .init("documents", .array(Document.schema)),
+    .init("next_cursor", .nullable(.string()), "null on the last page."),
+  ])
+
+  private static let countsSchema = JSONSchema.object([
+    .init("field", .string()),
+    .init("values", .array(.object([.init("key", .any), .init("count", .integer)]))),
+  ])
+
   @Sendable
-  private func find(_ request: Request) async throws -> Response {
-    try request.requireQuery(only: "q", "status", "created_by", "from", "size")
-    let from = try request.query("from", default: 0, in: 0...9_900)
-    let size = try request.query("size", default: 10, in: 1...100)
+  private func find(
+    _ request: Request, _ text: String?, _ status: DocumentStatus?, _ createdBy: String?, _ from: Int, _ size: Int,
+    _ mode: String
+  ) async throws -> Response {
     let page = try await search.search(
-      request.query("q") ?? "", try filter(request), from: from, size: size)
+      text ?? "", .init(status: status, createdBy: createdBy), from: from, size: size)
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
       writer.member("total", page.total)
-      writer.member("took_ms", page.took)
-      writer.name("hits")
+      writer.name("documents")
       writer.array { writer in
         for hit in page.hits {
           writer.element()
           writer.object {
-            $0.name("document")
-            $0.splice(hit.row)
+            // The members of the row, then those of the hit.
+            $0.spliceMembers(of: hit.row)
             $0.member("score", hit.score)
             $0.member("highlights", hit.highlights)
           }
         }
       }
+      writer.member("took_ms", page.took)
+      writer.member("from", from)
+      writer.member("size", size)
     }
     return .json(writer.bytes)
   }
 
   @Sendable
-  private func list(_ request: Request) async throws -> Response {
-    try request.requireQuery(only: "status", "created_by", "content_type", "limit", "cursor")
-    let limit = try request.query("limit", default: 20, in: 1...100)
-    let after = try request.query("cursor").map(Cursor.read)
-    let page = try await search.list(try filter(request), after: after, size: limit)
+  private func list(
+    _ request: Request, _ status: DocumentStatus?, _ createdBy: String?, _ contentType: String?, _ limit: Int,
+    _ cursor: Cursor?
+  ) async throws -> Response {
+    let page = try await search.list(
+      .init(status: status, createdBy: createdBy, contentType: contentType), after: cursor?.sort, size: limit)
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
       writer.member("total", page.total)
@@ -58,18 +108,16 @@ public struct SearchRoutes: Sendable {
           writer.splice(hit.row)
         }
       }
-      writer.member("next_cursor", orNull: page.hits.count < limit ? nil : page.hits.last.map { Cursor.text($0.sort) })
+      writer.member(
+        "next_cursor", orNull: page.hits.count < limit ? nil : page.hits.last.map { Cursor(sort: $0.sort).text })
     }
     return .json(writer.bytes)
   }
 
   @Sendable
-  private func aggregate(_ request: Request) async throws -> Response {
-    let field = request.parameters["field"] ?? ""
+  private func aggregate(_ request: Request, _ field: String) async throws -> Response {
     guard let (_, aggregation) = SearchService.aggregations.first(where: { $0.field == field }) else {
-      let known = SearchService.aggregations.map(\.field).joined(separator: ", ")
-      throw Problem(
-        400, "Unknown field", detail: "documents cannot be counted by “\(field)”; known are \(known)", field: "field")
+      throw Problem.internalError
     }
     let values = try await search.aggregate(aggregation)
     var writer = JSONWriter()
@@ -80,44 +128,12 @@ public struct SearchRoutes: Sendable {
         for (value, count) in values {
           writer.element()
           writer.object {
-            $0.member("value", value)
+            $0.member("key", value)
             $0.member("count", count)
           }
         }
       }
     }
     return .json(writer.bytes)
-  }
-
-  private func filter(_ request: Request) throws(Problem) -> SearchService.Filter {
-    SearchService.Filter(
-      status: try request.status(), createdBy: request.query("created_by"),
-      contentType: request.query("content_type"))
-  }
-}
-
-/// A place in a list, as clients carry it: JSON in hexadecimal.
-enum Cursor {
-  static func text(_ sort: JSONValue) -> String { sort.bytes.hexadecimal }
-
-  static func read(_ text: String) throws(Problem) -> JSONValue {
-    let problem = Problem(
-      400, "Malformed cursor", detail: "“\(text.prefix(80))” is no cursor; use next_cursor of an earlier answer",
-      field: "cursor")
-    guard text.utf8.count.isMultiple(of: 2), text.utf8.count <= 1_024 else { throw problem }
-    var bytes: [UInt8] = []
-    var rest = text.utf8[...]
-    while !rest.isEmpty {
-      guard let byte = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else { throw problem }
-      bytes.append(byte)
-      rest = rest.dropFirst(2)
-    }
-    do {
-      let value = try JSONValue(parsing: bytes)
-      guard let parts = value.array, parts.count == 2, parts[0].integer != nil, parts[1].string != nil else {
-        throw problem
-      }
-      return value
-    } catch { throw problem }
   }
 }

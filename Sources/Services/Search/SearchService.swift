@@ -1,15 +1,15 @@
 import Domain
-public import Elasticsearch
+import Elasticsearch
 import HTTPClient
 import JSON
 import Projections
 
 /// Reads documents from the search index, on one reactor. Markers of deleted documents are left out everywhere.
-public struct SearchService: Sendable {
+struct SearchService: Sendable {
   private let elasticsearch: ElasticsearchClient
   private let alias: String
 
-  public init(_ elasticsearch: ElasticsearchClient, alias: String) {
+  init(_ elasticsearch: ElasticsearchClient, alias: String) {
     (self.elasticsearch, self.alias) = (elasticsearch, alias)
   }
 
@@ -61,7 +61,7 @@ public struct SearchService: Sendable {
       ], operation: "searching")
   }
 
-  /// All documents, newest first, from behind a place in that order.
+  /// All documents, newest first, after a place in that order.
   func list(_ filter: Filter, after: JSONValue?, size: Int) async throws -> Page {
     var body: [JSONObject.Member] = [
       .init(name: "size", value: .integer(Int64(size))), .init(name: "track_total_hits", value: true),

@@ -1,0 +1,117 @@
+public import Events
+public import Identifiers
+public import Time
+
+/// A request to change a document. It carries the time: decisions have no clock.
+public enum DocumentCommand: Sendable {
+  case create(id: UUID, title: String, content: DocumentContent?, by: String, at: Time.Timestamp)
+  /// Title and status together: both change or neither. nil leaves a field as it is.
+  case amend(title: String?, status: DocumentStatus?, at: Time.Timestamp)
+  case replaceContent(DocumentContent, at: Time.Timestamp)
+  case delete(at: Time.Timestamp)
+}
+
+/// The rule that a command on a document broke.
+public enum DocumentRefusal: Refusal, Equatable, Sendable {
+  case notFound
+  case deleted
+  case exists
+  case titleIsEmpty
+  case titleIsTooLong(count: Int, limit: Int)
+  case noTransition(from: DocumentStatus, to: DocumentStatus)
+
+  public var kind: RefusalKind {
+    switch self {
+    case .notFound: .notFound
+    case .deleted: .gone
+    case .exists, .noTransition: .conflict
+    case .titleIsEmpty, .titleIsTooLong: .invalid
+    }
+  }
+
+  public var field: String? {
+    switch self {
+    case .notFound, .deleted: nil
+    case .exists: "/id"
+    case .noTransition: "/status"
+    case .titleIsEmpty, .titleIsTooLong: "/title"
+    }
+  }
+
+  public var description: String {
+    switch self {
+    case .notFound: "there is no such document"
+    case .deleted: "the document is deleted"
+    case .exists: "a document with this id exists"
+    case .titleIsEmpty: "a title needs at least one character that is not blank"
+    case .titleIsTooLong(let count, let limit): "a title has at most \(limit) characters, this one has \(count)"
+    case .noTransition(let from, let to):
+      "a document that is \(from.rawValue) cannot become \(to.rawValue); "
+        + (from.successors.isEmpty
+          ? "it stays as it is" : "it can become \(from.successors.map(\.rawValue).joined(separator: ", "))")
+    }
+  }
+}
+
+/// The rules of documents.
+extension Document: Aggregate {
+  public static let category: StaticString = "document"
+
+  public var publishedRow: [UInt8]? { isDeleted ? nil : rowImage }
+
+  public static func decide(
+    _ command: DocumentCommand, _ state: Document?
+  ) throws(DocumentRefusal) -> [DocumentEvent] {
+    if case .create(let id, let title, let content, let by, let at) = command {
+      guard state == nil else { throw .exists }
+      return [.created(id: id, title: try checked(title), content: content, by: by, at: at)]
+    }
+    guard let document = state else { throw .notFound }
+    guard !document.isDeleted else { throw .deleted }
+    switch command {
+    case .create: throw .exists
+    case .amend(let title, let status, let at): return try amend(document, title, status, at)
+    case .replaceContent(let content, let at):
+      return content == document.content ? [] : [.contentReplaced(content, at: at)]
+    case .delete(let at): return [.deleted(at: at)]
+    }
+  }
+
+  private static func amend(
+    _ document: Document, _ title: String?, _ status: DocumentStatus?, _ at: Time.Timestamp
+  ) throws(DocumentRefusal) -> [DocumentEvent] {
+    var events: [DocumentEvent] = []
+    if let title, title != document.title { events.append(.retitled(title: try checked(title), at: at)) }
+    if let status, status != document.status {
+      guard document.status.successors.contains(status) else {
+        throw .noTransition(from: document.status, to: status)
+      }
+      events.append(.statusChanged(from: document.status, to: status, at: at))
+    }
+    return events
+  }
+
+  private static func checked(_ title: String) throws(DocumentRefusal) -> String {
+    guard title.contains(where: { !$0.isWhitespace }) else { throw .titleIsEmpty }
+    guard title.count <= maximumTitle else { throw .titleIsTooLong(count: title.count, limit: maximumTitle) }
+    return title
+  }
+
+  public static func evolve(_ state: Document?, _ event: DocumentEvent) -> Document? {
+    if case .created(let id, let title, let content, let by, let at) = event {
+      return Document(
+        id: id, title: title, content: content, status: .created, createdBy: by, createdAt: at, updatedAt: at,
+        version: 1)
+    }
+    guard var document = state else { return nil }
+    document.version = document.version.next
+    switch event {
+    case .created: break
+    case .retitled(let title, let at): (document.title, document.updatedAt) = (title, at)
+    case .contentReplaced(let content, let at): (document.content, document.updatedAt) = (content, at)
+    case .statusChanged(_, let to, let at): (document.status, document.updatedAt) = (to, at)
+    case .deleted(let at): (document.isDeleted, document.updatedAt) = (true, at)
+    }
+    return document
+  }
+}

@@ -1,0 +1,173 @@
+public import Events
+import Reactor
+public import Time
+
+/// Runs aggregates of one kind on the log: load, decide, append, retry, history.
+public struct AggregateStore<State: Aggregate>: Sendable {
+  /// A state and the version of the stream that it was folded from.
+  public struct Loaded: Sendable {
+    /// nil: the stream has no events.
+    public let state: State?
+    public let version: StreamVersion
+  }
+
+  /// One step of a history: an event, and the states before and after it.
+  public struct Step: Sendable {
+    public let recorded: RecordedEvent
+    public let event: State.Event
+    public let before: State?
+    public let after: State?
+  }
+
+  private let store: EventStore
+  private let pageSize: Int
+
+  /// How often a command is decided again after another writer was faster and the caller named no version.
+  static var maximumTries: Int { 20 }
+
+  /// - Parameter pageSize: Events that are read, and held in memory, at a time.
+  public init(_ store: EventStore, pageSize: Int = EventStore.pageSize) {
+    (self.store, self.pageSize) = (store, pageSize)
+  }
+
+  // MARK: Commands
+
+  /// Decides a command on a stream that is new, without reading it, and appends the events.
+  ///
+  /// - Throws: The aggregate's refusal; `AppendError`, a `versionConflict` if the stream has events.
+  public func create(_ id: String, _ command: State.Command, metadata: EventMetadata) async throws -> State {
+    let events = try State.decide(command, nil)
+    let state = try await append(events, to: Loaded(state: nil, version: .none), id, metadata)
+    guard let state else { throw NothingCreated(stream: State.stream(id)) }
+    return state
+  }
+
+  /// Loads, decides and appends; again if another writer appended in between. A command that changes nothing appends
+  /// nothing.
+  ///
+  /// - Parameter expecting: The version that the caller has seen. Then nothing is decided again.
+  /// - Returns: The state afterwards; nil only if the stream has no events and the command led to none.
+  /// - Throws: The aggregate's refusal; `UnexpectedVersion` if the stream is not, or is no longer, at the expected
+  ///   version; `AppendError`, `ReadError`, `EventReadError`.
+  public func execute(
+    _ command: State.Command, on id: String, expecting: StreamVersion? = nil, metadata: EventMetadata
+  ) async throws -> State? {
+    var backoff = Backoff(first: .milliseconds(1), limit: .milliseconds(50))
+    while true {
+      let loaded = try await load(id)
+      // A stream without events is refused by the decision, in the aggregate's own words.
+      if let expecting, loaded.version != .none, loaded.version != expecting {
+        throw UnexpectedVersion(stream: State.stream(id), expected: expecting, actual: loaded.version)
+      }
+      let events = try State.decide(command, loaded.state)
+      guard !events.isEmpty else { return loaded.state }
+      do throws(AppendError) {
+        return try await append(events, to: loaded, id, metadata)
+      } catch {
+        guard case .versionConflict(let stream, _, let actual) = error else { throw error }
+        if let expecting { throw UnexpectedVersion(stream: stream, expected: expecting, actual: actual) }
+        guard backoff.attempts < Self.maximumTries - 1 else { throw error }
+        try await Task.sleep(for: backoff.next())
+      }
+    }
+  }
+
+  private func append(
+    _ events: [State.Event], to loaded: Loaded, _ id: String, _ metadata: EventMetadata
+  ) async throws(AppendError) -> State? {
+    _ = try await store.append(
+      State.newEvents(events, from: loaded.state), to: State.stream(id), expecting: ExpectedVersion(loaded.version),
+      metadata: metadata)
+    return State.evolve(loaded.state, events)
+  }
+
+  // MARK: Reading
+
+  /// The state now, or as it was.
+  public func load(_ id: String, asOf moment: Moment? = nil) async throws -> Loaded {
+    var state: State?
+    var version = StreamVersion.none
+    try await read(id, asOf: moment) { recorded in
+      state = State.evolve(state, try State.event(recorded))
+      version = recorded.version
+    }
+    return Loaded(state: state, version: version)
+  }
+
+  /// The steps of a history, oldest first, a page at a time: a long history is never in memory as a whole.
+  public func history(of id: String) -> History { History(store: self, id: id) }
+
+  private func read(_ id: String, asOf moment: Moment?, _ body: (RecordedEvent) throws -> Void) async throws {
+    var after = StreamVersion.none
+    while true {
+      let page = try await store.read(State.stream(id), after: after, limit: pageSize)
+      for recorded in page.events {
+        if let moment, !moment.includes(recorded) { return }
+        try body(recorded)
+      }
+      guard page.hasMore, let last = page.events.last else { return }
+      after = last.version
+    }
+  }
+
+  /// The pages of a history.
+  public struct History: AsyncSequence, Sendable {
+    let store: AggregateStore
+    let id: String
+
+    public struct Iterator: AsyncIteratorProtocol, Sendable {
+      let store: AggregateStore
+      let stream: StreamID
+      var state: State?
+      var after: StreamVersion? = StreamVersion.none
+
+      /// The next page; nil after the last one. It is never empty.
+      public mutating func next() async throws -> [Step]? {
+        guard let version = after else { return nil }
+        let page = try await store.store.read(stream, after: version, limit: store.pageSize)
+        after = page.hasMore ? page.events.last?.version : nil
+        var steps: [Step] = []
+        steps.reserveCapacity(page.events.count)
+        for recorded in page.events {
+          let event = try State.event(recorded)
+          let before = state
+          state = State.evolve(state, event)
+          steps.append(Step(recorded: recorded, event: event, before: before, after: state))
+        }
+        return steps.isEmpty ? nil : steps
+      }
+    }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(store: store, stream: State.stream(id)) }
+  }
+}
+
+/// A moment in a history.
+public enum Moment: Equatable, Sendable {
+  case version(StreamVersion)
+  /// By the time at which events were recorded.
+  case time(Time.Timestamp)
+
+  func includes(_ event: RecordedEvent) -> Bool {
+    switch self {
+    case .version(let version): event.version <= version
+    case .time(let time): event.recordedAt <= time
+    }
+  }
+}
+
+/// The stream is not at the version that the caller named.
+public struct UnexpectedVersion: Error, Equatable, Sendable, CustomStringConvertible {
+  public let stream: StreamID
+  public let expected: StreamVersion
+  public let actual: StreamVersion
+  public var description: String {
+    "stream \(stream) is at version \(actual), not \(expected): read it again and decide again"
+  }
+}
+
+/// A command that should create an aggregate led to no state: the aggregate's rules are at fault.
+struct NothingCreated: Error, CustomStringConvertible {
+  let stream: StreamID
+  var description: String { "the command for the new stream \(stream) led to no state" }
+}

@@ -1,0 +1,18 @@
+public import JSON
+
+/// One field that an event changed.
+public struct FieldChange: Equatable, Sendable {
+  public let field: String
+  /// nil: the field, or the whole row, did not exist.
+  public let before: JSONValue?
+  public let after: JSONValue?
+
+  /// The fields in which two rows differ, in the order of the newer row.
+  public static func between(_ before: JSONObject?, _ after: JSONObject?) -> [FieldChange] {
+    let names = (after?.members ?? []).map(\.name) + (before?.members ?? []).map(\.name).filter { after?[$0] == nil }
+    return names.compactMap { name in
+      let (old, new) = (before?[name], after?[name])
+      return old == new ? nil : FieldChange(field: name, before: old, after: new)
+    }
+  }
+}

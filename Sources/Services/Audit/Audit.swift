@@ -1,0 +1,104 @@
+import Domain
+import EventStore
+import Events
+import HTTPServer
+import Identifiers
+import JSON
+import Time
+
+/// The audit of documents: who changed what, when, from what to what, by replay of the stream.
+public struct Audit: Feature {
+  public let name = "audit"
+
+  public init() {}
+
+  public func routes(_ context: Context) throws -> [RouteGroup] {
+    let store = AggregateStore<Document>(context.store)
+    return [
+      RouteGroup(
+        "Audit",
+        routes: [
+          Route(
+            .get, "/documents/{id}/audit", "Every event of a document, oldest first.", right: .read,
+            answers: [Answer(200, "The history.", schema: Self.schema)], DocumentInputs.id
+          ) { _, id in try await Self.answer(store, id) }
+        ])
+    ]
+  }
+
+  private static let schema = JSONSchema.object([
+    .init("id", .string(format: "uuid")),
+    .init(
+      "entries",
+      .array(
+        .named(
+          "AuditEntry",
+          .object([
+            .init("version", .integer), .init("event_id", .string(format: "uuid")), .init("type", .string()),
+            .init("actor", .string()), .init("recorded_at", .string(format: "date-time")),
+            .init("correlation_id", .string(), isRequired: false),
+            .init(
+              "changes",
+              .array(.object([.init("field", .string()), .init("before", .any), .init("after", .any)]))),
+          ])))),
+  ])
+
+  /// Streams the history a page at a time: it may be longer than memory.
+  private static func answer(_ store: AggregateStore<Document>, _ id: UUID) async throws -> Response {
+    var pages = store.history(of: id.description).makeAsyncIterator()
+    // The first page decides whether there is a document at all.
+    guard let first = try await pages.next() else { throw DocumentRefusal.notFound }
+    let rest = pages
+    return Response(
+      200, headers: [("Content-Type", "application/json")],
+      body: .stream(length: nil) { body in
+        try await body.write(Array(#"{"id":"\#(id)","entries":["#.utf8) + text(of: first, isFirst: true))
+        var pages = rest
+        while let page = try await pages.next() { try await body.write(text(of: page, isFirst: false)) }
+        try await body.write(Array("]}".utf8))
+      })
+  }
+
+  private static func text(
+    of steps: [AggregateStore<Document>.Step], isFirst: Bool
+  ) throws(JSONError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    for step in steps {
+      if !(isFirst && bytes.isEmpty) { bytes.append(UInt8(ascii: ",")) }
+      var writer = JSONWriter()
+      write(step, changes: FieldChange.between(try row(step.before), try row(step.after)), &writer)
+      bytes += writer.bytes
+    }
+    return bytes
+  }
+
+  private static func write(
+    _ step: AggregateStore<Document>.Step, changes: [FieldChange], _ writer: inout JSONWriter
+  ) {
+    writer.object { writer in
+      writer.member("version", step.recorded.version.value)
+      writer.member("event_id", step.recorded.id.description)
+      writer.member("type", step.recorded.type)
+      writer.member("actor", step.recorded.metadata.actor)
+      writer.member("recorded_at", step.recorded.recordedAt.description)
+      if let correlation = step.recorded.metadata.correlationID { writer.member("correlation_id", correlation) }
+      writer.name("changes")
+      writer.array { writer in
+        // The entry itself has the version and the time.
+        for change in changes where change.field != "version" && change.field != "updated_at" {
+          writer.element()
+          writer.object {
+            $0.member("field", change.field)
+            $0.member("before", change.before ?? .null)
+            $0.member("after", change.after ?? .null)
+          }
+        }
+      }
+    }
+  }
+
+  private static func row(_ document: Document?) throws(JSONError) -> JSONObject? {
+    guard let row = document?.publishedRow else { return nil }
+    return try JSONValue(parsing: row).object
+  }
+}

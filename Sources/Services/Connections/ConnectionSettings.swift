@@ -1,0 +1,89 @@
+public import CommandLine
+public import Configuration
+import Kafka
+import Postgres
+import S3
+
+/// The servers that every process talks to.
+public enum ConnectionSettings {
+  public static let postgresURL = Setting(
+    "postgres.url", default: "postgresql://annals@127.0.0.1:25432/annals",
+    "Connection string of libpq. The relay's role needs the replication right, the role of `annals migrate` the right to create."
+  )
+  public static let postgresPool = Setting(
+    "postgres.pool-size", default: 4, "Connections of each reactor.", accepts: { (1...256).contains($0) },
+    remedy: "a number from 1 to 256")
+  static let statementTimeout = Setting(
+    "postgres.statement-timeout", default: Duration.seconds(30), "The server ends a statement that runs longer.")
+  static let preparedStatements = Setting(
+    "postgres.prepared-statements", default: true,
+    "Prepare statements. Turn it off for a PgBouncer older than 1.21.")
+
+  static let redisURL = Setting(
+    "redis.url", default: "redis://127.0.0.1:26379", "Address of Redis: redis://[:password@]host[:port][/database].")
+
+  static let kafkaBrokers = Setting(
+    "kafka.brokers", default: "127.0.0.1:29092", "Bootstrap servers of Kafka, separated by commas.")
+  static let kafkaSettings = Setting(
+    "kafka.settings", default: "", isSecret: true,
+    "More settings of librdkafka, as name=value separated by commas: security.protocol=sasl_ssl,…",
+    accepts: { KafkaSettings($0) != nil }, remedy: "name=value pairs separated by commas")
+
+  static let elasticsearchURL = Setting(
+    "elasticsearch.url", default: "http://127.0.0.1:29200",
+    "Address of Elasticsearch: http://[user:password@]host:port.")
+
+  static let s3Endpoint = Setting("s3.endpoint", default: "http://127.0.0.1:29000", "Address of the object store.")
+  public static let s3Bucket = Setting("s3.bucket", default: "annals", "The bucket for the content of documents.")
+  static let s3AccessKey = Setting("s3.access-key", default: "annals", "Access key of the object store.")
+  static let s3SecretKey = Setting(
+    "s3.secret-key", default: "annals-secret", isSecret: true, "Secret key of the object store.")
+  static let s3Region = Setting("s3.region", default: "us-east-1", "Region in the signatures for the object store.")
+
+  public static let all: [SettingDescription] = [
+    postgresURL.description, postgresPool.description, statementTimeout.description, preparedStatements.description,
+    redisURL.description, kafkaBrokers.description, kafkaSettings.description, elasticsearchURL.description,
+    s3Endpoint.description, s3Bucket.description, s3AccessKey.description, s3SecretKey.description,
+    s3Region.description,
+  ]
+}
+
+extension PostgresOptions {
+  init(_ settings: Configuration) {
+    self.init(
+      url: settings[ConnectionSettings.postgresURL], statementTimeout: settings[ConnectionSettings.statementTimeout],
+      preparesStatements: settings[ConnectionSettings.preparedStatements])
+  }
+}
+
+extension KafkaOptions {
+  init(_ settings: Configuration) {
+    self.init(
+      brokers: settings[ConnectionSettings.kafkaBrokers],
+      settings: KafkaSettings(settings[ConnectionSettings.kafkaSettings])?.values ?? [:])
+  }
+}
+
+extension S3Options {
+  init(_ settings: Configuration) {
+    self.init(
+      endpoint: settings[ConnectionSettings.s3Endpoint], bucket: settings[ConnectionSettings.s3Bucket],
+      accessKey: settings[ConnectionSettings.s3AccessKey], secretKey: settings[ConnectionSettings.s3SecretKey],
+      region: settings[ConnectionSettings.s3Region])
+  }
+}
+
+/// `name=value,name=value`.
+struct KafkaSettings {
+  let values: [String: String]
+
+  init?(_ text: String) {
+    var values: [String: String] = [:]
+    for pair in text.split(separator: ",") {
+      let parts = pair.split(separator: "=", maxSplits: 1)
+      guard parts.count == 2 else { return nil }
+      values[String(parts[0])] = String(parts[1])
+    }
+    self.values = values
+  }
+}

@@ -1,0 +1,66 @@
+public import Configuration
+public import Elasticsearch
+public import EventStore
+public import HTTPClient
+public import Kafka
+public import Logging
+public import Metrics
+public import Postgres
+public import Reactor
+public import Redis
+public import S3
+
+/// All that one reactor owns: connections, stores, logger, metrics, settings. Features make their parts from it.
+public struct Context: Sendable {
+  public let settings: Configuration
+  public let reactor: Reactor
+  public let logger: Logger
+  public let metrics: MetricsRegistry
+  /// All features of the program, whether this process runs them or not.
+  public let features: [any Feature]
+  /// The program's version.
+  public let version: String
+
+  public let pool: PostgresPool
+  public let store: EventStore
+  public let redis: RedisClient
+  public let http: HTTPClient
+  public let elasticsearch: ElasticsearchClient
+  public let content: S3Client
+
+  public init(
+    settings: Configuration, features: [any Feature], version: String, on reactor: Reactor, logger: Logger,
+    metrics: MetricsRegistry
+  ) throws {
+    (self.settings, self.reactor, self.logger, self.metrics) = (settings, reactor, logger, metrics)
+    (self.features, self.version) = (features, version)
+    pool = PostgresPool(.init(settings), on: reactor, logger: logger, metrics: metrics)
+    store = EventStore(pool)
+    redis = RedisClient(
+      try RedisOptions(url: settings[ConnectionSettings.redisURL]), on: reactor, logger: logger, metrics: metrics)
+    http = HTTPClient(on: reactor, metrics: metrics)
+    elasticsearch = ElasticsearchClient(url: settings[ConnectionSettings.elasticsearchURL], over: http)
+    content = S3Client(.init(settings), over: http)
+  }
+
+  public var postgres: PostgresOptions { PostgresOptions(settings) }
+  public var kafka: KafkaOptions { KafkaOptions(settings) }
+
+  /// Connects. A server that does not answer is logged; its connection is made when it comes back.
+  ///
+  /// - Parameter connections: Of the Postgres pool.
+  public func start(connections: Int) async {
+    do { try await pool.start(connections: connections) } catch {
+      logger.warning("Postgres is not available yet", metadata: [.error: "\(error)"])
+    }
+    do { try await redis.start() } catch {
+      logger.warning("Redis is not available yet", metadata: [.error: "\(error)"])
+    }
+  }
+
+  public func close() async {
+    await redis.close()
+    await pool.close()
+    await http.close()
+  }
+}

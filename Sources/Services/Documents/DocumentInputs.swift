@@ -1,0 +1,100 @@
+public import Domain
+public import EventStore
+import Events
+import HTTPServer
+import Identifiers
+public import JSON
+import Time
+
+/// What the routes of documents read.
+enum DocumentInputs {
+  static let id = Input<UUID>(path: "id", "The document's id.")
+  static let ifMatch = Input<EntityTag?>(
+    header: "If-Match", "The version that the caller has seen, as its ETag. Another version is answered with 412.")
+  static let asOf = Input<Moment?>(
+    query: "as_of", "The document as it was at a version, or at a time: `3`, `2026-11-21T13:20:38Z`.")
+
+  static let title = Input<String>(field: "title", schema: titleSchema, "The title.")
+  static let newTitle = Input<String?>(optional: "title", schema: titleSchema, "The new title.")
+  static let newStatus = Input<DocumentStatus?>(optional: "status", "The new status.")
+  static let content = Input<UploadedContent?>(
+    optional: "content", aliases: ["file"],
+    "The content: text in JSON, any bytes in a form. A file's name is the title if there is none.")
+  static let contentType = Input<MediaTypeName?>(
+    optional: "content_type", "The media type of the content. It is found out if it is missing.")
+  static let createdBy = Input<ActorName?>(
+    optional: "created_by", "Who creates the document. Without X-Actor, the actor of the event too.")
+
+  private static let titleSchema = JSONSchema.string(minLength: 1, maxLength: Document.maximumTitle)
+}
+
+extension DocumentStatus: InputValue {
+  public static var schema: JSONSchema { .string(values: allCases.map(\.rawValue)) }
+}
+
+extension Moment: InputValue {
+  public static var schema: JSONSchema { .string() }
+
+  public init(json: JSONValue) throws(JSONError) {
+    let text = try String(json: json)
+    if let version = Int64(text), version > 0 {
+      self = .version(StreamVersion(version))
+    } else if let time = Timestamp(text) {
+      self = .time(time)
+    } else {
+      throw JSONError(
+        .invalid(String(text.prefix(80)), remedy: "use a version such as 3, or a time such as 2026-11-21T13:20:38Z"))
+    }
+  }
+}
+
+/// Content as it was sent: a text in JSON, or a part of a form.
+struct UploadedContent: InputValue {
+  let bytes: [UInt8]
+  /// The type and name of a form's part; nil if it has none.
+  let type: String?
+  let filename: String?
+
+  static let schema = JSONSchema.string()
+
+  init(json: JSONValue) throws(JSONError) {
+    (bytes, type, filename) = (Array(try String(json: json).utf8), "text/plain", nil)
+  }
+
+  init(part: FormPart) {
+    // Clients name this type when they know none.
+    let isKnown = part.contentType != "application/octet-stream"
+    (bytes, type, filename) = (part.bytes, isKnown ? part.contentType : nil, part.filename)
+  }
+}
+
+/// A media type such as `text/plain; charset=utf-8`, of at most 255 printable ASCII characters.
+struct MediaTypeName: InputValue {
+  let text: String
+
+  static let schema = JSONSchema.string(maxLength: 255)
+
+  init(json: JSONValue) throws(JSONError) {
+    let text = try String(json: json)
+    let parts = text.prefix { $0 != ";" }.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty }), text.utf8.count <= 255,
+      text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F })
+    else { throw JSONError(.invalid(String(text.prefix(80)), remedy: "a media type looks like text/plain")) }
+    self.text = text
+  }
+}
+
+/// The name of a person or program: 1 to 200 bytes, not all of them blank.
+struct ActorName: InputValue {
+  let text: String
+
+  static let schema = JSONSchema.string(minLength: 1, maxLength: 200)
+
+  init(json: JSONValue) throws(JSONError) {
+    text = try String(json: json)
+    guard Identity.isName(text) else {
+      throw JSONError(
+        .invalid(String(text.prefix(80)), remedy: "1 to 200 bytes are needed, and a character that is not blank"))
+    }
+  }
+}

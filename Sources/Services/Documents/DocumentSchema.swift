@@ -1,0 +1,19 @@
+import Domain
+
+extension Document {
+  /// The row image, as every reader gets it.
+  static let schema = JSONSchema.named("Document", .object(properties))
+
+  static let properties: [JSONSchema.Property] = [
+    .init("id", .string(format: "uuid")),
+    .init("title", .string()),
+    .init("content_type", .nullable(.string())),
+    .init("content_size", .nullable(.integer), "Bytes."),
+    .init("s3_key", .nullable(.string()), "Key of the content in the object store."),
+    .init("status", DocumentStatus.schema),
+    .init("created_by", .string()),
+    .init("created_at", .string(format: "date-time")),
+    .init("updated_at", .string(format: "date-time")),
+    .init("version", .integer, "The number of the last event; also the ETag."),
+  ]
+}

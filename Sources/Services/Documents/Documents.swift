@@ -1,0 +1,42 @@
+import CommandLine
+public import Configuration
+import MediaType
+public import Projections
+import Redis
+import S3
+
+/// Documents: create, read, change, delete; kept in Redis for readers and in Elasticsearch for the search.
+public struct Documents: Feature {
+  public let name = "documents"
+
+  public init() {}
+
+  static let maximumContent = Setting(
+    "documents.max-content", default: ByteCount.mebibytes(32), "Largest content of a document.")
+
+  public var settings: [SettingDescription] { [Self.maximumContent.description] }
+
+  public func routes(_ context: Context) throws -> [RouteGroup] {
+    let routes = DocumentRoutes(
+      DocumentService(store: context.store, redis: context.redis, content: context.content),
+      detector: try MediaTypeDetector(), maximumContent: context.settings[Self.maximumContent].bytes)
+    return [routes.group]
+  }
+
+  public func views(_ context: Context) throws -> [any View] { [DocumentCache(context.redis)] }
+
+  public func checks(_ context: Context) throws -> [Check] {
+    [
+      Check("Redis") {
+        let info = try await context.redis.command(RedisCommand("INFO", "server")).text ?? ""
+        let version = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("redis_version:") }
+        return "version \(version?.dropFirst("redis_version:".count) ?? "unknown")"
+      },
+      Check("Object store") {
+        let exists = try await context.content.bucketExists()
+        return "\(context.content.endpoint), bucket \(context.settings[ConnectionSettings.s3Bucket]): "
+          + (exists ? "present" : "does not exist yet; the first content creates it")
+      },
+    ]
+  }
+}

@@ -1,0 +1,57 @@
+import Elasticsearch
+import EventStore
+import HTTPServer
+import Postgres
+import Redis
+import S3
+
+// How the errors of the store and of the servers behind it are answered.
+
+extension AppendError: ProblemConvertible {
+  var problem: Problem {
+    switch self {
+    case .versionConflict(_, _, let actual):
+      Problem(
+        409, "Conflict", detail: "another writer was faster; the version is \(actual) now: read it again",
+        headers: [("ETag", "\"\(actual)\"")])
+    case .eventCount: .internalError
+    case .database(let error): error.problem
+    }
+  }
+}
+
+extension UnexpectedVersion: ProblemConvertible {
+  var problem: Problem {
+    Problem(
+      412, "Precondition failed", detail: "the version is \(actual), not \(expected): read it again and decide again",
+      field: "If-Match", headers: [("ETag", "\"\(actual)\"")])
+  }
+}
+
+extension ReadError: ProblemConvertible {
+  var problem: Problem { if case .database(let error) = self { error.problem } else { .internalError } }
+}
+
+extension PostgresError: ProblemConvertible {
+  var problem: Problem {
+    if case .cancelled = self { return .cancelled }
+    return isRetriable ? .unavailable("Postgres") : .internalError
+  }
+}
+
+extension RedisError: ProblemConvertible {
+  var problem: Problem { .unavailable("Redis") }
+}
+
+extension ElasticsearchError: ProblemConvertible {
+  var problem: Problem { .unavailable("Elasticsearch", remedy: "documents are still readable by their id") }
+}
+
+extension S3Error: ProblemConvertible {
+  var problem: Problem {
+    if case .notFound = self {
+      return Problem(404, "Not found", detail: "the content is not in the object store")
+    }
+    return .unavailable("The object store")
+  }
+}

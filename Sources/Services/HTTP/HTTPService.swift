@@ -1,0 +1,44 @@
+public import HTTPServer
+public import Lifecycle
+import Reactor
+
+/// Serves routes on one or more reactors, on one port. Each reactor has a listener of its own.
+public struct HTTPService: Service {
+  public let name = "http"
+  private let listeners: [HTTPServer]
+
+  /// - Parameters:
+  ///   - contexts: One for each reactor.
+  ///   - groups: The routes of one reactor.
+  public init(
+    _ options: HTTPServerOptions, contexts: [Context], groups: (Context) throws -> [RouteGroup]
+  ) throws {
+    listeners = try contexts.map { context in
+      HTTPServer(
+        options, router: Router(try groups(context), middleware: [ErrorResponses(logger: context.logger)]),
+        on: context.reactor, logger: context.logger, metrics: context.metrics)
+    }
+  }
+
+  /// Listens; returns after the signal, when the requests under way have been answered.
+  public func run(until stop: StopSignal) async throws {
+    var started: [HTTPServer] = []
+    do {
+      for listener in listeners {
+        try await listener.start(isFirst: started.isEmpty)
+        started.append(listener)
+      }
+    } catch {
+      await Self.shutdown(started)
+      throw error
+    }
+    await stop.wait()
+    await Self.shutdown(listeners)
+  }
+
+  private static func shutdown(_ listeners: [HTTPServer]) async {
+    await withTaskGroup { group in
+      for listener in listeners { group.addTask { await listener.shutdown() } }
+    }
+  }
+}

@@ -1,0 +1,132 @@
+public import HTTPServer
+
+/// A route, declared once: method, path, inputs, body, right and answers. Validation, the metric label, `Allow` and the
+/// API's description come from the declaration.
+public struct Route: Sendable {
+  /// How the body of a request is used.
+  public enum Body: Sendable {
+    /// A body is refused.
+    case none
+    /// A JSON object whose members are the declared fields, up to that many bytes.
+    case fields(limit: Int)
+    /// The same, or a form (multipart/form-data) with parts of these names.
+    case fieldsOrForm(limit: Int)
+    /// Bytes of any type, collected, up to that many.
+    case bytes(limit: Int)
+
+    var isFields: Bool {
+      switch self {
+      case .fields, .fieldsOrForm: true
+      case .none, .bytes: false
+      }
+    }
+
+    var policy: Router.BodyPolicy {
+      switch self {
+      case .none: .none
+      case .fields(let limit), .fieldsOrForm(let limit), .bytes(let limit): .collect(limit: limit)
+      }
+    }
+  }
+
+  public let method: Request.Method
+  /// Segments in braces are parameters: `/documents/{id}`.
+  public let path: String
+  public let summary: String
+  public let right: Right
+  public let body: Body
+  public let answers: [Answer]
+  public let inputs: [InputDescription]
+  let handler: Handler
+
+  /// - Parameters:
+  ///   - inputs: What the handler reads, in the order of its parameters. Everything else in the query and in a body of
+  ///     fields is refused; headers never are.
+  ///   - handler: Throws `Problem`, or an error that `ErrorResponses` knows.
+  public init<each V: Sendable>(
+    _ method: Request.Method, _ path: String, _ summary: String, right: Right, body: Body = .none, answers: [Answer],
+    _ inputs: repeat Input<each V>,
+    handler: @escaping @Sendable (Request, repeat each V) async throws -> Response
+  ) {
+    (self.method, self.path, self.summary, self.right) = (method, path, summary, right)
+    (self.body, self.answers) = (body, answers)
+    var descriptions: [InputDescription] = []
+    for input in repeat each inputs { descriptions.append(input.description) }
+    self.inputs = descriptions
+    let names = RequestReader.Names(descriptions, body)
+    self.handler = { request in
+      let reader = try RequestReader(request, names)
+      let values = (repeat try (each inputs).read(reader))
+      try reader.end()
+      return try await handler(request, repeat each values)
+    }
+    let declared = Set(descriptions.filter { $0.place == .path }.map(\.name))
+    precondition(declared == Set(Self.parameters(in: path)), "\(path): the path and its inputs differ")
+    precondition(body.isFields || !descriptions.contains { $0.place == .field }, "\(path): fields without a body")
+  }
+
+  static func parameters(in path: String) -> [String] {
+    path.split(separator: "/").filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
+  }
+}
+
+/// The right that a caller needs.
+public enum Right: String, Sendable, CaseIterable {
+  /// Everybody, without identification.
+  case anyone
+  case read
+  case change
+  /// Operators.
+  case operate
+}
+
+/// One possible answer of a route. Problems are described for all routes together.
+public struct Answer: Sendable {
+  public let status: Int
+  public let meaning: String
+  public let mediaType: String
+  /// nil: the answer has no body.
+  public let schema: JSONSchema?
+
+  public init(_ status: Int, _ meaning: String, schema: JSONSchema? = nil, mediaType: String = "application/json") {
+    (self.status, self.meaning, self.schema, self.mediaType) = (status, meaning, schema, mediaType)
+  }
+}
+
+/// Routes that share prefixes and middleware.
+public struct RouteGroup: Sendable {
+  /// Its heading in the API's description.
+  public let name: String
+  /// Each route is served under each of them. They share one metric label.
+  public let prefixes: [String]
+  public let middleware: [any Middleware]
+  public let routes: [Route]
+
+  /// The versioned prefix and the alias without it.
+  public static let versioned = ["/v1", ""]
+
+  public init(
+    _ name: String, prefixes: [String] = versioned, middleware: [any Middleware] = [Identity()], routes: [Route]
+  ) {
+    (self.name, self.prefixes, self.middleware, self.routes) = (name, prefixes, middleware, routes)
+  }
+}
+
+extension Router {
+  /// A router of all routes. Middleware is folded into each route here, once.
+  ///
+  /// - Parameter middleware: Around every route, the outermost first.
+  public init(_ groups: [RouteGroup], middleware: [any Middleware]) {
+    self.init()
+    for group in groups {
+      for route in group.routes {
+        let handler = (middleware + group.middleware).reversed().reduce(route.handler) { next, middleware in
+          { try await middleware.handle($0, next: next) }
+        }
+        for prefix in group.prefixes {
+          on(route.method, prefix + route.path, label: route.path, body: route.body.policy, handler)
+        }
+      }
+    }
+  }
+}

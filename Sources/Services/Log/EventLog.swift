@@ -1,0 +1,67 @@
+import Configuration
+import EventStore
+import Lifecycle
+import Logging
+public import Postgres
+import Reactor
+
+/// The event log itself: its database, and the upkeep of the outbox.
+public struct EventLog: Feature {
+  public let name = "log"
+
+  public init() {}
+
+  public func workers(_ context: Context) throws -> [any Worker] {
+    [
+      OutboxUpkeep(
+        maintenance: OutboxMaintenance(
+          context.pool, slot: context.settings[RelaySettings.slot], on: context.reactor, logger: context.logger,
+          metrics: context.metrics))
+    ]
+  }
+
+  public func checks(_ context: Context) throws -> [Check] {
+    [
+      Check("Postgres", isRequired: true) {
+        let state = try await ServerState.read(over: context.pool)
+        guard state.version >= 140_000 else {
+          throw CheckProblem("version \(state.version / 10_000) is too old: 14 or newer is needed")
+        }
+        return "version \(state.version / 10_000).\(state.version % 10_000)"
+      },
+      Check("Schema") {
+        let missing = try await context.withSession {
+          try await Migrator($0, logger: context.logger).run(isDryRun: true)
+        }
+        guard missing.isEmpty else {
+          throw CheckProblem("\(missing.count) migrations are missing: run annals migrate")
+        }
+        return "up to date"
+      },
+      Check("Transactions") {
+        let oldest = try await context.withSession { try await LongTransaction.oldest(atLeast: 60, $0) }
+        guard let oldest else { return "none is older than a minute" }
+        throw CheckProblem(
+          "pid \(oldest.processID) (\(oldest.application)) has been open for \(oldest.seconds) s and holds back readers "
+            + "of the log: \(oldest.query). End it, or call pg_terminate_backend(\(oldest.processID))")
+      },
+    ]
+  }
+}
+
+/// Keeps partitions of the outbox ahead of the writers and drops confirmed ones.
+private struct OutboxUpkeep: Worker {
+  let name = "outbox"
+  let maintenance: OutboxMaintenance
+
+  func run(until stop: StopSignal) async throws { try await stop.cancels { await maintenance.run() } }
+}
+
+extension Context {
+  /// A Postgres session for one use.
+  public func withSession<Value: Sendable>(
+    _ body: @Sendable (PostgresSession) async throws -> Value
+  ) async throws -> Value {
+    try await PostgresSession.with(postgres, on: reactor, logger: logger) { try await body($0) }
+  }
+}

@@ -1,0 +1,119 @@
+import HTTPServer
+import JSON
+public import Lifecycle
+import Metrics
+
+/// The routes for operators: `/healthz`, `/readyz`, `/metrics`, and the API's description.
+public struct Operations: Sendable {
+  private let context: Context
+  private let checks: [Check]
+  private let stop: StopSignal
+  private let described: [RouteGroup]
+
+  /// - Parameters:
+  ///   - checks: What the process depends on.
+  ///   - described: The other routes of the process, for the description.
+  public init(_ context: Context, checks: [Check], described: [RouteGroup], stop: StopSignal) {
+    (self.context, self.checks, self.described, self.stop) = (context, checks, described, stop)
+  }
+
+  public var groups: [RouteGroup] { [operators] + (described.isEmpty ? [] : [description]) }
+
+  private var operators: RouteGroup {
+    RouteGroup(
+      "Operations", prefixes: [""], middleware: [],
+      routes: [
+        Route(
+          .get, "/healthz", "Says that the process runs.", right: .anyone,
+          answers: [Answer(200, "It runs.", schema: .string(), mediaType: "text/plain")]
+        ) { _ in .text("ok\n") },
+        Route(
+          .get, "/readyz", "Says whether the process can take requests.", right: .anyone,
+          answers: [
+            Answer(200, "It can.", schema: Self.readinessSchema),
+            Answer(503, "It cannot.", schema: Self.readinessSchema),
+          ],
+          Input<String?>(query: "verbose", "With any value: run all checks, not only the required ones."),
+          handler: ready),
+        Route(
+          .get, "/metrics", "All metrics in Prometheus' text format.", right: .operate,
+          answers: [Answer(200, "The metrics.", schema: .string(), mediaType: "text/plain")]
+        ) { [metrics = context.metrics] _ in
+          Response(
+            200, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
+            body: .bytes(Array(metrics.prometheusText().utf8)))
+        },
+      ])
+  }
+
+  private static let readinessSchema = JSONSchema.named(
+    "Readiness",
+    .object([
+      .init("ready", .boolean),
+      .init(
+        "failing", .array(.object([.init("name", .string()), .init("problem", .string())])),
+        "What is wrong, and what to do."),
+      .init("ok", .array(.object([.init("name", .string()), .init("found", .string())])), isRequired: false),
+    ]))
+
+  @Sendable
+  private func ready(_ request: Request, _ verbose: String?) async throws -> Response {
+    let asked = checks.filter { verbose != nil || $0.isRequired }
+    var results = await Check.run(asked)
+    let isReady =
+      !stop.isSignalled && zip(asked, results).allSatisfy { check, result in result.isOK || !check.isRequired }
+    if stop.isSignalled {
+      results.insert(CheckResult(name: "process", isOK: false, text: "is stopping"), at: 0)
+    }
+    var writer = JSONWriter()
+    writer.object {
+      $0.member("ready", isReady)
+      $0.list("failing", "problem", results.filter { !$0.isOK })
+      if verbose != nil { $0.list("ok", "found", results.filter(\.isOK)) }
+    }
+    return .json(writer.bytes, status: isReady ? 200 : 503)
+  }
+
+  private var description: RouteGroup {
+    // Made once: it is the same for every request.
+    let document = OpenAPI.document(described + [operators], version: context.version).bytes
+    return RouteGroup(
+      "Description", prefixes: [""], middleware: [],
+      routes: [
+        Route(
+          .get, "/openapi.json", "The description of this API.", right: .anyone,
+          answers: [Answer(200, "OpenAPI 3.1.", schema: .raw(["type": "object"]))]
+        ) { _ in .json(document) },
+        Route(
+          .get, "/docs", "The description as a page.", right: .anyone,
+          answers: [Answer(200, "A page.", schema: .string(), mediaType: "text/html")]
+        ) { _ in
+          Response(
+            200,
+            headers: [
+              ("Content-Type", "text/html; charset=utf-8"),
+              // The page loads nothing but the description from this host.
+              (
+                "Content-Security-Policy",
+                "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+              ),
+            ], body: .bytes(PackageResources.docs_html))
+        },
+      ])
+  }
+}
+
+extension JSONWriter {
+  fileprivate mutating func list(_ name: String, _ text: String, _ results: [CheckResult]) {
+    self.name(name)
+    array { writer in
+      for result in results {
+        writer.element()
+        writer.object {
+          $0.member("name", result.name)
+          $0.member(text, result.text)
+        }
+      }
+    }
+  }
+}

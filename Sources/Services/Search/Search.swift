@@ -1,0 +1,35 @@
+public import Configuration
+import Elasticsearch
+import HTTPClient
+import JSON
+public import Projections
+
+/// Search, counts and the list of documents, from Elasticsearch.
+public struct Search: Feature {
+  public let name = "search"
+
+  public init() {}
+
+  static let alias = Setting(
+    "elasticsearch.alias", default: "documents", "The alias under which documents are searched.")
+
+  public var settings: [SettingDescription] { [Self.alias.description] }
+
+  public func routes(_ context: Context) throws -> [RouteGroup] {
+    [SearchRoutes(SearchService(context.elasticsearch, alias: context.settings[Self.alias])).group]
+  }
+
+  public func views(_ context: Context) throws -> [any View] {
+    [DocumentSearch(context.elasticsearch, content: context.content, alias: context.settings[Self.alias])]
+  }
+
+  public func checks(_ context: Context) throws -> [Check] {
+    [
+      Check("Elasticsearch") {
+        let (_, health) = try await context.elasticsearch.send(
+          .get, "/_cluster/health", operation: "asking for its health")
+        return "\(context.elasticsearch.endpoint): \(health["status"]?.string ?? "unknown")"
+      }
+    ]
+  }
+}

@@ -1,0 +1,15 @@
+import CommandLine
+import Configuration
+import Services
+
+extension Commands {
+  static let project = Command(
+    "project", "Keep the views in Elasticsearch and Redis.",
+    examples: [("annals project", "with /metrics and /healthz on port 28082")]
+  ) { arguments in
+    let runtime = try Runtime(arguments)
+    try await Server(
+      runtime: runtime, features: [Features.projections], port: runtime.settings[ProjectionSettings.port]
+    ).run()
+  }
+}

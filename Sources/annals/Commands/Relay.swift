@@ -1,0 +1,17 @@
+import CommandLine
+import Configuration
+import Services
+
+extension Commands {
+  static let relay = Command(
+    "relay", "Publish the outbox to Kafka.",
+    examples: [
+      ("annals relay", "with /metrics and /healthz on port 28081"),
+      ("annals relay status", "how far it is, in words"),
+    ],
+    subcommands: [relayStatus, relayDecode, parked]
+  ) { arguments in
+    let runtime = try Runtime(arguments)
+    try await Server(runtime: runtime, features: [Features.relay], port: runtime.settings[RelaySettings.port]).run()
+  }
+}

@@ -1,0 +1,166 @@
+@testable import EventStore
+import Events
+import Identifiers
+import JSON
+import Support
+import Testing
+
+/// The smallest aggregate: a number that grows.
+private struct Tally: Aggregate, Equatable {
+  var total: Int64
+
+  enum Command: Sendable { case add(Int64), addMany(Int), nothing }
+
+  struct Event: DomainEvent, Equatable {
+    let amount: Int64
+    var type: String { "TallyGrown" }
+    var schemaVersion: Int32 { 1 }
+    var data: [UInt8] { Array(#"{"amount":\#(amount)}"#.utf8) }
+
+    init(amount: Int64) { self.amount = amount }
+
+    init(type: String, schemaVersion: Int32, data: [UInt8]) throws(JSONError) {
+      var fields = try JSONFields(JSONValue(parsing: data))
+      amount = try fields.required("amount")
+    }
+  }
+
+  enum Refusal: Events.Refusal, Equatable {
+    case negative
+    var kind: RefusalKind { .invalid }
+    var description: String { "a tally only grows" }
+  }
+
+  static let category: StaticString = "tally"
+
+  static func decide(_ command: Command, _ state: Tally?) throws(Refusal) -> [Event] {
+    switch command {
+    case .add(let amount):
+      guard amount >= 0 else { throw .negative }
+      return [Event(amount: amount)]
+    case .addMany(let count): return Array(repeating: Event(amount: 1), count: count)
+    case .nothing: return []
+    }
+  }
+
+  static func evolve(_ state: Tally?, _ event: Event) -> Tally? { Tally(total: (state?.total ?? 0) + event.amount) }
+
+  var publishedRow: [UInt8]? { Array(#"{"total":\#(total)}"#.utf8) }
+}
+
+@Suite("An aggregate's store", .timeLimit(.minutes(2))) struct AggregateStoreTests {
+  private func withStore(
+    pageSize: Int = EventStore.pageSize, _ body: @Sendable (AggregateStore<Tally>, EventStore) async throws -> Void
+  ) async throws {
+    try await withDatabase { database in
+      let store = EventStore(database.pool)
+      try await body(AggregateStore(store, pageSize: pageSize), store)
+    }
+  }
+
+  private let id = UUID.version7().description
+
+  @Test("creates, loads, executes; a command without events appends none")
+  func execute() async throws {
+    try await withStore { tallies, store in
+      #expect(try await tallies.create(id, .add(2), metadata: metadata) == Tally(total: 2))
+      #expect(try await tallies.execute(.add(3), on: id, metadata: metadata) == Tally(total: 5))
+      #expect(try await tallies.execute(.nothing, on: id, metadata: metadata) == Tally(total: 5))
+      let loaded = try await tallies.load(id)
+      #expect(loaded.state == Tally(total: 5))
+      #expect(loaded.version == 2)
+      #expect(try await tallies.load("nobody").state == nil)
+    }
+  }
+
+  @Test("refuses in the aggregate's own words, and appends nothing")
+  func refusal() async throws {
+    try await withStore { tallies, store in
+      _ = try await tallies.create(id, .add(2), metadata: metadata)
+      await #expect(throws: Tally.Refusal.negative) {
+        try await tallies.execute(.add(-1), on: id, metadata: metadata)
+      }
+      #expect(try await store.read(Tally.stream(id)).events.count == 1)
+    }
+  }
+
+  @Test("creates a stream once")
+  func createsOnce() async throws {
+    try await withStore { tallies, _ in
+      _ = try await tallies.create(id, .add(2), metadata: metadata)
+      await #expect(
+        throws: AppendError.versionConflict(stream: Tally.stream(id), expected: .noStream, actual: 1)
+      ) { try await tallies.create(id, .add(2), metadata: metadata) }
+    }
+  }
+
+  @Test("decides a command again after another writer was faster, and never when the caller named a version")
+  func races() async throws {
+    try await withStore { tallies, _ in
+      _ = try await tallies.create(id, .add(0), metadata: metadata)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for _ in 0..<2 {
+          group.addTask {
+            for _ in 0..<40 { _ = try await tallies.execute(.add(1), on: id, metadata: metadata) }
+          }
+        }
+        try await group.waitForAll()
+      }
+      #expect(try await tallies.load(id).state == Tally(total: 80))
+      await #expect(throws: UnexpectedVersion(stream: Tally.stream(id), expected: 3, actual: 81)) {
+        try await tallies.execute(.add(1), on: id, expecting: 3, metadata: metadata)
+      }
+      // Of writers that name the same version one wins, whether the others see the new version or lose the race.
+      let wins = try await withThrowingTaskGroup(of: Bool.self) { group in
+        for _ in 0..<8 {
+          group.addTask {
+            do {
+              _ = try await tallies.execute(.add(1), on: id, expecting: 81, metadata: metadata)
+              return true
+            } catch is UnexpectedVersion { return false }
+          }
+        }
+        return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+      }
+      #expect(wins == 1)
+    }
+  }
+
+  @Test("goes to the end of a stream of 25,000 events: load, command, past state and history")
+  func longStream() async throws {
+    try await withStore { tallies, store in
+      _ = try await tallies.create(id, .add(0), metadata: metadata)
+      for _ in 0..<25 { _ = try await tallies.execute(.addMany(1_000), on: id, metadata: metadata) }
+      let loaded = try await tallies.load(id)
+      #expect(loaded.version == 25_001)
+      #expect(loaded.state == Tally(total: 25_000))
+      #expect(try await tallies.execute(.add(1), on: id, metadata: metadata) == Tally(total: 25_001))
+      #expect(try await tallies.load(id, asOf: .version(20_000)).state == Tally(total: 19_999))
+      var steps = 0
+      var last: Tally?
+      for try await page in tallies.history(of: id) {
+        #expect(page.count <= EventStore.pageSize)
+        #expect(page.first?.before == last)
+        steps += page.count
+        last = page.last?.after
+      }
+      #expect(steps == 25_002)
+      #expect(last == Tally(total: 25_001))
+    }
+  }
+
+  @Test("reads pages that say whether more follows", arguments: [1, 2, 3, 4])
+  func pages(_ size: Int) async throws {
+    try await withStore(pageSize: size) { tallies, store in
+      _ = try await tallies.create(id, .addMany(3), metadata: metadata)
+      let page = try await store.read(Tally.stream(id), limit: size)
+      #expect(page.events.count == min(size, 3))
+      #expect(page.hasMore == (size < 3))
+      #expect(try await tallies.load(id).state == Tally(total: 3))
+      var steps = 0
+      for try await page in tallies.history(of: id) { steps += page.count }
+      #expect(steps == 3)
+      #expect(try await tallies.load(id, asOf: .version(2)).state == Tally(total: 2))
+    }
+  }
+}
