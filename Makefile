@@ -6,11 +6,12 @@ SHELL := /bin/bash
 # Real engines where ANNALS_ENGINES names their folder, stand-ins otherwise.
 EXTRA := $(if $(ANNALS_ENGINES),engines,stand-ins)
 FUZZ_SECONDS ?= 60
-SCENARIO ?= exactly-once
+SCENARIO ?= exactly_once
+ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-http check-settings install
+.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-http pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -33,35 +34,41 @@ clean-stack: down ## Stop everything and delete the data
 	@scripts/stack forget test
 
 test: install ## Run every test on a stack of its own, then stop it
-	@scripts/with-test-stack swift test
+	@cd Tests && python3 -m unittest -q Rig.test_order
+	@$(ON_STACK) swift test
 
 test-promise: install ## Kill relay and projector again and again under load; nothing may be lost or out of order
-	@scripts/with-test-stack scripts/test-promise
+	@$(ON_STACK) Tests/Scenarios/promise.py
 
-test-relay: install ## Break a relay's world under load: SCENARIO=exactly-once, exactly-once-table, catch-up, slot, lost, failover, secure, large, stall or brokers
-	@scripts/with-test-stack scripts/test-relay $(SCENARIO)
+test-relay: install ## Break a relay's world under load (SCENARIO=exactly_once, or another file of Tests/Scenarios)
+	@$(ON_STACK) Tests/Scenarios/$(subst -,_,$(SCENARIO)).py $(ARGUMENTS)
 
 golden: install ## Compare the relay's messages with recorded ones of Debezium (CASES=DIR)
-	@[ -d "$(CASES)" ] || { echo "there are no cases in $(CASES): make golden CASES=DIR, in the form that scripts/golden tells" >&2; exit 1; }
-	@swift build -c release --product annals
-	@scripts/with-test-stack scripts/golden $(CASES)
+	@[ -n "$(CASES)" ] || { Tests/Golden/golden.py; exit 1; }
+	@$(ON_STACK) Tests/Golden/golden.py $(CASES)
 
-fuzz: ## Mangle messages for a while (FUZZ_SECONDS=60) and look for traps in the relay
-	@scripts/fuzz $(FUZZ_SECONDS) $(CASES)
+fuzz: ## Mangle messages for a while and look for traps in the relay (FUZZ_SECONDS=60, CASES=DIR)
+	@Tests/Fuzz/fuzz.py $(FUZZ_SECONDS) $(CASES)
 
 tsan: install ## Run the relay under ThreadSanitizer
-	@scripts/with-test-stack scripts/tsan
+	@$(ON_STACK) Tests/Scenarios/tsan.py
 
 bench-relay: ## Rows per second and latency beside pg_recvlogical and Debezium
 	@scripts/install $(EXTRA)
-	@scripts/with-test-stack scripts/bench-relay
+	@$(ON_STACK) Benchmarks/relay.py $(ARGUMENTS)
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench
-	@scripts/with-test-stack scripts/bench-http
+	@$(ON_STACK) Benchmarks/http.py $(ARGUMENTS)
 
-lint: ## Style, direction of imports, settings page
+lint: ## Form, direction and use of imports, printed pages
 	@scripts/lint
+
+pages: ## Print the pages of settings, metrics and routes into docs/ again
+	@swift build --product annals
+	@for page in settings metrics; do \
+	  { sed '/^| /,$$d' docs/$$page.md; .build/debug/annals $$page; } > .build/page && cp .build/page docs/$$page.md; done
+	@.build/debug/annals openapi | jq . > docs/openapi.json
 
 format: ## Format all Swift sources
 	@swift format --in-place --recursive Package.swift Sources Tests sql

@@ -32,7 +32,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: strict)
 }
 
-/// Built by scripts/fuzz alone, with the flags that it needs: libFuzzer brings the main function.
+/// Built by Tests/Fuzz/fuzz.py alone, with the flags that it needs: libFuzzer brings the main function.
 let fuzzers: [Target] =
   Context.environment["ANNALS_FUZZ"] == nil
   ? []
@@ -71,7 +71,7 @@ let package = Package(
     platform("Reactor", over: "CUV", ["Logging", "Metrics"]),
     platform("Lifecycle", ["Reactor", "Logging"]),
     platform("Postgres", over: "CLibpq", ["Reactor", "Logging", "Metrics", "Identifiers", "Time"]),
-    platform("Kafka", over: "CRdkafka", ["Reactor", "Logging", "Metrics"]),
+    platform("Kafka", over: "CRdkafka", ["Reactor", "Logging"]),
     platform("Redis", over: "CHiredis", ["Reactor", "Logging", "Metrics"]),
     platform("HTTPClient", over: "CCurl", ["Reactor", "Metrics"]),
     platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON"]),
@@ -89,16 +89,16 @@ let package = Package(
     module(
       "Relay",
       [
-        "Schema", "Events", "EventStore", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Crypto",
+        "Schema", "Events", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Crypto",
         "Spelling",
-        "Identifiers", "Time",
+        "Time",
       ]),
     module(
       "Projections",
       [
         "Schema", "Events", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "HTTPClient", "S3",
         "Reactor",
-        "Logging", "Metrics", "JSON", "Time",
+        "Logging", "Metrics", "JSON",
       ]),
     .target(
       name: "Services",
@@ -115,8 +115,10 @@ let package = Package(
       ], path: "Sources/annals", swiftSettings: strict),
 
     .target(
-      name: "Support", dependencies: ["EventStore", "Postgres", "Reactor", "Logging", "Metrics"], path: "Tests/Support",
-      swiftSettings: strict),
+      name: "Support",
+      dependencies: [
+        "EventStore", "Postgres", "HTTPClient", "Reactor", "Files", "Logging", "Metrics", "JSON",
+      ], path: "Tests/Support", swiftSettings: strict),
     tests("JSON", ["JSON"]),
     tests("Basics", ["Time", "Identifiers", "CommandLine", "Configuration", "Logging", "Metrics"]),
     tests("Reactor", ["Support", "Reactor", "Metrics"]),
@@ -132,9 +134,17 @@ let package = Package(
     tests(
       "Projections",
       [
-        "Support", "Projections", "Events", "EventStore", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor",
+        "Support", "Projections", "Events", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor",
         "Metrics",
         "JSON", "Identifiers",
       ]),
-    tests("EndToEnd", ["Support", "HTTPClient", "Postgres", "Reactor", "Metrics", "JSON"]),
+    tests("EndToEnd", ["Support", "HTTPClient", "Reactor", "JSON"]),
+    tests("Clients", ["Support", "HTTPClient", "Reactor", "JSON"]),
+    tests(
+      "Services",
+      [
+        "Support", "Services", "Domain", "EventStore", "Events", "HTTPServer", "HTTPClient", "Lifecycle",
+        "Configuration",
+        "Postgres", "Redis", "Reactor", "Logging", "Metrics", "JSON",
+      ]),
   ] + fuzzers)

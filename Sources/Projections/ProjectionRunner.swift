@@ -7,7 +7,7 @@ import Redis
 import S3
 
 /// Keeps one view up to date from Kafka: reads a batch, applies it, commits its offsets, in that order. A batch that
-/// cannot be applied is tried again, with growing delays, until it can be: nothing is skipped.
+/// fails is retried with growing delays until it succeeds: nothing is skipped.
 public actor ProjectionRunner {
   private nonisolated let reactor: Reactor
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -37,14 +37,15 @@ public actor ProjectionRunner {
     applied = metrics.counter(
       "annals_projection_changes_total", ["view": view.name], help: "Changes applied to a view.")
     failures = metrics.counter(
-      "annals_projection_failures_total", ["view": view.name], help: "Batches that had to be tried again.")
+      "annals_projection_failures_total", ["view": view.name], help: "Batches that failed and were retried.")
     batchTimer = metrics.timer(
-      "annals_projection_batch_seconds", ["view": view.name], help: "From a batch read to its offsets committed.")
+      "annals_projection_batch_seconds", ["view": view.name],
+      help: "Time from reading a batch to committing its offsets, in seconds.")
   }
 
   /// Runs until the task is cancelled.
   public func run() async {
-    // What has no isolation of its own comes back here too, not by the global executor.
+    // Nonisolated async calls also resume on this reactor, not on the global executor.
     await withTaskExecutorPreference(reactor) { await project() }
   }
 
@@ -59,7 +60,7 @@ public actor ProjectionRunner {
         failures.increment()
         let delay = backoff.next()
         logger.warning(
-          "The projection begins anew",
+          "The projection failed and will restart after a delay",
           metadata: [.error: "\(error)", .attempt: "\(backoff.attempts)", .delay: "\(delay)"])
         do { try await reactor.sleep(for: delay) } catch { return }
       }
@@ -79,7 +80,7 @@ public actor ProjectionRunner {
         try await apply(messages)
         var offsets: [TopicPartition: Int64] = [:]
         for message in messages { offsets[message.source] = max(offsets[message.source] ?? 0, message.offset + 1) }
-        // A partition that was taken away meanwhile is its new owner's to commit.
+        // A partition that was revoked meanwhile is its new owner's to commit.
         try consumer.commit(offsets.filter { consumer.assignment.contains($0.key) })
         batchTimer.record(.now - start)
         progressed()
@@ -96,7 +97,7 @@ public actor ProjectionRunner {
       if let change = try ViewChange(message) { changes.append(change) }
     }
     var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
-    // Kafka's own bound on the time between two polls is five minutes: past it the batch is read again by somebody.
+    // Kafka allows five minutes between two polls. After that another member reads the batch again.
     while true {
       do {
         try await view.apply(ViewChange.newest(of: changes))
@@ -107,7 +108,7 @@ public actor ProjectionRunner {
         failures.increment()
         let delay = backoff.next()
         logger.warning(
-          "A batch could not be applied",
+          "A batch could not be applied and will be retried",
           metadata: [
             .error: "\(error)", .count: "\(changes.count)", .attempt: "\(backoff.attempts)", .delay: "\(delay)",
           ])

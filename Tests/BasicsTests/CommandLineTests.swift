@@ -4,7 +4,7 @@ import Logging
 import Metrics
 import Testing
 
-@Suite("A command line") struct CommandLineTests {
+@Suite("A command line", .timeLimit(.minutes(5))) struct CommandLineTests {
   static let limit = Option<Int>("limit", short: "l", default: 10, "How many.")
   static let quiet = Option<Bool>(flag: "quiet", "Say less.")
   static let file = Option<String>(argument: "file", "What to read.")
@@ -78,7 +78,7 @@ import Testing
   }
 }
 
-@Suite("Configuration") struct ConfigurationTests {
+@Suite("Configuration", .timeLimit(.minutes(5))) struct ConfigurationTests {
   static let port = Setting(
     "http.port", default: 80, "Port.", accepts: { (1...65_535).contains($0) }, remedy: "a port")
   static let wait = Setting("http.wait", default: Duration.seconds(1), "Wait.")
@@ -138,7 +138,7 @@ import Testing
   }
 }
 
-@Suite("Logs and metrics") struct ObservationTests {
+@Suite("Logs and metrics", .timeLimit(.minutes(5))) struct ObservationTests {
   @Test("a logger drops what is below its level and keeps its own values")
   func levels() {
     let recorder = LogRecorder()

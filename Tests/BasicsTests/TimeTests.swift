@@ -2,7 +2,7 @@ import Identifiers
 import Testing
 import Time
 
-@Suite("Timestamps") struct TimeTests {
+@Suite("Timestamps", .timeLimit(.minutes(5))) struct TimeTests {
   @Test(
     "are written with six digits in UTC and read back",
     arguments: [
@@ -36,7 +36,7 @@ import Time
   }
 }
 
-@Suite("UUIDs") struct UUIDTests {
+@Suite("UUIDs", .timeLimit(.minutes(5))) struct UUIDTests {
   @Test("are read and written")
   func text() {
     let text = "01890a5d-ac96-774b-bcce-b302099a8057"

@@ -15,7 +15,7 @@ private func document(_ events: DocumentEvent...) -> Document? {
     .reduce(nil) { Document.evolve($0, $1) }
 }
 
-@Suite("The decisions of a document") struct DocumentDecisionTests {
+@Suite("The decisions of a document", .timeLimit(.minutes(5))) struct DocumentDecisionTests {
   @Test("creates once")
   func create() throws {
     let command = DocumentCommand.create(id: id, title: "Lease", content: content, by: "alice", at: at)
@@ -111,7 +111,7 @@ private func document(_ events: DocumentEvent...) -> Document? {
   }
 }
 
-@Suite("A document's row image") struct RowImageTests {
+@Suite("A document's row image", .timeLimit(.minutes(5))) struct RowImageTests {
   @Test("has its fields in their order")
   func order() {
     #expect(
@@ -128,7 +128,7 @@ private func document(_ events: DocumentEvent...) -> Document? {
   }
 }
 
-@Suite("Stored events of a document") struct EventFormTests {
+@Suite("Stored events of a document", .timeLimit(.minutes(5))) struct EventFormTests {
   /// The forms that released versions wrote. Lines are added, never changed.
   static let fixtures: [(type: String, version: Int32, data: String, event: DocumentEvent)] = [
     (

@@ -1,4 +1,5 @@
 import Glibc
+import Files
 import HTTPClient
 import JSON
 import Metrics
@@ -7,95 +8,6 @@ import Reactor
 import Support
 import Testing
 
-/// The built program, everything in one process, on a database and names of its own.
-struct RunningAnnals: Sendable {
-  let url: String
-  let topic: String
-  let client: HTTPClient
-  let reactor: Reactor
-  let environment: [String: String]
-
-  func send(
-    _ method: HTTPRequest.Method, _ path: String, _ body: String? = nil,
-    headers: [(name: String, value: String)] = [("X-Actor", "alice")]
-  ) async throws -> (status: Int, json: JSONValue, response: HTTPResponse) {
-    let type = body == nil ? [] : [(name: "Content-Type", value: "application/json")]
-    let response = try await client.send(
-      HTTPRequest(method, url + path, headers: type + headers, body: body.map { Array($0.utf8) }))
-    let isJSON = response.header("content-type")?.contains("json") ?? false
-    return (response.status, isJSON ? try JSONValue(parsing: response.body) : .null, response)
-  }
-
-  /// Runs another program and returns what it printed.
-  func output(of program: String, _ arguments: [String]) async throws -> String {
-    var ends: [Int32] = [0, 0]
-    guard pipe(&ends) == 0 else { return "" }
-    let (reading, writing) = (ends[0], ends[1])
-    let child = try await ChildProcess.start(program, arguments, environment: environment, output: writing, on: reactor)
-    close(writing)
-    let text = await Reactor.offLoop {
-      var bytes: [UInt8] = []
-      var buffer = [UInt8](repeating: 0, count: 65_536)
-      while case let count = read(reading, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
-      close(reading)
-      return String(decoding: bytes, as: UTF8.self)
-    }
-    _ = await child.wait()
-    return text
-  }
-
-  static var binary: String {
-    // The tests' own program lies beside it.
-    var path = [CChar](repeating: 0, count: 4_096)
-    let count = readlink("/proc/self/exe", &path, path.count - 1)
-    let own = String(decoding: path.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    if let products = getenv("ANNALS_TEST_BINARY") { return String(cString: products) }
-    return own.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/annals"
-  }
-}
-
-/// - Parameter overrides: Variables that replace those of the test stack.
-func withAnnals(
-  _ overrides: [String: String] = [:], _ body: @Sendable (RunningAnnals) async throws -> Void
-) async throws {
-  try await withDatabase { database in
-    let name = Stack.uniqueName("e2e")
-    let port = Stack.uniquePort()
-    var environment = [
-      "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": try Stack.redis,
-      "ANNALS_KAFKA_BROKERS": try Stack.kafka, "ANNALS_ELASTICSEARCH_URL": try Stack.elasticsearch,
-      "ANNALS_S3_ENDPOINT": try Stack.s3, "ANNALS_HTTP_PORT": "\(port)", "ANNALS_ELASTICSEARCH_ALIAS": name,
-      "ANNALS_RELAY_TOPIC": "\(name).{aggregate}s", "ANNALS_RELAY_SLOT": name, "ANNALS_PROJECTION_GROUP": name,
-      "ANNALS_LOG_FORM": "json",
-    ]
-    environment["PATH"] = getenv("PATH").map { String(cString: $0) }
-    environment["LD_LIBRARY_PATH"] = getenv("LD_LIBRARY_PATH").map { String(cString: $0) }
-    environment.merge(overrides) { $1 }
-    let log = open("/dev/null", O_WRONLY | O_CLOEXEC)
-    defer { close(log) }
-    let child = try await ChildProcess.start(
-      RunningAnnals.binary, ["all"], environment: environment, output: log, on: database.reactor)
-    let client = HTTPClient(on: database.reactor, metrics: MetricsRegistry())
-    let annals = RunningAnnals(
-      url: "http://127.0.0.1:\(port)", topic: "\(name).documents", client: client, reactor: database.reactor,
-      environment: environment)
-    let result: Result<Void, any Error>
-    do {
-      try await eventually("it serves", on: database.reactor) {
-        do { return try await client.send(HTTPRequest(.get, annals.url + "/healthz")).status == 200 } catch {
-          return false
-        }
-      }
-      result = .success(try await body(annals))
-    } catch { result = .failure(error) }
-    await client.close()
-    await child.signal(SIGTERM)
-    let end = await child.wait()
-    #expect(end == .exited(status: 0))
-    try result.get()
-  }
-}
-
 /// A hit without what the search adds to the row.
 private func row(of hit: JSONValue?) -> JSONValue? {
   guard case .object(var row) = hit else { return nil }
@@ -103,7 +15,7 @@ private func row(of hit: JSONValue?) -> JSONValue? {
   return .object(row)
 }
 
-@Suite("A document's way round") struct EndToEndTests {
+@Suite("A document's way round", .timeLimit(.minutes(5))) struct EndToEndTests {
   @Test("REST → log → topic → views → search, cached read, audit")
   func wayRound() async throws {
     try await withAnnals { annals in

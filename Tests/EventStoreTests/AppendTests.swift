@@ -14,7 +14,7 @@ let metadata = EventMetadata(actor: "alice", correlationID: "c-1")
 
 func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().description) }
 
-@Suite("Appending to a stream") struct AppendTests {
+@Suite("Appending to a stream", .timeLimit(.minutes(5))) struct AppendTests {
   @Test("numbers events without gaps and writes their outbox rows in the same transaction (G1)")
   func append() async throws {
     try await withDatabase { database in
@@ -126,7 +126,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
   }
 }
 
-@Suite("Reading the whole log (G2)") struct ReadLogTests {
+@Suite("Reading the whole log (G2)", .timeLimit(.minutes(5))) struct ReadLogTests {
   private static let insert =
     "select * from annals.append('thing-' || gen_random_uuid(), 'thing', null, array[gen_random_uuid()], array['T'], "
     + "array[1], array['{}'::jsonb], '{\"actor\":\"a\"}', 'k', array['c'], array[null], array['{}'], null)"
@@ -227,7 +227,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
   }
 }
 
-@Suite("The schema") struct MigrationTests {
+@Suite("The schema", .timeLimit(.minutes(5))) struct MigrationTests {
   @Test("is applied once, in order, also by several at the same time")
   func migrate() async throws {
     try await withDatabase(migrated: false) { database in
@@ -273,7 +273,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
   }
 }
 
-@Suite("The outbox") struct OutboxTests {
+@Suite("The outbox", .timeLimit(.minutes(5))) struct OutboxTests {
   @Test("drops partitions only when all that could be in them is confirmed")
   func partitions() async throws {
     try await withDatabase { database in

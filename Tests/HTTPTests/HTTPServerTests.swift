@@ -71,7 +71,7 @@ func withServer(
   }
 }
 
-@Suite("The HTTP server") struct HTTPServerTests {
+@Suite("The HTTP server", .timeLimit(.minutes(5))) struct HTTPServerTests {
   private func text(_ response: HTTPResponse) -> String { String(decoding: response.body, as: UTF8.self) }
 
   @Test("finds routes, decodes parameters and queries, answers HEAD and says what is possible")
@@ -239,14 +239,14 @@ func withServer(
   func drain() async throws {
     try await withReactor { reactor in
       var router = Router()
-      let started = Doorbell(on: reactor)
+      let (started, release) = (Doorbell(on: reactor), Doorbell(on: reactor))
       router.on(.get, "/slow") { _ in
         reactor.post { started.ring() }
-        try await Task.sleep(for: .milliseconds(200))
+        _ = await release.wait(timeout: .seconds(20))
         return .text("done")
       }
       let server = HTTPServer(
-        HTTPServerOptions(port: 0, drainTimeout: .seconds(5)), router: router, on: reactor, logger: quietLogger(),
+        HTTPServerOptions(port: 0, drainTimeout: .seconds(20)), router: router, on: reactor, logger: quietLogger(),
         metrics: MetricsRegistry(), errorResponse: { _, _ in Response(500) })
       let port = try await server.start()
       let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
@@ -254,13 +254,23 @@ func withServer(
         try await client.send(HTTPRequest(.get, "http://127.0.0.1:\(port)/slow"))
       }
       #expect(await started.wait(timeout: .seconds(5)) == .rung)
-      await server.shutdown()
-      #expect(try await answer.value.status == 200)
-      await #expect(throws: HTTPClientError.self) {
-        try await client.send(HTTPRequest(.get, "http://127.0.0.1:\(port)/slow"))
+      let stopping = Task(executorPreference: reactor) { await server.shutdown() }
+      // The request is still under way while new connections are refused.
+      let newcomer = HTTPClient(on: reactor, metrics: MetricsRegistry())
+      try await eventually("new connections are refused", on: reactor) {
+        do {
+          _ = try await newcomer.send(HTTPRequest(.get, "http://127.0.0.1:\(port)/none"))
+          return false
+        } catch { return true }
       }
+      release.ring()
+      let answered = try await answer.value
+      #expect(answered.status == 200)
+      #expect(text(answered) == "done")
+      await stopping.value
+      await newcomer.close()
       await client.close()
-      started.close()
+      for bell in [started, release] { bell.close() }
     }
   }
 
@@ -276,7 +286,7 @@ func withServer(
   }
 }
 
-@Suite("The HTTP client") struct HTTPClientTests {
+@Suite("The HTTP client", .timeLimit(.minutes(5))) struct HTTPClientTests {
   @Test("gives up in time, at its limit, and when it is cancelled")
   func limits() async throws {
     var router = Router()

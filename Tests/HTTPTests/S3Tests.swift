@@ -5,7 +5,7 @@ import S3
 import Support
 import Testing
 
-@Suite("The object store") struct S3Tests {
+@Suite("The object store", .timeLimit(.minutes(5))) struct S3Tests {
   @Test("keeps and returns objects under any name")
   func objects() async throws {
     try await withReactor { reactor in
@@ -49,7 +49,7 @@ import Testing
   }
 }
 
-@Suite("Hashes") struct DigestTests {
+@Suite("Hashes", .timeLimit(.minutes(5))) struct DigestTests {
   @Test("are those of the standards")
   func vectors() {
     // FIPS 180-4's example and RFC 4231's test case 2.

@@ -1,11 +1,12 @@
 import Identifiers
+import Metrics
 import Postgres
 import Reactor
 import Support
 import Testing
 import Time
 
-@Suite("A pipelined connection") struct ConnectionTests {
+@Suite("A pipelined connection", .timeLimit(.minutes(5))) struct ConnectionTests {
   @Test("sends and reads every type it has")
   func types() async throws {
     try await withDatabase(migrated: false) { database in
@@ -57,8 +58,11 @@ import Time
   @Test("an error takes nothing else in the pipeline with it")
   func isolation() async throws {
     try await withDatabase(migrated: false) { database in
-      async let bad = database.pool.query(Query("bad", "select 1 / $1::bigint"), [.bigint(0)])
-      async let good = database.pool.query(Query("good", "select $1::bigint"), [.bigint(7)])
+      // One connection: both statements are in one pipeline.
+      let pool = PostgresPool(database.options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      try await pool.start(connections: 1)
+      async let bad = pool.query(Query("bad", "select 1 / $1::bigint"), [.bigint(0)])
+      async let good = pool.query(Query("good", "select $1::bigint"), [.bigint(7)])
       #expect(try await good[0].get(0, as: Int.self) == 7)
       do {
         _ = try await bad
@@ -69,8 +73,9 @@ import Time
       }
       // A statement whose preparation failed is prepared again the next time.
       for _ in 0..<2 {
-        await #expect(throws: PostgresError.self) { try await database.pool.query(Query("broken", "select nothing")) }
+        await #expect(throws: PostgresError.self) { try await pool.query(Query("broken", "select nothing")) }
       }
+      await pool.close()
     }
   }
 
@@ -145,7 +150,7 @@ import Time
   }
 }
 
-@Suite("A session of one's own") struct SessionTests {
+@Suite("A session of one's own", .timeLimit(.minutes(5))) struct SessionTests {
   @Test("runs scripts and tells which statement the server refused")
   func scripts() async throws {
     try await withDatabase(migrated: false) { database in

@@ -58,7 +58,7 @@ private func change(_ id: String, _ version: Int64, title: String = "Lease") -> 
   ViewChange(id: id, version: StreamVersion(version), after: row(id, version, title: title))
 }
 
-@Suite("A view") struct ViewTests {
+@Suite("A view", .timeLimit(.minutes(5))) struct ViewTests {
   @Test("has what was applied", arguments: ViewUnderTest.allCases)
   func applies(_ kind: ViewUnderTest) async throws {
     try await kind.withView { view in

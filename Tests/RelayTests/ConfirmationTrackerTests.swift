@@ -2,7 +2,7 @@ import Postgres
 @testable import Relay
 import Testing
 
-@Suite("The confirmed position (G6)") struct ConfirmationTrackerTests {
+@Suite("The confirmed position (G6)", .timeLimit(.minutes(5))) struct ConfirmationTrackerTests {
   private func lsn(_ value: UInt64) -> LogSequenceNumber { LogSequenceNumber(value) }
 
   @Test("waits for the oldest transaction, whatever was acknowledged behind it")

@@ -3,7 +3,7 @@ import Postgres
 import Testing
 import Time
 
-@Suite("pgoutput messages") struct PgOutputDecoderTests {
+@Suite("pgoutput messages", .timeLimit(.minutes(5))) struct PgOutputDecoderTests {
   /// Recorded from Postgres 15: a transaction that inserts one row into a table of an integer and a text.
   static let begin = "4200000000032d09e8000303be823acd2500000309"
   static let commit = "430000000000032d09e800000000032d0a18000303be823acd25"

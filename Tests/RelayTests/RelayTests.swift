@@ -10,7 +10,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("The relay", .serialized) struct RelayTests {
+@Suite("The relay", .serialized, .timeLimit(.minutes(5))) struct RelayTests {
   static func options(_ database: TestDatabase, topic: String) throws -> RelayOptions {
     RelayOptions(
       postgres: database.options, kafka: KafkaOptions(brokers: try Stack.kafka),
@@ -180,7 +180,7 @@ import Testing
   }
 }
 
-@Suite("Topics' names") struct TopicTemplateTests {
+@Suite("Topics' names", .timeLimit(.minutes(5))) struct TopicTemplateTests {
   @Test("need the aggregate and Kafka's characters")
   func names() {
     #expect(TopicTemplate("cdc.{aggregate}s")?.topic(for: "document") == "cdc.documents")

@@ -7,7 +7,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("A relay with the least rights", .serialized) struct RoleTests {
+@Suite("A relay with the least rights", .serialized, .timeLimit(.minutes(5))) struct RoleTests {
   /// The script, for a role of the test's own.
   private func script(_ role: String) throws -> String {
     let path = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/sql/roles/relay.sql"

@@ -2,7 +2,7 @@ import JSON
 @testable import Relay
 import Testing
 
-@Suite("Values of columns") struct ValueTests {
+@Suite("Values of columns", .timeLimit(.minutes(5))) struct ValueTests {
   private func json(
     _ text: String, _ type: String, modifier: Int32 = -1, element: String? = nil, _ options: ColumnOptions = .init()
   ) -> String {

@@ -32,7 +32,7 @@ public struct DocumentSearch: View {
 
   public func prepare() async throws {
     let operation = "creating the index \(index)"
-    let body = #"{"settings":\#(Self.settings),"mappings":\#(Self.mappings),"aliases":{"\#(alias)":{}}}"#
+    let body = #"{"settings":\#(Self.settings),"mappings":\#(Self.mappings),"aliases":{"\#(alias)":\#(Self.alive)}}"#
     let (status, answer) = try await elasticsearch.send(
       .put, "/\(index)", Array(body.utf8), operation: operation, accepting: [400])
     guard status == 400 else { return }
@@ -42,6 +42,8 @@ public struct DocumentSearch: View {
     }
   }
 
+  /// Readers of the alias, operators too, do not see the markers of deleted documents.
+  private static let alive = #"{"filter":{"bool":{"must_not":{"term":{"deleted":true}}}}}"#
   private static let settings = #"{"number_of_shards":1,"number_of_replicas":0,"refresh_interval":"500ms"}"#
   private static let mappings = """
     {"dynamic":"strict","properties":{

@@ -14,7 +14,9 @@ enum DocumentInputs {
   static let asOf = Input<Moment?>(
     query: "as_of", "The document as it was at a version, or at a time: `3`, `2026-11-21T13:20:38Z`.")
 
-  static let title = Input<String>(field: "title", schema: titleSchema, "The title.")
+  /// The title of a new document.
+  static let title = Input<String?>(
+    optional: "title", schema: titleSchema, "The title. Only a form with a named file may leave it out.")
   static let newTitle = Input<String?>(optional: "title", schema: titleSchema, "The new title.")
   static let newStatus = Input<DocumentStatus?>(optional: "status", "The new status.")
   static let content = Input<UploadedContent?>(

@@ -26,7 +26,7 @@ struct DocumentRoutes: Sendable {
           .post, "/documents", "Create a document.", right: .change,
           // JSON may write six bytes for one.
           body: .fieldsOrForm(limit: maximumContent * 2 + 65_536),
-          answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.newTitle,
+          answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.title,
           DocumentInputs.content, DocumentInputs.contentType, DocumentInputs.createdBy, handler: create),
         Route(
           .get, "/documents/{id}", "Read a document; counts a view.", right: .read,

@@ -8,12 +8,16 @@ struct RequestReader: Sendable {
   /// The names that a route declares.
   struct Names: Sendable {
     let query: [String]
+    /// The members of a JSON body.
     let fields: [String]
+    /// The parts of a form: the fields, under their aliases too.
+    let parts: [String]
     let body: Route.Body
 
     init(_ inputs: [InputDescription], _ body: Route.Body) {
       query = inputs.filter { $0.place == .query }.map(\.name)
-      fields = inputs.filter { $0.place == .field }.flatMap { [$0.name] + $0.aliases }
+      fields = inputs.filter { $0.place == .field }.map(\.name)
+      parts = inputs.filter { $0.place == .field }.flatMap { [$0.name] + $0.aliases }
       self.body = body
     }
   }
@@ -40,7 +44,7 @@ struct RequestReader: Sendable {
       throw Problem(
         415, "Unsupported media type", detail: "the body is a form; send application/json", field: "Content-Type")
     case .bytes(let bytes):
-      if let type = request.headers["Content-Type"], !type.lowercased().hasPrefix("application/json") {
+      if let type = request.headers["Content-Type"], !Self.isJSON(type) {
         throw Problem(
           415, "Unsupported media type", detail: "the body is “\(type.prefix(80))”; send application/json",
           field: "Content-Type")
@@ -55,6 +59,12 @@ struct RequestReader: Sendable {
     case .empty, .stream:
       throw Problem(400, "Malformed body", detail: "the body is empty; a JSON object is expected")
     }
+  }
+
+  /// JSON, or the type that curl names if nobody tells it one.
+  private static func isJSON(_ type: String) -> Bool {
+    let name = type.prefix { $0 != ";" && $0 != " " }.lowercased()
+    return name == "application/json" || name == "application/x-www-form-urlencoded"
   }
 
   // MARK: Reading
@@ -103,10 +113,10 @@ struct RequestReader: Sendable {
         )
       }
     case .form(let parts):
-      for part in parts where !names.fields.contains(part.name) {
+      for part in parts where !names.parts.contains(part.name) {
         throw problem(
           .field, part.name,
-          "there is no part “\(part.name.prefix(80))” here; use \(names.fields.joined(separator: ", "))")
+          "there is no part “\(part.name.prefix(80))” here; use \(names.parts.joined(separator: ", "))")
       }
     }
   }

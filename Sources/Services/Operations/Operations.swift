@@ -1,5 +1,5 @@
 import HTTPServer
-import JSON
+public import JSON
 public import Lifecycle
 import Metrics
 
@@ -74,9 +74,12 @@ public struct Operations: Sendable {
     return .json(writer.bytes, status: isReady ? 200 : 503)
   }
 
+  /// The description of the process's routes.
+  public var document: JSONValue { OpenAPI.document(described + [operators], version: context.version) }
+
   private var description: RouteGroup {
     // Made once: it is the same for every request.
-    let document = OpenAPI.document(described + [operators], version: context.version).bytes
+    let document = document.bytes
     return RouteGroup(
       "Description", prefixes: [""], middleware: [],
       routes: [

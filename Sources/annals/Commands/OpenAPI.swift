@@ -1,5 +1,6 @@
 import CommandLine
 import JSON
+import Lifecycle
 import Services
 
 extension Commands {
@@ -8,7 +9,8 @@ extension Commands {
     examples: [("annals openapi | jq .paths", "what the API can do")]
   ) { arguments in
     let description = try await Runtime(arguments).run("openapi") { context in
-      OpenAPI.document(try context.features.flatMap { try $0.routes(context) }, version: context.version)
+      let groups = try context.features.flatMap { try $0.routes(context) }
+      return Operations(context, checks: [], described: groups, stop: StopSignal()).document
     }
     print(description)
   }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The relay beside pg_recvlogical and Debezium, in one run on one machine.
 
-  bench-relay [--rows N] [--runs N] [--seconds N] [--without-debezium] [--without-backlog]
-              [--without-live] [--write FILE]
+  relay.py [--rows N] [--runs N] [--seconds N] [--without-debezium] [--without-backlog]
+           [--without-live] [--write FILE]
 
 A backlog of outbox rows of about 500 bytes, in transactions of 1 and of 100 rows, is read (a) by pg_recvlogical to
 nothing, (b) by Annals to nothing, (c) by Annals to the broker, by the WAL alone and as it comes (a backlog is read from the
@@ -16,7 +16,6 @@ first message to its last: its start does not count.
 import argparse
 import http.client
 import os
-import random
 import re
 import select
 import shutil
@@ -26,28 +25,25 @@ import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-DIR = os.path.join(ROOT, ".stack", "test", "bench")
-URL = os.environ["ANNALS_POSTGRES_URL"]
-HOST, DBPORT = re.match(r"\w+://[^@]*@?([^:/]+):(\d+)", URL).groups()
-BROKERS = os.environ["ANNALS_KAFKA_BROKERS"]
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "Tests"))
+from Rig import database, stack  # noqa: E402
+
+DIR = stack.folder("bench")
+_, HOST, DBPORT = stack.postgres_parts()
+BROKERS = stack.address("ANNALS_KAFKA_BROKERS")
 DATABASE, PORT, DEBEZIUM_PORT = "bench_relay", 17_083, 17_084
-SOCKETS = os.path.join(ROOT, ".stack", "test", "postgres")
+SOCKETS = os.path.join(stack.ROOT, ".stack", "test", "postgres")
 TCP = f"postgresql://annals@{HOST}:{DBPORT}/{DATABASE}"
 SOCKET = f"postgresql://annals@/{DATABASE}?host={SOCKETS}&port={DBPORT}"
 if not os.path.exists(os.path.join(SOCKETS, f".s.PGSQL.{DBPORT}")):
     SOCKET = TCP
-RUN = f"b{random.randrange(10**6)}"
+RUN = stack.unique("b")
 TICKS = os.sysconf("SC_CLK_TCK")
 LIMIT = 120
 
 
-def sql(text, database=DATABASE):
-    result = subprocess.run(["psql", "-qAt", "-v", "ON_ERROR_STOP=1", f"postgresql://annals@{HOST}:{DBPORT}/{database}",
-                             "-c", text], capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"bench-relay: {result.stderr}")
-    return result.stdout.strip()
+def sql(text, name=DATABASE):
+    return database.sql(name, text)
 
 
 def progress(text):
@@ -76,13 +72,13 @@ def measure(pid, count, rows):
     seen = 0
     while seen == 0:
         if time.monotonic() > deadline:
-            sys.exit("bench-relay: no first message came")
+            sys.exit("no first message came")
         time.sleep(0.005)
         seen = count()
     first, start, before = seen, time.monotonic(), usage.seconds()
     while seen < rows:
         if time.monotonic() > deadline:
-            sys.exit(f"bench-relay: {seen} of {rows} messages came in {LIMIT} s")
+            sys.exit(f"{seen} of {rows} messages came in {LIMIT} s")
         time.sleep(0.02)
         seen = count()
     elapsed = time.monotonic() - start
@@ -195,7 +191,7 @@ def read_annals(binary, base, rows, destination, url=SOCKET, compression="none",
         annals.stop()
         slot.drop()
     if destination == "kafka" and (found := offset(f"{RUN}.{slot.name}.document")) != rows:
-        sys.exit(f"bench-relay: {found} messages on the topic, {rows} rows in the outbox")
+        sys.exit(f"{found} messages on the topic, {rows} rows in the outbox")
     return result
 
 
@@ -305,12 +301,12 @@ def live(topic, rate, seconds, write=inserting):
     # The first second warms everything up.
     latencies = sorted(latencies[rate:])
     if len(latencies) < rate:
-        sys.exit(f"bench-relay: {len(latencies)} messages came while {rate} a second were written")
+        sys.exit(f"{len(latencies)} messages came while {rate} a second were written")
     return tuple(latencies[int(len(latencies) * part)] for part in (0.5, 0.95, 0.99))
 
 
 def live_floor(rates, seconds):
-    topic = f"{RUN}.floor{random.randrange(1 << 32)}"
+    topic = f"{RUN}.floor{next(NAMES)}"
     subprocess.run(["kcat", "-b", BROKERS, "-P", "-t", topic], input=b"{}\n", check=True)
     return [live(topic, rate, seconds, producing) for rate in rates]
 
@@ -349,7 +345,7 @@ def warm_up(topic):
     deadline = time.monotonic() + 60
     while offset(topic) == 0:
         if time.monotonic() > deadline:
-            sys.exit("bench-relay: nothing comes through")
+            sys.exit("nothing comes through")
         sql("insert into annals.outbox (position, aggregate_type, key, op, after, event_id, type, version, recorded_at) "
             "select nextval('annals.position_seq'), 'document', 'k', 'c', '{}', gen_random_uuid(), 'DocumentCreated', 1, now()")
         time.sleep(0.5)
@@ -366,11 +362,7 @@ def main():
     parser.add_argument("--write")
     options = parser.parse_args()
     has_debezium = bool(os.environ.get("ANNALS_ENGINES")) and not options.without_debezium
-    os.makedirs(DIR, exist_ok=True)
-    subprocess.run(["swift", "build", "-c", "release", "--product", "annals"], cwd=ROOT, check=True,
-                   stdout=subprocess.DEVNULL)
-    binary = os.path.join(subprocess.run(["swift", "build", "-c", "release", "--show-bin-path"], cwd=ROOT, check=True,
-                                         capture_output=True, text=True).stdout.strip(), "annals")
+    binary = stack.binary()
     sql(f"drop database if exists {DATABASE} with (force)", "postgres")
     sql(f"create database {DATABASE}", "postgres")
     subprocess.run([binary, "migrate"], env=dict(os.environ, ANNALS_POSTGRES_URL=TCP), check=True,

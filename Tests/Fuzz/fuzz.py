@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """Mangles pgoutput messages, under libFuzzer and AddressSanitizer, and looks for a trap in the relay's decoder and encoders.
 
-  fuzz [SECONDS] [CASES]
+  fuzz.py [SECONDS] [CASES]
 
-SECONDS: how long (60). CASES: a folder of recorded cases whose pgoutput.txt are what it starts from; without it, a few
-messages that this script holds. What breaks is kept in .build/fuzz/crash-…, and the command ends with 1.
+SECONDS: how long (60). CASES: a folder of recorded cases whose pgoutput.txt files are the seeds; without it, a few messages
+of this program. An input that breaks something is kept in .build/fuzz/crash-…, and the program ends with 1.
 """
 import os
 import struct
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from Rig.stack import ROOT  # noqa: E402
+
 SEEDS = ["4200000000032d09e8000303be823acd2500000309",
          "520000403074657374007400640002016e0000000017ffffffff00730000000019ffffffff",
          "4900004030" + "4e0002" + "740000000137" + "6e", "430000000000032d09e800000000032d0a18000303be823acd25"]

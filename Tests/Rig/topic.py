@@ -1,0 +1,31 @@
+"""The messages of a topic, as an independent consumer reads them."""
+import json
+import subprocess
+from typing import NamedTuple
+
+from Rig import stack
+
+
+class Message(NamedTuple):
+    key: str
+    version: int
+    event: str
+    timestamp: int  # milliseconds
+
+
+def consume(topic, form, isolation="read_committed", brokers=None, settings=()):
+    """All messages of a topic from its beginning, each printed by kcat in that form."""
+    result = subprocess.run(
+        ["kcat", "-b", brokers or stack.address("ANNALS_KAFKA_BROKERS"), "-C", "-q", "-t", topic, "-o", "beginning", "-e",
+         *settings, "-X", f"isolation.level={isolation}", "-f", form], capture_output=True, text=True, timeout=180)
+    return result.stdout
+
+
+def read(topic, isolation="read_committed", brokers=None, settings=()):
+    """The change events of a topic, tombstones left out."""
+    for line in consume(topic, "%T\t%k\t%h\t%S\n", isolation, brokers, settings).splitlines():
+        timestamp, key, headers, size = line.split("\t")
+        if int(size) < 0:
+            continue
+        fields = dict(item.split("=", 1) for item in headers.split(",") if "=" in item)
+        yield Message(json.loads(key)["id"], int(fields["stream_version"]), fields["event_id"], int(timestamp))

@@ -1,0 +1,156 @@
+"""A relay under load in a world that a scenario breaks: writers, the relay, an independent consumer, the verdict."""
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from Rig import order, stack, topic  # noqa: E402
+from Rig.database import ScratchDatabase, sql  # noqa: E402
+from Rig.program import Program  # noqa: E402
+
+PORT, CLUSTER_PORT = 17_086, 19_292
+APPEND = """\\set document random(1, 25)
+select annals.append('document-' || :client_id || '-' || :document, 'document', null, array[gen_random_uuid()],
+  array['Counted'], array[1], array['{}'::jsonb], '{}'::jsonb, :client_id || '-' || :document, array['u'],
+  array[null::text], array['{"n":1}'], null);
+"""
+
+
+class Writer:
+    """pgbench, appending events of many streams at a steady rate."""
+
+    def __init__(self, world, clients, rate):
+        self.world, self.clients, self.rate = world, clients, rate
+        self.script = os.path.join(world.folder, "append.sql")
+        with open(self.script, "w") as file:
+            file.write(APPEND)
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["pgbench", "-n", "-c", str(self.clients), "-j", "2", "-R", str(self.rate), "-T", "1000", "-f", self.script,
+             self.world.database_url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+
+
+class World:
+    """What a scenario may break. `environment` is the relay's; `kcat` holds the consumer's settings."""
+
+    def __init__(self, **settings):
+        self.run = stack.unique("relay")
+        self.folder = stack.folder("relay")
+        self.log = os.path.join(self.folder, "relay.log")
+        self.deadline = stack.Deadline(600, self.log)
+        self.server = stack.postgres_server()
+        self.at_end, self.kcat = [], []
+        self.calm_since = None  # milliseconds: since then nothing is broken, and doubles have no excuse
+        self.binary = stack.binary()
+        self.environment = dict(
+            os.environ, ANNALS_POSTGRES_URL=self.database_url, ANNALS_RELAY_SLOT=self.run, ANNALS_RELAY_PORT=str(PORT),
+            ANNALS_RELAY_TOPIC=self.run + ".{aggregate}s", ANNALS_LOG_FORM="json", **settings)
+
+    @property
+    def database_url(self):
+        return f"{self.server}/{self.run}"
+
+    def sql(self, text, database=None):
+        return sql(database or self.run, text, self.server)
+
+    def wait(self, what, condition):
+        self.deadline.wait(what, condition, 0.01)
+
+    # The relay.
+
+    def start(self):
+        self.relay = Program([self.binary, "relay"], self.environment, self.log, PORT)
+        self.at_end.append(lambda: self.relay.stop())
+
+    def delivered(self):
+        return self.relay.metric("annals_relay_delivered_total")
+
+    def wait_for_progress(self):
+        before = self.delivered()
+        self.wait("progress", lambda: self.delivered() > before)
+
+    def caught_up(self):
+        """Waits until Kafka has acknowledged all that is committed now."""
+        end = self.sql("select pg_current_wal_lsn()")
+        self.wait("catching up", lambda: self.sql(
+            "select not exists (select 1 from annals.outbox o, annals.relay_checkpoints c where (o.xid, o.position) > "
+            "(c.xid, c.position))" if self.environment.get("ANNALS_RELAY_SOURCE") == "table" else
+            f"select confirmed_flush_lsn >= '{end}' from pg_replication_slots where slot_name = '{self.run}'") == "t")
+
+    def committed(self):
+        rows = self.sql("select event_id, key, version from annals.outbox").splitlines()
+        return {event: (key, int(version)) for event, key, version in (row.split("|") for row in rows)}
+
+    def messages(self, isolation="read_committed"):
+        return list(topic.read(f"{self.run}.documents", isolation, self.environment["ANNALS_KAFKA_BROKERS"], self.kcat))
+
+
+def run(scenario, prepare=lambda world: None, clients=8, rate=None, doubles_allowed=True, **settings):
+    """Runs a scenario: `scenario(world)` breaks things and says what it did. Ends the program with 0 if all holds."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the clean-up is done all the same
+    world = World(**settings)
+    started, holds = time.monotonic(), False
+    try:
+        database = ScratchDatabase(world.run, world.binary, world.environment)
+        world.at_end.append(lambda: database.drop())
+        prepare(world)
+        writer = world.writer = Writer(world, clients, rate or os.environ.get("RATE", "600"))
+        world.at_end.append(lambda: writer.process.kill())
+        world.start()
+        what = scenario(world)
+        writer.stop()
+        committed = world.committed()
+        world.caught_up()
+        seconds = time.monotonic() - started
+        messages = world.messages()
+        verdict = order.check(messages, committed)
+        unexplained = [m for m in verdict.doubles if world.calm_since and m.timestamp > world.calm_since]
+        print(f"events                 {len(committed)} of {len(set(key for key, _ in committed.values()))} keys in "
+              f"{seconds:.0f} s; {what}")
+        if not doubles_allowed:
+            print(f"aborted on the topic   {len(world.messages('read_uncommitted')) - len(messages)}")
+        print(f"delivered              {verdict.delivered}")
+        print(f"twice                  {len(verdict.doubles)}")
+        if world.calm_since:
+            print(f"twice without a kill   {len(unexplained)}")
+        print(f"out of order           {verdict.out_of_order}")
+        print(f"lost                   {len(verdict.lost)}")
+        for line in verdict.evidence():
+            print(line)
+        holds = bool(committed) and verdict.holds(doubles_allowed) and not unexplained
+    finally:
+        while world.at_end:
+            world.at_end.pop()()
+    print("it holds" if holds else "IT DOES NOT HOLD")
+    sys.exit(0 if holds else 1)
+
+
+def pause(most):
+    """A random moment: the kill must find the relay anywhere."""
+    time.sleep(random.uniform(0, most))
+
+
+def write_large(world, rows):
+    world.sql("select annals.add_outbox_partitions(20, 250000)")
+    world.sql(f"""insert into annals.outbox (position, aggregate_type, key, op, after, event_id, type, version, recorded_at)
+        select nextval('annals.position_seq'), 'document', 'large', 'c',
+               json_build_object('n', n, 'text', repeat('x', 300)), gen_random_uuid(), 'DocumentCreated', n, clock_timestamp()
+        from generate_series(1, {rows}) n order by n""")
+
+
+def peak(world, limit=256):
+    """The relay's peak of memory, in MiB. More than `limit` ends the run."""
+    with open(f"/proc/{world.relay.process.pid}/status") as file:
+        megabytes = int(next(line for line in file if line.startswith("VmHWM")).split()[1]) // 1024
+    if megabytes > limit:
+        sys.exit(f"the relay took {megabytes} MiB, more than {limit}")
+    return megabytes

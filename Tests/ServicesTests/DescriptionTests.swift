@@ -1,0 +1,107 @@
+import Configuration
+import HTTPServer
+import JSON
+import Lifecycle
+import Metrics
+import Reactor
+import Services
+import Support
+import Testing
+
+/// All features that have routes, on a context that nobody has connected.
+func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) async throws {
+  try await withReactor { reactor in
+    let features: [any Feature] = [EventLog(), Documents(), Search(), Audit(), Relaying(), Projecting()]
+    let context = try Context(
+      settings: try Configuration(ConnectionSettings.all + features.flatMap(\.settings)), features: features,
+      version: "1", on: reactor, logger: quiet, metrics: MetricsRegistry())
+    try await body(context, try features.flatMap { try $0.routes(context) })
+  }
+}
+
+@Suite("The API's description", .timeLimit(.minutes(1))) struct DescriptionTests {
+  @Test("has every route once, with references that lead somewhere and names of their own")
+  func complete() async throws {
+    try await withRoutes { context, groups in
+      let operations = Operations(context, checks: [], described: groups, stop: StopSignal())
+      let document = operations.document
+      #expect(document["openapi"] == "3.1.0")
+      let routes = groups.flatMap(\.routes) + operations.groups[0].routes
+      var identifiers: [String] = []
+      for (path, item) in document["paths"]?.object?.members.map({ ($0.name, $0.value) }) ?? [] {
+        for member in item.object?.members ?? [] where member.name != "servers" {
+          let route = routes.first { $0.path == path && $0.method.rawValue.lowercased() == member.name }
+          #expect(route != nil, "\(member.name) \(path)")
+          identifiers.append(member.value["operationId"]?.string ?? "")
+          #expect(member.value["x-right"]?.string == route?.right.rawValue)
+        }
+      }
+      #expect(identifiers.count == routes.count)
+      #expect(Set(identifiers).count == routes.count)
+      #expect(document["paths"]?["/readyz"]?["servers"] == [["url": "/"]])
+      #expect(document["paths"]?["/documents"]?["servers"] == nil)
+      let references = references(in: document)
+      #expect(!references.isEmpty)
+      for reference in references {
+        let name = String(reference.split(separator: "/").last ?? "")
+        #expect(document["components"]?["schemas"]?[name] != nil, "\(reference)")
+      }
+    }
+  }
+
+  private func references(in value: JSONValue) -> [String] {
+    switch value {
+    case .object(let object):
+      object.members.flatMap { member in
+        member.name == "$ref" ? [member.value.string ?? ""] : references(in: member.value)
+      }
+    case .array(let elements): elements.flatMap(references)
+    default: []
+    }
+  }
+
+  @Test("says of a body which fields it has, and that there are no others")
+  func bodies() async throws {
+    try await withRoutes { context, groups in
+      let document = Operations(context, checks: [], described: groups, stop: StopSignal()).document
+      let content = document["paths"]?["/documents/{id}"]?["patch"]?["requestBody"]?["content"]
+      let schema = content?["application/json"]?["schema"]
+      #expect(schema?["properties"]?.object?.members.map(\.name) == ["title", "status"])
+      #expect(schema?["additionalProperties"] == false)
+      #expect(
+        schema?["properties"]?["status"]?["enum"]
+          == ["created", "viewed", "pending", "signed", "rejected", "archived"])
+      let parameters = document["paths"]?["/documents/{id}"]?["patch"]?["parameters"]?.array ?? []
+      #expect(parameters.map { $0["name"]?.string } == ["id", "If-Match", "X-Actor"])
+    }
+  }
+
+  @Test("says ready only while every required check finds nothing, and not while the process stops")
+  func readiness() async throws {
+    try await withRoutes { context, _ in
+      let stop = StopSignal()
+      struct Broken: Error, CustomStringConvertible { let description = "no disk" }
+      func ask(_ checks: [Check], _ target: String = "/readyz") async throws -> (Int, JSONValue) {
+        let operations = Operations(context, checks: checks, described: [], stop: stop)
+        let router = Router(operations.groups, middleware: [])
+        let answer = try await router.respond(to: try Request(.get, target))
+        return (answer.status, try json(answer))
+      }
+      let good = Check("a", isRequired: true) { "fine" }
+      let optional = Check("b") { throw Broken() }
+      let required = Check("c", isRequired: true) { throw Broken() }
+      let ready = try await ask([good, optional])
+      #expect(ready == (200, ["ready": true, "failing": []]))
+      let verbose = try await ask([good, optional], "/readyz?verbose")
+      #expect(verbose.0 == 200)
+      #expect(
+        verbose.1 == [
+          "ready": true, "failing": [["name": "b", "problem": "no disk"]], "ok": [["name": "a", "found": "fine"]],
+        ])
+      let failing = try await ask([good, required])
+      #expect(failing == (503, ["ready": false, "failing": [["name": "c", "problem": "no disk"]]]))
+      stop.signal()
+      #expect(try await ask([good]).0 == 503)
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import HTTPServer
+import Identifiers
+import JSON
+import Services
+import Testing
+
+/// Answers a request by routes, without a socket.
+func respond(
+  _ routes: [Route], _ method: Request.Method, _ target: String, headers: [(name: String, value: String)] = [],
+  body: RequestBody = .empty
+) async throws -> Response {
+  let router = Router([RouteGroup("Test", routes: routes)], middleware: [ErrorResponses(logger: quiet)])
+  return try await router.respond(to: try Request(method, target, headers: headers, body: body))
+}
+
+func json(_ response: Response) throws -> JSONValue {
+  guard case .bytes(let bytes) = response.body else { return .null }
+  return try JSONValue(parsing: bytes)
+}
+
+private func text(_ response: Response) -> String {
+  guard case .bytes(let bytes) = response.body else { return "" }
+  return String(decoding: bytes, as: UTF8.self)
+}
+
+@Suite("A declared route", .timeLimit(.minutes(1))) struct RouteTests {
+  private let id = "01890a5d-ac96-774b-bcce-b302099a8057"
+  private let read = Route(
+    .get, "/things/{id}", "Read a thing.", right: .read, answers: [Answer(200, "It.")],
+    Input<UUID>(path: "id", "The id."), Input<Int64?>(query: "after", "After."),
+    Input(query: "size", default: 10, in: 1...100, "Size."), Input<String?>(header: "X-Mode", "Mode.")
+  ) { _, id, after, size, mode in .text("\(id) \(after ?? -1) \(size) \(mode ?? "-")") }
+
+  private let write = Route(
+    .post, "/things", "Write a thing.", right: .change, body: .fieldsOrForm(limit: 1_000),
+    answers: [Answer(201, "It.")], Input<String>(field: "name", "Name."),
+    Input<Int64?>(optional: "count", aliases: ["number"], "Count.")
+  ) { _, name, count in .text("\(name) \(count ?? -1)") }
+
+  @Test("hands its inputs to the handler, under each prefix")
+  func inputs() async throws {
+    for prefix in ["", "/v1"] {
+      let answer = try await respond(
+        [read], .get, "\(prefix)/things/\(id)?size=3&after=7", headers: [("x-mode", "fast"), ("X-Unknown", "fine")])
+      #expect(text(answer) == "\(id) 7 3 fast")
+    }
+    #expect(text(try await respond([read], .get, "/things/\(id)")) == "\(id) -1 10 -")
+    #expect(text(try await respond([read], .head, "/things/\(id)")) == "\(id) -1 10 -")
+  }
+
+  @Test(
+    "refuses what is malformed, undeclared or given twice, and names it",
+    arguments: [
+      ("/things/none", "id"), ("/things/ID?after=x", "after"), ("/things/ID?size=0", "size"),
+      ("/things/ID?size=101", "size"), ("/things/ID?sise=3", "sise"), ("/things/ID?size=3&size=4", "size"),
+    ])
+  func malformed(_ target: String, _ field: String) async throws {
+    let answer = try await respond([read], .get, target.replacing("ID", with: id))
+    #expect(answer.status == 400)
+    #expect(try json(answer)["field"]?.string == field)
+    #expect(try json(answer)["detail"]?.string?.isEmpty == false)
+  }
+
+  @Test("takes fields from JSON and from a form, under their aliases there")
+  func fields() async throws {
+    let bodies: [(RequestBody, String)] = [
+      (.bytes(Array(#"{"name":"a","count":3}"#.utf8)), "a 3"),
+      (.bytes(Array(#"{"name":"a","count":null}"#.utf8)), "a -1"),
+      (
+        .form([FormPart(name: "number", bytes: Array("4".utf8)), FormPart(name: "name", bytes: Array("b".utf8))]), "b 4"
+      ),
+    ]
+    for (body, expected) in bodies {
+      #expect(text(try await respond([write], .post, "/things", body: body)) == expected)
+    }
+  }
+
+  @Test("refuses fields that are missing, unknown, doubled or of another type, and other media types")
+  func badFields() async throws {
+    func part(_ name: String, _ value: String) -> FormPart { FormPart(name: name, bytes: Array(value.utf8)) }
+    func bytes(_ text: String) -> RequestBody { .bytes(Array(text.utf8)) }
+    let bodies: [(RequestBody, Int, String?)] = [
+      (bytes("{}"), 422, "/name"), (bytes(#"{"name":"a","cuont":1}"#), 422, "/cuont"),
+      (bytes(#"{"name":7}"#), 422, "/name"), (bytes(#"{"name":"a","number":1}"#), 422, "/number"),
+      (bytes("[]"), 422, nil), (bytes("{"), 400, nil), (.empty, 400, nil), (.form([]), 422, "name"),
+      (.form([part("name", "a"), part("name", "b")]), 422, "name"),
+      (.form([part("name", "a"), part("count", "1"), part("number", "2")]), 422, "count"),
+      (.form([part("name", "a"), part("count", "x")]), 422, "count"),
+      (.form([part("name", "a"), part("colour", "x")]), 422, "colour"),
+      (.form([FormPart(name: "name", bytes: [0xFF])]), 422, "name"),
+    ]
+    for (body, status, field) in bodies {
+      let answer = try await respond([write], .post, "/things", body: body)
+      #expect(answer.status == status, "\(body)")
+      #expect(try json(answer)["field"]?.string == field, "\(body)")
+    }
+    let answer = try await respond(
+      [write], .post, "/things", headers: [("Content-Type", "text/csv")], body: bytes(#"{"name":"a"}"#))
+    #expect(answer.status == 415)
+  }
+
+  @Test("answers OPTIONS and other methods with what is possible")
+  func methods() async throws {
+    let options = try await respond([read], .options, "/things/\(id)")
+    #expect(options.status == 204)
+    #expect(options.headers.first { $0.name == "Allow" }?.value == "GET, HEAD, OPTIONS")
+    let wrong = try await respond([read], .put, "/things/\(id)")
+    #expect(wrong.status == 405)
+    #expect(wrong.headers.first { $0.name == "Allow" }?.value == "GET, HEAD, OPTIONS")
+    #expect(try await respond([read], .get, "/nothing").status == 404)
+  }
+}

@@ -1,0 +1,108 @@
+import Files
+import Glibc
+public import HTTPClient
+public import JSON
+import Metrics
+import Postgres
+public import Reactor
+
+/// The built program, everything in one process, on a database and names of its own.
+public struct RunningAnnals: Sendable {
+  public let url: String
+  public let topic: String
+  public let client: HTTPClient
+  public let reactor: Reactor
+  public let environment: [String: String]
+
+  public func send(
+    _ method: HTTPRequest.Method, _ path: String, _ body: String? = nil,
+    contentType: String? = "application/json", headers: [(name: String, value: String)] = [("X-Actor", "alice")]
+  ) async throws -> (status: Int, json: JSONValue, response: HTTPResponse) {
+    let type = body == nil ? [] : contentType.map { [(name: "Content-Type", value: $0)] } ?? []
+    let response = try await client.send(
+      HTTPRequest(method, url + path, headers: type + headers, body: body.map { Array($0.utf8) }))
+    let isJSON = response.header("content-type")?.contains("json") ?? false
+    return (response.status, isJSON ? try JSONValue(parsing: response.body) : .null, response)
+  }
+
+  /// Runs another program and returns what it printed.
+  public func output(of program: String, _ arguments: [String]) async throws -> String {
+    var ends: [Int32] = [0, 0]
+    guard pipe(&ends) == 0 else { return "" }
+    let (reading, writing) = (ends[0], ends[1])
+    let child = try await ChildProcess.start(program, arguments, environment: environment, output: writing, on: reactor)
+    close(writing)
+    let text = await Reactor.offLoop {
+      var bytes: [UInt8] = []
+      var buffer = [UInt8](repeating: 0, count: 65_536)
+      while case let count = read(reading, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
+      close(reading)
+      return String(decoding: bytes, as: UTF8.self)
+    }
+    _ = await child.wait()
+    return text
+  }
+
+  public static var binary: String {
+    // The tests' own program lies beside it.
+    var path = [CChar](repeating: 0, count: 4_096)
+    let count = readlink("/proc/self/exe", &path, path.count - 1)
+    let own = String(decoding: path.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    if let products = getenv("ANNALS_TEST_BINARY") { return String(cString: products) }
+    return own.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/annals"
+  }
+}
+
+/// - Parameter overrides: Variables that replace those of the test stack.
+public func withAnnals(
+  _ overrides: [String: String] = [:], _ body: @Sendable (RunningAnnals) async throws -> Void
+) async throws {
+  try await withDatabase { database in
+    let name = Stack.uniqueName("e2e")
+    let port = Stack.uniquePort()
+    var environment = [
+      "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": try Stack.redis,
+      "ANNALS_KAFKA_BROKERS": try Stack.kafka, "ANNALS_ELASTICSEARCH_URL": try Stack.elasticsearch,
+      "ANNALS_S3_ENDPOINT": try Stack.s3, "ANNALS_HTTP_PORT": "\(port)", "ANNALS_ELASTICSEARCH_ALIAS": name,
+      "ANNALS_RELAY_TOPIC": "\(name).{aggregate}s", "ANNALS_RELAY_SLOT": name, "ANNALS_PROJECTION_GROUP": name,
+      "ANNALS_LOG_FORM": "json",
+    ]
+    environment["PATH"] = getenv("PATH").map { String(cString: $0) }
+    environment["LD_LIBRARY_PATH"] = getenv("LD_LIBRARY_PATH").map { String(cString: $0) }
+    environment.merge(overrides) { $1 }
+    mkdir(".stack/test/logs", 0o755)
+    let logPath = ".stack/test/logs/\(name).log"
+    let log = open(logPath, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+    defer { close(log) }
+    let child = try await ChildProcess.start(
+      RunningAnnals.binary, ["all"], environment: environment, output: log, on: database.reactor)
+    let client = HTTPClient(on: database.reactor, metrics: MetricsRegistry())
+    let annals = RunningAnnals(
+      url: "http://127.0.0.1:\(port)", topic: "\(name).documents", client: client, reactor: database.reactor,
+      environment: environment)
+    let result: Result<Void, any Error>
+    do {
+      try await eventually("it serves", on: database.reactor) {
+        do { return try await client.send(HTTPRequest(.get, annals.url + "/healthz")).status == 200 } catch {
+          return false
+        }
+      }
+      result = .success(try await body(annals))
+    } catch { result = .failure(error) }
+    await client.close()
+    await child.signal(SIGTERM)
+    let end = await child.wait()
+    guard end == .exited(status: 0) else {
+      throw UnexpectedEnd(end: end, log: logPath, tail: String(try File.text(logPath).suffix(3_000)))
+    }
+    try result.get()
+  }
+}
+
+/// The program did not end with 0 after its stop.
+struct UnexpectedEnd: Error, CustomStringConvertible {
+  let end: ChildProcess.Termination
+  let log: String
+  let tail: String
+  var description: String { "annals ended with \(end); its log is \(log), which ends with: \(tail)" }
+}
