@@ -139,7 +139,7 @@ let package = Package(
         "JSON", "Identifiers",
       ]),
     tests("EndToEnd", ["Support", "HTTPClient", "Reactor", "JSON"]),
-    tests("Clients", ["Support", "HTTPClient", "Reactor", "JSON"]),
+    tests("Clients", ["Support", "HTTPClient", "Identifiers", "JSON"]),
     tests(
       "Services",
       [

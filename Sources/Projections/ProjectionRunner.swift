@@ -6,8 +6,8 @@ public import Reactor
 import Redis
 import S3
 
-/// Keeps one view up to date from Kafka: reads a batch, applies it, commits its offsets, in that order. A batch that
-/// fails is retried with growing delays until it succeeds: nothing is skipped.
+/// Keeps one view up to date from Kafka: reads a batch, applies it, commits its offsets, in this order. A failed batch
+/// is retried with increasing delays until it succeeds. No message is skipped.
 public actor ProjectionRunner {
   private nonisolated let reactor: Reactor
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -25,8 +25,8 @@ public actor ProjectionRunner {
   static let maximumBatch = 1_000
 
   /// - Parameters:
-  ///   - group: The consumer group's prefix; the view's name is added.
-  ///   - instance: This runner's name in the group across restarts, if it has one.
+  ///   - group: Prefix of the consumer group's name; the view's name is appended.
+  ///   - instance: The runner's member name in the group (group.instance.id), kept across restarts; nil: none.
   public init(
     _ view: any View, topics: [String], kafka: KafkaOptions, group: String, instance: String? = nil,
     on reactor: Reactor, logger: Logger, metrics: MetricsRegistry
@@ -80,7 +80,7 @@ public actor ProjectionRunner {
         try await apply(messages)
         var offsets: [TopicPartition: Int64] = [:]
         for message in messages { offsets[message.source] = max(offsets[message.source] ?? 0, message.offset + 1) }
-        // A partition that was revoked meanwhile is its new owner's to commit.
+        // Only the new owner may commit offsets of a partition that was revoked in the meantime.
         try consumer.commit(offsets.filter { consumer.assignment.contains($0.key) })
         batchTimer.record(.now - start)
         progressed()
@@ -97,7 +97,7 @@ public actor ProjectionRunner {
       if let change = try ViewChange(message) { changes.append(change) }
     }
     var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
-    // Kafka allows five minutes between two polls. After that another member reads the batch again.
+    // Kafka allows five minutes between two polls. After that, another member of the group reads the batch again.
     while true {
       do {
         try await view.apply(ViewChange.newest(of: changes))

@@ -1,21 +1,21 @@
 public import Events
 
-/// Rows that a projection keeps. Every write is fenced by the stream's version: applying a change twice, or an older one
-/// after a newer, changes nothing. So redelivery, replay and rebuild at the same time are harmless.
+/// A set of rows that a projection maintains. Every write is fenced by the stream's version: a change that is applied
+/// twice, or after a newer one, has no effect. So redelivery, replay and concurrent rebuilds are harmless.
 public protocol View: Sendable {
-  /// Names the consumer group, metrics and logs.
+  /// Name of the view in its consumer group, metrics and logs.
   var name: String { get }
 
-  /// The categories of streams whose changes it takes.
+  /// Categories of the streams whose changes the view applies.
   var categories: [String] { get }
 
-  /// Creates the store of the view, unless it exists.
+  /// Creates the view's store if it does not exist.
   func prepare() async throws
 
-  /// Applies changes. Returns only when all of them are in the view, or newer ones.
+  /// Applies changes. Returns only after the view holds all of them, or newer ones.
   func apply(_ changes: [ViewChange]) async throws
 
-  /// The rows of those aggregates now, for comparison with history.
+  /// Current rows of the aggregates, by id, for comparison with history.
   func read(_ ids: [String]) async throws -> [String: ViewRow]
 }
 
@@ -28,7 +28,7 @@ public struct ViewRow: Equatable, Sendable {
   public init(version: StreamVersion, image: String?) { (self.version, self.image) = (version, image) }
 }
 
-/// An error that says whether a retry may succeed.
+/// An error that declares if a retry may succeed.
 public protocol RetriableError: Error {
   var isRetriable: Bool { get }
 }

@@ -2,20 +2,20 @@ public import Events
 public import JSON
 public import Kafka
 
-/// A message of a change topic, as views take it.
+/// A change of one aggregate, read from a change topic.
 public struct ViewChange: Sendable {
   /// The aggregate's id.
   public let id: String
-  /// The stream's version with this change: what every write is fenced by.
+  /// The stream's version after this change. It fences every write to a view.
   public let version: StreamVersion
-  /// The row after the change; nil once it is deleted.
+  /// The row after the change; nil: the row was deleted.
   public let after: JSONValue?
 
   public init(id: String, version: StreamVersion, after: JSONValue?) {
     (self.id, self.version, self.after) = (id, version, after)
   }
 
-  /// Reads an envelope; nil for a tombstone, which says nothing that the deletion before it did not.
+  /// Parses a change event; nil for a tombstone, because the deletion event before it has the same meaning.
   public init?(_ message: KafkaMessage) throws(ViewChangeError) {
     guard let value = message.value else { return nil }
     func fail(_ reason: String) -> ViewChangeError {
@@ -26,14 +26,14 @@ public struct ViewChange: Sendable {
       let envelope = try JSONValue(parsing: value)
       guard let operation = envelope["op"]?.string else { throw fail("the envelope has no op") }
       let text = message.header("stream_version").map { String(decoding: $0, as: UTF8.self) }
-      guard let text, let version = Int64(text) else { throw fail("there is no header stream_version") }
+      guard let text, let version = Int64(text) else { throw fail("the header stream_version is missing or invalid") }
       self.id = id
       self.version = StreamVersion(version)
       after = operation == "d" ? nil : envelope["after"]
     } catch let error as ViewChangeError { throw error } catch { throw fail("\(error)") }
   }
 
-  /// The newest change of each aggregate, in the order in which they came: what is older would be overwritten at once.
+  /// The newest change of each aggregate, in order of arrival. Older changes would be overwritten at once.
   static func newest(of changes: [ViewChange]) -> [ViewChange] {
     var latest: [String: StreamVersion] = [:]
     for change in changes where change.version > latest[change.id] ?? .none { latest[change.id] = change.version }
@@ -42,12 +42,12 @@ public struct ViewChange: Sendable {
   }
 }
 
-/// A message that is no change of a row.
+/// A message that is not a valid change event.
 public struct ViewChangeError: Error, Equatable, Sendable, CustomStringConvertible {
   public let source: TopicPartition
   public let offset: Int64
   public let reason: String
   public var description: String {
-    "\(source.topic), partition \(source.partition), offset \(offset) is no change event: \(reason)"
+    "\(source.topic), partition \(source.partition), offset \(offset) is not a change event: \(reason)"
   }
 }

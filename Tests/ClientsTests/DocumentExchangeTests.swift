@@ -1,4 +1,5 @@
 import HTTPClient
+import Identifiers
 import JSON
 import Support
 import Testing
@@ -97,7 +98,7 @@ import Testing
       #expect(stats.status == 200)
       #expect(stats.json == ["document_id": .string(id), "total_views": 5, "unique_views": 1])
       // The counts that other programs read in Redis; an unknown id leaves none there.
-      let unknown = "01890a5d-ac96-774b-bcce-b302099a8057"
+      let unknown = UUID.version7().description
       #expect(try await send(annals, .get, "/documents/\(unknown)").status == 404)
       let redis = try Stack.redis.split(separator: "/")[1].split(separator: ":").map { String($0) }
       let printed = try await annals.output(

@@ -196,7 +196,7 @@ import Testing
         _ = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 3 }
       }
       let session = try await database.session()
-      try await session.execute("select pg_drop_replication_slot('\(options.slot)')")
+      try await database.dropSlot(options.slot, session)
       try await database.append(id, 4...6)
       // A broker that does not answer: the slot is made, its backlog is not published.
       var unreachable = options
@@ -230,7 +230,7 @@ import Testing
         _ = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 30 }
       }
       let session = try await database.session()
-      try await session.execute("select pg_drop_replication_slot('\(options.slot)')")
+      try await database.dropSlot(options.slot, session)
       session.close()
       try await database.append(id, 31...40)
       try await whileRelaying(options, on: database.reactor) { _ in

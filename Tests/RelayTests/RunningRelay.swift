@@ -1,7 +1,9 @@
 import EventStore
 import Events
 import Kafka
+import Logging
 import Metrics
+import Postgres
 import Reactor
 @testable import Relay
 import Support
@@ -10,10 +12,13 @@ import Support
 // transaction that it finds running, other tests' included; all at once they would wait for each other.
 
 /// Starts a relay, runs `body` once it works, and stops it in good order, whatever became of `body`.
+///
+/// - Parameter log: Keeps the relay's log, for the message of a failed expectation.
 func whileRelaying<Value>(
-  _ options: RelayOptions, on reactor: Reactor, _ body: (Relay) async throws -> Value
+  _ options: RelayOptions, log: LogRecorder = LogRecorder(), on reactor: Reactor, _ body: (Relay) async throws -> Value
 ) async throws -> Value {
-  let relay = try Relay(options, on: reactor, logger: quietLogger(), metrics: .init())
+  let logger = Logger(label: "test", level: .debug, handler: log)
+  let relay = try Relay(options, on: reactor, logger: logger, metrics: .init())
   let running = Task(executorPreference: reactor) { await relay.run() }
   let result: Result<Value, any Error>
   do {
@@ -48,6 +53,14 @@ extension KafkaMessage {
 }
 
 extension TestDatabase {
+  /// Drops a slot once its reader has left: the server notices a moment after the connection has closed.
+  func dropSlot(_ slot: String, _ session: PostgresSession) async throws {
+    try await eventually("slot \(slot) is free", on: reactor) {
+      try await session.execute("select 1 from pg_replication_slots where slot_name = '\(slot)' and active").isEmpty
+    }
+    try await session.execute("select pg_drop_replication_slot('\(slot)')")
+  }
+
   /// Appends events of a thing, in one transaction.
   func append(_ id: String, _ versions: ClosedRange<Int>) async throws {
     _ = try await EventStore(pool).append(

@@ -1,5 +1,6 @@
 import Identifiers
 import Kafka
+import Logging
 import Metrics
 import Postgres
 import Reactor
@@ -34,6 +35,12 @@ import Testing
       versions[String(decoding: message.key ?? [], as: UTF8.self), default: []].append(message.version ?? 0)
     }
     return versions
+  }
+
+  private func text(_ log: LogRecorder) -> String {
+    log.lines.map { line in
+      "\(line.message) " + line.metadata.map { "\($0.key.name)=\($0.value)" }.joined(separator: " ")
+    }.joined(separator: "\n")
   }
 
   /// Whether each key's versions are 1 to `count` where doubles are left out.
@@ -110,6 +117,40 @@ import Testing
     }
   }
 
+  @Test("a stop while the checkpoint is being recorded repeats nothing")
+  func stoppedRecording() async throws {
+    try await withDatabase { database in
+      let (topic, slot, id) = (Stack.uniqueName("cdc"), Stack.uniqueName("relay"), UUID.version7().description)
+      let options = try options(database, topic, .table(shard: 0, of: 1), slot: slot)
+      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      try await database.append(id, 1...3)
+      _ = try await receive(topic, keys: 1, upTo: 3, on: database.reactor)
+      let locker = try await database.session()
+      try await eventually("the checkpoint is recorded", on: database.reactor) {
+        try await !locker.execute("select 1 from annals.relay_checkpoints where position > 0").isEmpty
+      }
+      try await locker.execute("begin; lock table annals.relay_checkpoints in access exclusive mode")
+      try await database.append(id, 4...4)
+      let watcher = try await database.session()
+      try await eventually("the record waits for the lock", on: database.reactor) {
+        try await !watcher.execute(
+          "select 1 from pg_locks where not granted and relation = 'annals.relay_checkpoints'::regclass"
+        ).isEmpty
+      }
+      running.cancel()
+      try await locker.execute("rollback")
+      await running.value
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await database.append(id, 5...5)
+        let all = try await receive(topic, keys: 1, upTo: 5, on: database.reactor)
+        #expect(Array(all.values) == [[1, 2, 3, 4, 5]])
+      }
+      locker.close()
+      watcher.close()
+    }
+  }
+
   @Test("takes over from a slot and gives back to one, and nothing is lost, repeated or out of order")
   func switches() async throws {
     try await withDatabase { database in
@@ -118,19 +159,22 @@ import Testing
       let writers = Task(executorPreference: database.reactor) {
         for version in 1...60 { for id in ids { try await database.append(id, version...version) } }
       }
+      let log = LogRecorder()
       for round in 0..<6 {
         let source: RelayOptions.Source = round % 2 == 0 ? .wal : .table(shard: 0, of: 1)
-        try await whileRelaying(try options(database, topic, source, slot: slot), on: database.reactor) { _ in
+        try await whileRelaying(try options(database, topic, source, slot: slot), log: log, on: database.reactor) { _ in
           try await database.reactor.sleep(for: .milliseconds(Int.random(in: 5...80)))
         }
       }
       try await writers.value
-      try await whileRelaying(try options(database, topic, .wal, slot: slot), on: database.reactor) { _ in
+      try await whileRelaying(try options(database, topic, .wal, slot: slot), log: log, on: database.reactor) { _ in
         let all = try await receive(topic, keys: 4, upTo: 60, on: database.reactor)
         #expect(isWhole(all, keys: 4, upTo: 60), "\(all)")
         for versions in all.values {
           let repeated = zip(versions, versions.dropFirst()).filter { $1 != $0 + 1 }
-          #expect(repeated.isEmpty, "\(versions.count) messages; back from and to: \(repeated)")
+          #expect(
+            repeated.isEmpty,
+            "\(versions.count) messages; back from and to: \(repeated); the relays' log:\n\(text(log))")
         }
       }
       // The table's checkpoints are gone: nothing waits for a relay that is not there.

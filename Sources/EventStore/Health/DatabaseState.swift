@@ -1,13 +1,13 @@
 public import Postgres
 import Schema
 
-/// The settings of a database server that matter to an event store and its relay.
+/// Settings of a database server that an event store and its relay depend on.
 public struct ServerState: Sendable {
   public let version: Int
   public let walLevel: String
   public let replicationSlots: Int
   public let walSenders: Int
-  /// The present role has the replication right.
+  /// True if the current role has the REPLICATION attribute.
   public let mayReplicate: Bool
 
   static let query = Query("server_settings", Schema.serverSettings)
@@ -20,7 +20,7 @@ public struct ServerState: Sendable {
   }
 }
 
-/// A transaction that has been open for long: it holds readers of the log back (G2).
+/// A long transaction, which delays readers of the log (G2).
 public struct LongTransaction: Sendable {
   public let processID: Int
   public let seconds: Int
@@ -29,7 +29,7 @@ public struct LongTransaction: Sendable {
 
   static let oldest = Query("oldest_transaction", Schema.oldestTransaction)
 
-  /// The oldest one of at least that age, in seconds; nil if there is none.
+  /// The oldest transaction that has run for longer than `age`, in seconds; nil if there is none.
   public static func oldest(
     atLeast age: Double, _ session: PostgresSession
   ) async throws(PostgresError) -> LongTransaction? {

@@ -2,9 +2,9 @@ public import Events
 import Reactor
 public import Time
 
-/// Runs aggregates of one kind on the log: load, decide, append, retry, history.
+/// Runs the commands of one aggregate type on the event log: load, decide, append, retry, history.
 public struct AggregateStore<State: Aggregate>: Sendable {
-  /// A state and the version of the stream that it was folded from.
+  /// A state, and the version of the stream up to which it was folded.
   public struct Loaded: Sendable {
     /// nil: the stream has no events.
     public let state: State?
@@ -22,19 +22,19 @@ public struct AggregateStore<State: Aggregate>: Sendable {
   private let store: EventStore
   private let pageSize: Int
 
-  /// How often a command is decided again after another writer was faster and the caller named no version.
+  /// Maximum number of attempts of one command if other writers append first and the caller expects no version.
   static var maximumTries: Int { 20 }
 
-  /// - Parameter pageSize: Events that are read, and held in memory, at a time.
+  /// - Parameter pageSize: Maximum number of events that are read, and held in memory, at a time.
   public init(_ store: EventStore, pageSize: Int = EventStore.pageSize) {
     (self.store, self.pageSize) = (store, pageSize)
   }
 
   // MARK: Commands
 
-  /// Decides a command on a stream that is new, without reading it, and appends the events.
+  /// Decides a command for a new stream, without reading the stream, and appends the events.
   ///
-  /// - Throws: The aggregate's refusal; `AppendError`, a `versionConflict` if the stream has events.
+  /// - Throws: The aggregate's refusal; `AppendError`: `versionConflict` if the stream already has events.
   public func create(_ id: String, _ command: State.Command, metadata: EventMetadata) async throws -> State {
     let events = try State.decide(command, nil)
     let state = try await append(events, to: Loaded(state: nil, version: .none), id, metadata)
@@ -42,11 +42,11 @@ public struct AggregateStore<State: Aggregate>: Sendable {
     return state
   }
 
-  /// Loads, decides and appends; again if another writer appended in between. A command that changes nothing appends
-  /// nothing.
+  /// Loads the state, decides and appends. Retries if another writer appended in between. A command that changes
+  /// nothing appends nothing.
   ///
-  /// - Parameter expecting: The version that the caller has seen. Then nothing is decided again.
-  /// - Returns: The state afterwards; nil only if the stream has no events and the command led to none.
+  /// - Parameter expecting: The version that the caller has seen; a conflict is then not retried. nil: any version.
+  /// - Returns: The state afterwards; nil only if the stream has no events and the command produced none.
   /// - Throws: The aggregate's refusal; `UnexpectedVersion` if the stream is not, or is no longer, at the expected
   ///   version; `AppendError`, `ReadError`, `EventReadError`.
   public func execute(
@@ -55,7 +55,7 @@ public struct AggregateStore<State: Aggregate>: Sendable {
     var backoff = Backoff(first: .milliseconds(1), limit: .milliseconds(50))
     while true {
       let loaded = try await load(id)
-      // A stream without events is refused by the decision, in the aggregate's own words.
+      // For a stream without events, `decide` throws the aggregate's own refusal.
       if let expecting, loaded.version != .none, loaded.version != expecting {
         throw UnexpectedVersion(stream: State.stream(id), expected: expecting, actual: loaded.version)
       }
@@ -83,7 +83,7 @@ public struct AggregateStore<State: Aggregate>: Sendable {
 
   // MARK: Reading
 
-  /// The state now, or as it was.
+  /// Loads the current state, or the state at a moment.
   public func load(_ id: String, asOf moment: Moment? = nil) async throws -> Loaded {
     var state: State?
     var version = StreamVersion.none
@@ -94,7 +94,7 @@ public struct AggregateStore<State: Aggregate>: Sendable {
     return Loaded(state: state, version: version)
   }
 
-  /// The steps of a history, oldest first, a page at a time: a long history is never in memory as a whole.
+  /// The steps of a history, oldest first, one page at a time. A long history is never completely in memory.
   public func history(of id: String) -> History { History(store: self, id: id) }
 
   private func read(_ id: String, asOf moment: Moment?, _ body: (RecordedEvent) throws -> Void) async throws {
@@ -110,7 +110,7 @@ public struct AggregateStore<State: Aggregate>: Sendable {
     }
   }
 
-  /// The pages of a history.
+  /// A history as a sequence of pages.
   public struct History: AsyncSequence, Sendable {
     let store: AggregateStore
     let id: String
@@ -144,8 +144,9 @@ public struct AggregateStore<State: Aggregate>: Sendable {
 
 /// A moment in a history.
 public enum Moment: Equatable, Sendable {
+  /// All events up to this version.
   case version(StreamVersion)
-  /// By the time at which events were recorded.
+  /// All events recorded up to this time.
   case time(Time.Timestamp)
 
   func includes(_ event: RecordedEvent) -> Bool {
@@ -156,18 +157,18 @@ public enum Moment: Equatable, Sendable {
   }
 }
 
-/// The stream is not at the version that the caller named.
+/// The stream is not at the version that the caller expects.
 public struct UnexpectedVersion: Error, Equatable, Sendable, CustomStringConvertible {
   public let stream: StreamID
   public let expected: StreamVersion
   public let actual: StreamVersion
   public var description: String {
-    "stream \(stream) is at version \(actual), not \(expected): read it again and decide again"
+    "stream \(stream) is at version \(actual), not \(expected): read the stream and decide again"
   }
 }
 
-/// A command that should create an aggregate led to no state: the aggregate's rules are at fault.
+/// A command that should create an aggregate produced no state: an error in the aggregate's `decide` or `evolve`.
 struct NothingCreated: Error, CustomStringConvertible {
   let stream: StreamID
-  var description: String { "the command for the new stream \(stream) led to no state" }
+  var description: String { "the command for the new stream \(stream) produced no state" }
 }

@@ -5,9 +5,9 @@ public import Postgres
 import Schema
 public import Time
 
-/// The append-only log of events, and its only writer.
+/// The append-only event log. No other type writes to it.
 ///
-/// It keeps no state between calls and needs no session of its own: it works through PgBouncer in transaction mode.
+/// It keeps no state between calls and needs no session state, so it works through PgBouncer in transaction mode.
 public struct EventStore: Sendable {
   private let pool: PostgresPool
 
@@ -18,12 +18,12 @@ public struct EventStore: Sendable {
   static let readLog = Query("read_log", Schema.readLog)
   static let streamVersion = Query("stream_version", Schema.streamVersion)
 
-  /// How many events one append may carry.
+  /// Maximum number of events in one append.
   public static let maximumEvents = 1_000
 
   /// Appends events to one stream, and their outbox rows, in one transaction and one round trip (G1).
   ///
-  /// - Throws: `versionConflict` with the stream's version if it is not the expected one; then nothing is written.
+  /// - Throws: `versionConflict` with the stream's version if it is not the expected one. Nothing is then written.
   public func append(
     _ events: [NewEvent], to stream: StreamID, expecting: ExpectedVersion, metadata: EventMetadata
   ) async throws(AppendError) -> AppendResult {
@@ -75,25 +75,25 @@ public struct EventStore: Sendable {
     } catch { throw .database(error) }
   }
 
-  /// How many events a page has at most, unless the caller asks for another number.
+  /// Default maximum number of events in a page.
   public static let pageSize = 1_000
 
-  /// Reads a page of a stream's events after a version. `hasMore` says whether the stream goes on.
+  /// Reads a page of a stream's events after a version. `hasMore` is true if more events follow.
   public func read(
     _ stream: StreamID, after version: StreamVersion = .none, limit: Int = pageSize
   ) async throws(ReadError) -> EventPage {
     try await page(Self.readStream, [.text(stream.description), .bigint(version.value)], limit: limit)
   }
 
-  /// Reads a page of the whole log after a position. The page is final: nothing will appear before its last event (G2).
-  /// A transaction that runs long holds this back; it skips nothing. `hasMore` says whether more events are final now.
+  /// Reads a page of the whole log after a position. The page is final: no event will appear before its last one (G2).
+  /// A long transaction delays readers, but no event is skipped. `hasMore` is true if more events are already final.
   public func readLog(after position: Position, limit: Int = pageSize) async throws(ReadError) -> EventPage {
     try await page(
       Self.readLog, [.xid8(TransactionID(position.transaction)), .bigint(position.sequence)], limit: limit)
   }
 
   private func page(_ query: Query, _ parameters: [Parameter], limit: Int) async throws(ReadError) -> EventPage {
-    // One more than the page has: its presence is `hasMore`.
+    // Requests one more event than the page holds: if it exists, `hasMore` is true.
     let found = try await events(query, parameters + [.bigint(Int64(limit) + 1)])
     return EventPage(events: Array(found.prefix(limit)), hasMore: found.count > limit)
   }
@@ -128,21 +128,21 @@ extension RecordedEvent {
   }
 }
 
-/// A part of a stream or of the log, in order.
+/// Consecutive events of a stream or of the log, in order.
 public struct EventPage: Sendable {
   public let events: [RecordedEvent]
-  /// More events follow the last one.
+  /// True if more events follow the last one.
   public let hasMore: Bool
 }
 
 /// The result of an append.
 public struct AppendResult: Equatable, Sendable {
-  /// The stream's version with the last of the events.
+  /// The stream's version after the last of the events.
   public let version: StreamVersion
-  /// The last event's number in the log.
+  /// Sequence number of the last event in the log.
   public let sequence: Int64
   public let recordedAt: Time.Timestamp
-  /// False: `version` contradicts the expected one, and nothing was written.
+  /// False: `version` differs from the expected one, and nothing was written.
   let wasAppended: Bool
 
   init(_ rows: Rows) throws(PostgresError) {
@@ -155,7 +155,7 @@ public struct AppendResult: Equatable, Sendable {
 }
 
 public enum AppendError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// Another writer appended first, or the caller knew an old version.
+  /// Another writer appended first, or the caller expected an outdated version.
   case versionConflict(stream: StreamID, expected: ExpectedVersion, actual: StreamVersion)
   case eventCount(Int)
   case database(PostgresError)
@@ -171,8 +171,8 @@ public enum AppendError: Error, Equatable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .versionConflict(let stream, let expected, let actual):
-      "stream \(stream) is at version \(actual), not \(expected): read it again and decide again"
-    case .eventCount(let count): "\(count) events in one append; between 1 and \(EventStore.maximumEvents) are possible"
+      "stream \(stream) is at version \(actual), not \(expected): read the stream and decide again"
+    case .eventCount(let count): "an append must have 1 to \(EventStore.maximumEvents) events, not \(count)"
     case .database(let error): "\(error)"
     }
   }
@@ -180,7 +180,7 @@ public enum AppendError: Error, Equatable, Sendable, CustomStringConvertible {
 
 public enum ReadError: Error, Equatable, Sendable, CustomStringConvertible {
   case database(PostgresError)
-  /// The stored event has an unknown form.
+  /// A stored event cannot be parsed.
   case malformed(Position, String)
 
   public var isRetriable: Bool { if case .database(let error) = self { error.isRetriable } else { false } }

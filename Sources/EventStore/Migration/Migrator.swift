@@ -2,8 +2,8 @@ public import Logging
 public import Postgres
 import Schema
 
-/// Brings a database to this binary's schema: numbered steps in order, each in a transaction of its own together with
-/// its record, under an advisory lock.
+/// Migrates a database to this binary's schema. Applies numbered steps in order, under an advisory lock. Each step and
+/// its record are committed in one transaction.
 public struct Migrator {
   public struct Step: Equatable, Sendable {
     public let version: Int
@@ -13,15 +13,15 @@ public struct Migrator {
   private let session: PostgresSession
   private let logger: Logger
 
-  /// Uses a session of its own: the lock is the session's.
+  /// - Parameter session: A session that nothing else uses, because it holds the advisory lock.
   public init(_ session: PostgresSession, logger: Logger) { (self.session, self.logger) = (session, logger) }
 
-  /// Applies what is missing and returns it.
+  /// Applies the missing steps and returns them.
   ///
-  /// - Parameter isDryRun: Only returns it.
+  /// - Parameter isDryRun: Only returns the missing steps.
   public func run(isDryRun: Bool = false) async throws(MigrationError) -> [Step] {
     do {
-      // Waiting is bounded by the statement timeout.
+      // The statement timeout limits the wait for the lock.
       try await session.execute("select pg_advisory_lock(hashtext('annals.migrations'))", name: "the migration lock")
       let applied = try await appliedSteps(isDryRun: isDryRun)
       try check(applied)
@@ -64,7 +64,7 @@ public struct Migrator {
         [.integer(Int32(migration.version)), .text(migration.name), .text(migration.checksum)])
       try await session.execute("commit", name: "commit")
     } catch {
-      _ = try? await session.execute("rollback", name: "rollback")  // clean-up: the first error is the one to tell
+      _ = try? await session.execute("rollback", name: "rollback")  // clean-up: only the first error is reported
       throw .failed(version: migration.version, name: migration.name, reason: "\(error)")
     }
     logger.info("Migration applied", metadata: ["version": "\(migration.version)", "name": migration.name])
@@ -73,20 +73,20 @@ public struct Migrator {
 
 public enum MigrationError: Error, Equatable, CustomStringConvertible {
   case failed(version: Int, name: String, reason: String)
-  /// An applied step is not what this binary knows under its number.
+  /// An applied step differs from this binary's step with the same number.
   case changed(version: Int, name: String)
-  /// The database is ahead of this binary.
+  /// The database has a step that this binary does not know.
   case newer(version: Int, name: String)
   case database(String)
 
   public var description: String {
     switch self {
     case .failed(let version, let name, let reason):
-      "migration \(version) (\(name)) failed and left nothing behind: \(reason)"
+      "migration \(version) (\(name)) failed and was rolled back: \(reason)"
     case .changed(let version, let name):
-      "migration \(version) (\(name)) is not the one that was applied: a released step must not be edited; add a new one"
+      "migration \(version) (\(name)) differs from the applied one: restore the released step, and add a new one"
     case .newer(let version, let name):
-      "the database has migration \(version) (\(name)), which this annals does not know: use the newer annals"
+      "the database has migration \(version) (\(name)), which this version of annals does not know: use a newer version"
     case .database(let reason): reason
     }
   }

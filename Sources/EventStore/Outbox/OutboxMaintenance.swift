@@ -4,8 +4,8 @@ public import Postgres
 public import Reactor
 import Schema
 
-/// Keeps partitions of the outbox ahead of the writers, and drops those that the relay has confirmed as a whole. Each
-/// process that writes or relays runs it; one of them at a time does the work.
+/// Creates partitions of the outbox before writers need them, and drops those that the relay has confirmed completely.
+/// Every process that writes or relays runs it. Only one process at a time does the work.
 public struct OutboxMaintenance: Sendable {
   private let pool: PostgresPool
   private let slot: String
@@ -25,7 +25,7 @@ public struct OutboxMaintenance: Sendable {
 
   static let maintain = Query("maintain_outbox", Schema.maintainOutbox)
 
-  /// Does what is due now.
+  /// Creates and drops partitions once, and returns their numbers.
   public func runOnce() async throws(PostgresError) -> (added: Int, dropped: Int) {
     let rows = try await pool.query(Self.maintain, [.text(slot)])
     guard let row = rows.first else { return (0, 0) }
@@ -42,7 +42,7 @@ public struct OutboxMaintenance: Sendable {
           logger.info("Outbox partitions changed", metadata: ["added": "\(added)", "dropped": "\(dropped)"])
         }
       } catch {
-        logger.warning("The outbox could not be looked after", metadata: [.error: "\(error)"])
+        logger.warning("Outbox maintenance failed and will be retried", metadata: [.error: "\(error)"])
       }
       do { try await reactor.sleep(for: interval) } catch { return }
     }

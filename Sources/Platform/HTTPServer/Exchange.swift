@@ -1,9 +1,9 @@
 import CMicrohttpd
 import Reactor
 
-/// One request and its answer. libmicrohttpd calls in on the loop; the handler's task comes and goes there too.
+/// One request and its response. Both libmicrohttpd's callbacks and the handler's task run on the reactor's loop.
 ///
-/// A connection is suspended whenever only the handler can bring things on, and resumed by whatever it was waiting for.
+/// The connection is suspended while it waits for the handler. The event that it waits for resumes it.
 actor Exchange {
   private nonisolated let reactor: Reactor
   nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -11,10 +11,10 @@ actor Exchange {
   private enum Phase {
     case head
     case collecting(limit: Int)
-    /// The handler runs and has not asked for the body yet.
+    /// The handler is running and has not requested the body yet.
     case held
     case streaming
-    /// An answer is there before the body's end: the rest is read and dropped.
+    /// The response is ready before the end of the body: the rest is read and discarded.
     case discarding
     case waiting
     case answered
@@ -24,7 +24,7 @@ actor Exchange {
 
   static let highWater = 256 << 10
   static let lowWater = 64 << 10
-  /// What is read and dropped of a body that nobody wants, so that its sender comes to read the answer.
+  /// Limit on the bytes that are read and discarded, so that the client finishes sending and reads the response.
   static let maximumDiscarded = 8 << 20
 
   private let server: ListenerContext
@@ -71,7 +71,7 @@ actor Exchange {
     _ connection: OpaquePointer, method: UnsafePointer<CChar>, version: UnsafePointer<CChar>,
     _ data: UnsafeRawBufferPointer
   ) -> (result: MHD_Result, consumed: Bool) {
-    // The pointers are lent for this call, which is on the loop.
+    // The pointers are valid during this call, which runs on the loop.
     nonisolated(unsafe) let (connection, method, version, data) = (connection, method, version, data)
     return assumeIsolated { $0.access(connection, method: method, version: version, data) }
   }
@@ -111,7 +111,8 @@ actor Exchange {
     } else if let answer = Router.answer(match, head.request.method) {
       refuse(answer)
     }
-    // What was refused before a large or an announced body came ends the connection instead of the upload.
+    // A refusal before a large body, or a body that waits for “100 Continue”, is sent at once. libmicrohttpd then
+    // closes the connection instead of reading the body.
     if case .discarding = phase, head.expectsContinue || (head.contentLength ?? .max) > Self.maximumDiscarded {
       guard let answer else { return .NO }
       return queue(answer)
@@ -123,7 +124,7 @@ actor Exchange {
     switch route.body {
     case .none:
       guard !head.hasBody else {
-        return refuse(Problem(400, "Bad request", detail: "this request takes no body").response)
+        return refuse(Problem(400, "Bad request", detail: "this request must not have a body").response)
       }
       phase = .collecting(limit: 0)
     case .collect(let limit):
@@ -179,7 +180,7 @@ actor Exchange {
     }
   }
 
-  /// The request is there as a whole, or the connection was resumed after that.
+  /// Called when the whole request has been received, and each time the connection is resumed after that.
   private func complete() -> MHD_Result {
     if let answer { return queue(answer) }
     switch phase {
@@ -263,7 +264,7 @@ actor Exchange {
     if !hasEnded { self.task = task }
   }
 
-  /// The task runs on the reactor: what it reports needs no change of executor.
+  /// Reports from the handler's task. The task runs on the reactor, so no executor change is needed.
   private nonisolated func didAnswer(_ response: Response) { assumeIsolated { $0.handlerAnswered(response) } }
   private nonisolated func didWriteBody(failed: Bool) { assumeIsolated { $0.bodyWritten(failed: failed) } }
 
@@ -328,7 +329,7 @@ actor Exchange {
       await withTaskCancellationHandler {
         await withCheckedContinuation { continuation in
           reader = continuation
-          // A cancellation that came before this line found nobody to wake.
+          // A cancellation before this line found no reader to wake.
           if Task.isCancelled { wakeReader() }
         }
       } onCancel: {
@@ -394,13 +395,13 @@ actor Exchange {
 
   // MARK: The end
 
-  /// The exchange is over for libmicrohttpd, answered or not.
+  /// libmicrohttpd has finished the request, with or without a response.
   func completed() {
     abandon()
     connection = nil
   }
 
-  /// Nobody waits for the answer any more: cancels the handler and lets libmicrohttpd close.
+  /// Cancels the handler and lets libmicrohttpd close the connection: no client waits for the response any more.
   func abandon() {
     isGone = true
     task?.cancel()
@@ -410,7 +411,7 @@ actor Exchange {
     resume()
   }
 
-  /// Cancels the handler; it still answers.
+  /// Cancels the handler. It can still send a response.
   func cancelHandler() { task?.cancel() }
 
   var isRunning: Bool { task != nil && !hasEnded }

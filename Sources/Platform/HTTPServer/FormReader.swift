@@ -1,6 +1,6 @@
 import CMicrohttpd
 
-/// Takes a multipart/form-data body apart by libmicrohttpd's post processor.
+/// Parses a multipart/form-data body with libmicrohttpd's post processor.
 final class FormReader {
   private var processor: OpaquePointer?
   private var parts: [FormPart] = []
@@ -41,9 +41,9 @@ final class FormReader {
     if MHD_post_process(processor, bytes, data.count) != .YES { isMalformed = true }
   }
 
-  /// The parts; nil where the body was no form.
+  /// Ends the body and returns its parts; nil if the body is not a valid form.
   func finish() -> [FormPart]? {
-    // Its status is of no use: what follows the last boundary, such as the line's end, counts as an error.
+    // The result is ignored: it is an error even if only a line end follows the last boundary.
     if let processor { MHD_destroy_post_processor(processor) }
     processor = nil
     return isMalformed ? nil : parts

@@ -4,8 +4,8 @@ public import Logging
 public import Metrics
 public import Reactor
 
-/// An HTTP/1.1 server on one reactor: libmicrohttpd without threads, its epoll descriptor in the loop. Several reactors
-/// each have one on the same port; the kernel spreads connections over them (SO_REUSEPORT).
+/// An HTTP/1.1 server on one reactor: libmicrohttpd without threads; the loop watches its epoll descriptor. Several
+/// reactors each have a server on the same port; the kernel distributes connections among them (SO_REUSEPORT).
 public actor HTTPServer {
   private nonisolated let reactor: Reactor
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
@@ -18,7 +18,7 @@ public actor HTTPServer {
   private var endOfTurn: EndOfTurn?
   private var timer: LoopTimer?
 
-  /// - Parameter errorResponse: The answer to an error that a handler threw.
+  /// - Parameter errorResponse: Makes the response to an error that a handler threw.
   public init(
     _ options: HTTPServerOptions, router: Router, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry,
     errorResponse: @escaping @Sendable (any Error, Request) -> Response = { error, _ in Problem.response(to: error) }
@@ -27,9 +27,9 @@ public actor HTTPServer {
     context = ListenerContext(router: router, reactor: reactor, metrics: metrics, errorResponse: errorResponse)
   }
 
-  /// Starts to listen.
+  /// Starts listening.
   ///
-  /// - Parameter isFirst: Whether no other reactor of this process listens there yet; then nobody else may either.
+  /// - Parameter isFirst: True for this process's first server on the port: fails if another process listens on it.
   /// - Returns: The port.
   @discardableResult
   public func start(isFirst: Bool = true) throws(HTTPServerError) -> UInt16 {
@@ -78,7 +78,7 @@ public actor HTTPServer {
     ]
   }
 
-  // MARK: Turning
+  // MARK: Running libmicrohttpd
 
   private func turn() {
     guard let daemon else { return }
@@ -86,7 +86,9 @@ public actor HTTPServer {
     MHD_run(daemon)
   }
 
-  /// Connections with bytes already read wait for the next MHD_run: no descriptor announces them.
+  /// Serves connections whose bytes libmicrohttpd has already read: their sockets signal nothing more.
+  ///
+  /// - Returns: True if there is more to do.
   private func turnIfNeeded() -> Bool {
     guard let daemon else { return false }
     if context.needsTurn || hasMore(daemon) { turn() }
@@ -100,8 +102,8 @@ public actor HTTPServer {
 
   // MARK: Clients
 
-  /// A suspended connection is out of libmicrohttpd's sight: one poll over all of them tells which clients have gone.
-  /// Also ends what is past its deadline.
+  /// Detects clients that have disconnected: libmicrohttpd does not watch suspended connections, so all of them are
+  /// polled at once. Also closes connections and cancels handlers that have exceeded their time limit.
   private func lookAfterClients() {
     let now = ContinuousClock.now
     var descriptors: [pollfd] = []
@@ -127,7 +129,7 @@ public actor HTTPServer {
       if let exchange = clients[index].exchange {
         exchange.assumeIsolated { $0.abandon() }
       } else {
-        // libmicrohttpd loses an end that arrived with data: a new edge makes it look again.
+        // libmicrohttpd misses a FIN that arrived together with data: a new edge makes it read again.
         shutdown(descriptor.fd, Int32(SHUT_RD))
       }
     }
@@ -135,7 +137,7 @@ public actor HTTPServer {
 
   // MARK: Stopping
 
-  /// Takes no new connections, lets requests under way end within `drainTimeout`, cancels the rest, and stops.
+  /// Stops accepting connections, waits up to `drainTimeout` for running requests, cancels the rest, and stops.
   public func shutdown() async {
     guard let daemon else { return }
     context.isDraining = true
@@ -162,7 +164,7 @@ public actor HTTPServer {
     MHD_stop_daemon(daemon)
   }
 
-  /// Nothing may be suspended when the daemon stops: libmicrohttpd aborts the process otherwise.
+  /// Resumes every suspended connection: libmicrohttpd aborts the process if one is left when the daemon stops.
   private func abandonAll() {
     for client in context.clients.values { client.exchange?.assumeIsolated { $0.abandon() } }
     turn()
@@ -171,7 +173,7 @@ public actor HTTPServer {
   private func shutdown(_ descriptor: Int32, _ how: Int32) { Glibc.shutdown(descriptor, how) }
 }
 
-// MARK: Callbacks of libmicrohttpd; their context is the ListenerContext, which outlives the daemon.
+// MARK: Callbacks of libmicrohttpd. Their context is the ListenerContext, which outlives the daemon.
 
 private let onTarget:
   @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, OpaquePointer?)

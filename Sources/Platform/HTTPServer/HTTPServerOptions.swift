@@ -1,18 +1,18 @@
-/// Where a server listens, and its limits.
+/// Address, port and limits of a server.
 public struct HTTPServerOptions: Sendable {
   /// An IPv4 or IPv6 address.
   public var address: String
-  /// 0: any that is free.
+  /// Port; 0: any free port.
   public var port: UInt16
-  /// The most connections of one reactor. More clients wait in the backlog.
+  /// Maximum number of connections per reactor. Further clients wait in the listen backlog.
   public var maximumConnections: Int
   /// Idle time-out: closes a connection that sends no request, or no byte, for this long.
   public var idleTimeout: Duration
-  /// How long a body may take to arrive.
+  /// Time limit for receiving a body. It counts from the end of the connection's previous request.
   public var bodyTimeout: Duration
-  /// How long a handler may run before it is cancelled.
+  /// Time limit of a handler. It is cancelled afterwards.
   public var handlerTimeout: Duration
-  /// How long requests under way may take when the server stops.
+  /// Time limit for running requests when the server stops. They are cancelled afterwards.
   public var drainTimeout: Duration
 
   public init(

@@ -2,13 +2,13 @@ import CMicrohttpd
 import Metrics
 import Reactor
 
-/// What the exchanges of one listener share.
-final class ListenerContext: @unchecked Sendable {  // unchecked: touched on the reactor's loop only
+/// State that the exchanges of one listener share.
+final class ListenerContext: @unchecked Sendable {  // unchecked: used only on the reactor's loop
   let router: Router
   let reactor: Reactor
   let errorResponse: @Sendable (any Error, Request) -> Response
   var clients: [ObjectIdentifier: ClientConnection] = [:]
-  /// A connection was resumed: libmicrohttpd has to run.
+  /// True after a connection was resumed: libmicrohttpd must run.
   var needsTurn = false
   var isDraining = false
   private let metrics: MetricsRegistry
@@ -29,9 +29,9 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: touched on the
   }
 
   private static let responses = "annals_http_responses_total"
-  private static let responsesHelp = "Answers by status."
+  private static let responsesHelp = "Responses sent by handlers, by status."
   private static let duration = "annals_http_request_seconds"
-  private static let durationHelp = "Time from the complete request to its answer, in seconds."
+  private static let durationHelp = "Time from the start of the handler to its response, in seconds."
 
   func wasResumed() { needsTurn = true }
 
@@ -61,7 +61,7 @@ final class ClientConnection {
   /// The client's IP address.
   let address: String
   var exchange: Exchange?
-  /// The start of its present idle time, or of the request that it sends.
+  /// Time at which the connection was opened, or its last request finished.
   var since = ContinuousClock.now
 
   init(descriptor: Int32) {

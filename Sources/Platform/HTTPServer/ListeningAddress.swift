@@ -38,7 +38,7 @@ struct ListeningAddress {
     }
   }
 
-  /// The IP address at the other end of a connection; empty if it is gone.
+  /// The IP address of a connection's client; empty if the client has disconnected.
   static func peer(of descriptor: Int32) -> String {
     var storage = sockaddr_storage()
     var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -52,8 +52,8 @@ struct ListeningAddress {
     }
   }
 
-  /// Fails if another process listens there. The listeners of this one share the port by SO_REUSEPORT, and so would
-  /// a second Annals that was started by mistake.
+  /// Fails if another process listens on this address and port. Without this check, a second Annals that was started
+  /// by mistake would share the port, because the listeners use SO_REUSEPORT.
   func requireFree() throws(HTTPServerError) {
     guard port != 0 else { return }
     let descriptor = socket(isVersion6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue), 0)

@@ -1,18 +1,18 @@
-/// A request as it reached its route.
+/// A request, as its handler receives it.
 public struct Request: Sendable {
   public let method: Method
-  /// As it was sent, query included.
+  /// Request target as it was sent, including the query.
   public let target: String
   /// Decoded segments of the path.
   public let path: [String]
   public let query: [(name: String, value: String)]
   public let headers: Headers
-  /// The values at the `{names}` of the route.
+  /// Values of the route's `{name}` segments, by name.
   public internal(set) var parameters: [String: String] = [:]
   public internal(set) var body: RequestBody = .empty
-  /// The IP address at the other end of the connection.
+  /// IP address of the client.
   public internal(set) var clientAddress = ""
-  /// Who acts, as a middleware has found out; nil before that, or if nobody says.
+  /// Actor of the request, set by a middleware; nil: not set, or unknown.
   public var actor: String?
 
   public enum Method: String, Sendable, CaseIterable {
@@ -20,7 +20,7 @@ public struct Request: Sendable {
     case options = "OPTIONS"
   }
 
-  /// A request that did not come over a connection. The target is checked as one that did.
+  /// Makes a request without a connection. Its target is checked like a received one.
   ///
   /// - Throws: `Problem` 400.
   public init(
@@ -41,7 +41,7 @@ public struct Request: Sendable {
     (self.method, self.target, self.path, self.query, self.headers) = (method, target, path, query, headers)
   }
 
-  /// The first value of that name in the query.
+  /// The first value of this name in the query.
   public func query(_ name: String) -> String? { query.first { $0.name == name }?.value }
 }
 
@@ -87,7 +87,7 @@ public struct Headers: Sendable {
   private static func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
 }
 
-/// A request's body as it arrives, in chunks, readable once. The client is held back while nobody reads.
+/// A request's body in chunks, as they arrive. It can be read once. While nothing is read, the client has to wait.
 public struct BodyStream: Sendable, AsyncSequence {
   public typealias Element = [UInt8]
   let exchange: Exchange
@@ -100,7 +100,7 @@ public struct BodyStream: Sendable, AsyncSequence {
   public func makeAsyncIterator() -> Iterator { Iterator(exchange: exchange) }
 }
 
-/// The client closed its connection before it was answered.
+/// The client closed its connection before it received the response.
 public struct ClientGone: Error, CustomStringConvertible {
   public let description = "the client closed the connection"
 }

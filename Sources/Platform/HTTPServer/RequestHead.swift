@@ -1,8 +1,8 @@
-/// The head of a request, checked more strictly than libmicrohttpd 0.9.75 does: what two servers might read in two ways
-/// is refused (RFC 9112, section 11.2, “Request Smuggling”).
+/// The head of a request, checked more strictly than by libmicrohttpd 0.9.75: a head that two servers could interpret
+/// differently is refused (RFC 9112, section 11.2, “Request Smuggling”).
 struct RequestHead {
   let request: Request
-  /// nil: chunked.
+  /// Length of the body in bytes; nil: chunked.
   let contentLength: Int?
   let hasBody: Bool
   /// The client waits for “100 Continue” before it sends the body.
@@ -13,20 +13,20 @@ struct RequestHead {
   }
 
   init(method: String, version: String, target: String, headers: Headers) throws(Refusal) {
-    guard version == "HTTP/1.1" || version == "HTTP/1.0" else { throw Refusal(reason: "HTTP/1.1 is spoken here") }
+    guard version == "HTTP/1.1" || version == "HTTP/1.0" else { throw Refusal(reason: "use HTTP version 1.1") }
     guard target.hasPrefix("/"), target.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
       throw Refusal(reason: "the request target is malformed")
     }
     for (name, value) in headers.fields {
       guard !name.isEmpty, name.utf8.allSatisfy(Self.isToken) else {
-        throw Refusal(reason: "a header's name is malformed")
+        throw Refusal(reason: "the name of a header is malformed")
       }
       guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else {
-        throw Refusal(reason: "the header \(name) has a control character")
+        throw Refusal(reason: "the header \(name) contains a control character")
       }
     }
     guard version == "HTTP/1.0" || headers.count(of: "Host") == 1 else {
-      throw Refusal(reason: "there must be one Host header")
+      throw Refusal(reason: "exactly one Host header is required")
     }
     let lengths = headers.count(of: "Content-Length")
     let codings = headers.count(of: "Transfer-Encoding")
@@ -34,7 +34,7 @@ struct RequestHead {
       throw Refusal(reason: "the length of the body is ambiguous")
     }
     if let coding = headers["Transfer-Encoding"], coding.lowercased() != "chunked" {
-      throw Refusal(reason: "the transfer encoding is not chunked")
+      throw Refusal(reason: "Transfer-Encoding must be chunked")
     }
     if let text = headers["Content-Length"] {
       guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(text) else {
@@ -44,7 +44,7 @@ struct RequestHead {
     } else {
       contentLength = codings == 0 ? 0 : nil
     }
-    guard let method = Request.Method(rawValue: method) else { throw Refusal(reason: "the method is unknown") }
+    guard let method = Request.Method(rawValue: method) else { throw Refusal(reason: "the method is not supported") }
     hasBody = contentLength != 0
     expectsContinue = headers["Expect"]?.lowercased() == "100-continue"
     let parts = target.utf8.split(separator: UInt8(ascii: "?"), maxSplits: 1, omittingEmptySubsequences: false)
@@ -53,7 +53,7 @@ struct RequestHead {
       query: parts.count == 2 ? try Self.query(parts[1]) : [], headers: headers)
   }
 
-  // Bytes all the way: a target is ASCII, and finding the characters of a String costs more than the rest together.
+  // These functions work on bytes: a target is ASCII, and splitting a String into Characters would dominate the cost.
   private static func path(_ text: Substring.UTF8View) throws(Refusal) -> [String] {
     var segments: [String] = []
     for segment in text.split(separator: UInt8(ascii: "/")) {
@@ -77,7 +77,7 @@ struct RequestHead {
     return items
   }
 
-  /// nil for a malformed escape and for what is not UTF-8.
+  /// Decodes percent escapes; nil if an escape is malformed or the result is not UTF-8.
   private static func percentDecoded(_ text: Substring.UTF8View, plusIsSpace: Bool) -> String? {
     guard text.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else {
       return String(Substring(text))

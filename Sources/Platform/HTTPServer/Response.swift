@@ -1,8 +1,8 @@
-/// An answer to a request.
+/// A response to a request.
 public struct Response: Sendable {
   public enum Body: Sendable {
     case bytes([UInt8])
-    /// Made while it is sent; the writer waits for the client. `length` is declared if it is known.
+    /// A body that is produced while it is sent; the writer waits for the client. `length`: in bytes; nil: unknown.
     case stream(length: Int?, @Sendable (BodyWriter) async throws -> Void)
   }
 
@@ -14,7 +14,7 @@ public struct Response: Sendable {
     (self.status, self.headers, self.body) = (status, headers, body)
   }
 
-  /// A JSON text.
+  /// A response with a JSON body.
   public static func json(
     _ bytes: [UInt8], status: Int = 200, headers: [(name: String, value: String)] = []
   ) -> Response {
@@ -27,7 +27,7 @@ public struct Response: Sendable {
   }
 }
 
-/// Writes a streamed body. `write` waits while the client is behind, and throws once it is gone.
+/// Writes a streamed body. `write` waits while the client is slow, and throws `ClientGone` after it has disconnected.
 public struct BodyWriter: Sendable {
   let exchange: Exchange
   public func write(_ bytes: [UInt8]) async throws { try await exchange.write(bytes) }

@@ -3,10 +3,10 @@ import Events
 import JSON
 public import Redis
 
-/// Documents' rows in Redis, each a hash `document:<id>` of its version and its row image.
+/// Rows of documents in Redis. Each is a hash `document:<id>` with the version and the row image.
 ///
-/// A deleted document leaves its version behind for a week, so that a late redelivery of an older change does not bring
-/// it back.
+/// The version of a deleted document is kept for a week, so that a late redelivery of an older change does not restore
+/// the document.
 public struct DocumentCache: View {
   public let name = "document-cache"
   public let categories = ["\(Document.category)"]

@@ -5,23 +5,23 @@ import HTTPClient
 public import JSON
 public import S3
 
-/// Documents in Elasticsearch: the row image and the content's text, under an alias whose index carries the view's
-/// version.
+/// Documents in Elasticsearch: the row image and the content's text. Readers use an alias; the index's name contains
+/// the view's version.
 ///
-/// Writes carry the stream's version as external version, so an older change never overwrites a newer one. A deleted
-/// document leaves a marker of its version: Elasticsearch itself forgets the versions of deleted documents after
-/// `index.gc_deletes`, and a late redelivery would bring the document back. Readers leave the markers out.
+/// Writes use the stream's version as external version, so an older change never overwrites a newer one. A deletion
+/// writes a marker with the version: Elasticsearch forgets the versions of deleted documents after `index.gc_deletes`,
+/// and a late redelivery would then restore the document. The alias excludes the markers.
 public struct DocumentSearch: View {
   public let name = "document-search"
   public let categories = ["\(Document.category)"]
   private let elasticsearch: ElasticsearchClient
   private let s3: S3Client
-  /// The alias under which readers find the index.
+  /// Alias through which readers use the index.
   public let alias: String
 
-  /// Of the mapping and of what is written by it: a new version is a new index beside the old one.
+  /// Version of the mapping and of the documents' form. A new version creates a new index and keeps the old one.
   public static let version = 1
-  /// Longer texts are searched by their beginning.
+  /// Maximum size of an indexed text, in bytes. Only the beginning of a longer text is indexed.
   static let maximumText = 1 << 20
 
   public var index: String { "\(alias)-\(Self.version)" }
@@ -42,7 +42,7 @@ public struct DocumentSearch: View {
     }
   }
 
-  /// Readers of the alias, operators too, do not see the markers of deleted documents.
+  /// Filter of the alias: hides the markers of deleted documents from all readers, including operators.
   private static let alive = #"{"filter":{"bool":{"must_not":{"term":{"deleted":true}}}}}"#
   private static let settings = #"{"number_of_shards":1,"number_of_replicas":0,"refresh_interval":"500ms"}"#
   private static let mappings = """
@@ -63,7 +63,7 @@ public struct DocumentSearch: View {
     """
 
   public func apply(_ changes: [ViewChange]) async throws {
-    // Bulk requests of a bounded size: contents are read for one of them at a time.
+    // Each bulk request has at most 100 documents. Contents are held in memory for one request at a time.
     var rest = changes[...]
     while !rest.isEmpty {
       let part = rest.prefix(100)
@@ -110,7 +110,7 @@ public struct DocumentSearch: View {
     return writer.bytes
   }
 
-  /// A version conflict is no failure: something newer is there.
+  /// Throws if a document was refused. A version conflict (409) is not a failure: the index has a newer version.
   private func check(_ answer: JSONValue) throws(ElasticsearchError) {
     for item in answer["items"]?.array ?? [] {
       guard let result = item["index"], let status = result["status"]?.integer, status >= 300, status != 409 else {
@@ -151,7 +151,7 @@ public struct DocumentSearch: View {
       let bytes = try await s3.get(key)
       return String(decoding: bytes.prefix(Self.maximumText), as: UTF8.self)
     } catch {
-      // The row says more than the store has: the document is found by its row.
+      // The object store has no content under this key: only the row is indexed.
       if case .notFound = error { return nil }
       throw error
     }
@@ -180,8 +180,8 @@ public struct DocumentSearch: View {
     return rows
   }
 
-  /// The row image in what the index keeps of a document, its fields in their own order: not every engine keeps the order
-  /// in which they were written.
+  /// Extracts the row image from a document of the index and restores the order of its fields, because not every engine
+  /// keeps the order in which they were written.
   public static func rowImage(_ source: JSONValue) -> [UInt8] {
     let row = JSONValue.object(
       JSONObject((source.object?.members ?? []).filter { $0.name != "content" && $0.name != "deleted" }))

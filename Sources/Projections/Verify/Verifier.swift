@@ -4,9 +4,9 @@ public import Events
 public import Postgres
 import Schema
 
-/// Compares views with history: every document is folded from its events and looked up in each view (G8).
+/// Compares views with history: folds every document from its events and compares it with its row in each view (G8).
 public struct Verifier: Sendable {
-  /// A view that does not say what history says.
+  /// A row of a view that differs from history.
   public struct Difference: Sendable, CustomStringConvertible {
     public let view: String
     public let stream: StreamID
@@ -14,8 +14,8 @@ public struct Verifier: Sendable {
     public let found: ViewRow?
 
     public var description: String {
-      "\(view): \(stream): history says version \(expected.version), \(expected.image ?? "deleted"); the view says "
-        + (found.map { "version \($0.version), \($0.image ?? "deleted")" } ?? "nothing")
+      "\(view): \(stream): history has version \(expected.version), \(expected.image ?? "deleted"); the view has "
+        + (found.map { "version \($0.version), \($0.image ?? "deleted")" } ?? "no row")
     }
   }
 
@@ -35,9 +35,9 @@ public struct Verifier: Sendable {
 
   static let streams = Query("streams_of_category", Schema.streamsOfCategory)
 
-  /// Goes through all documents.
+  /// Compares all documents that have events.
   ///
-  /// - Parameter progress: Called with the number of documents seen so far.
+  /// - Parameter progress: Called with the number of documents compared so far.
   public func run(progress: (Int) -> Void = { _ in }) async throws -> Report {
     var report = Report()
     var last = ""

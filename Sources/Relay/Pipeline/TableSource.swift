@@ -41,6 +41,12 @@ final class TableSource: ChangeSource {
     var nap = Self.shortestNap
     var examinedAt = ContinuousClock.now - .seconds(10)
     attempt.logger.notice("Relaying from the table", metadata: ["relay": attempt.options.slot])
+    attempt.logger.debug(
+      "Rows after this position are read",
+      metadata: [
+        "position": "\(position)",
+        "published": published.map { "\($0.snapshot), then \($0.others.sorted().suffix(20))" } ?? "unknown",
+      ])
     do {
       try await listener.listen("annals_outbox") { bell.ring() }
       while true {
@@ -97,18 +103,25 @@ final class TableSource: ChangeSource {
     return watermark.published(confirmed: end)
   }
 
-  func finish() async throws { try await attempt.withOwnSession { try await record(over: $0) } }
+  func finish() async throws {
+    try await attempt.withOwnSession { try await record(over: $0) }
+    attempt.logger.debug(
+      "Checkpoint recorded at shutdown",
+      metadata: ["position": "\(table.checkpoint)", .count: "\(attempt.delivery.tracker.inFlight)"])
+  }
   func close() {}
 
   /// Records the acknowledged reads as the checkpoint in the database.
   private func record(over session: PostgresSession) async throws {
-    var last: (end: Position, complete: TransactionID)?
-    while let reading = readings.first, UInt64(reading.number) < attempt.delivery.tracker.confirmed.value {
-      last = (reading.end, max(reading.complete, last?.complete ?? TransactionID(0)))
-      readings.removeFirst()
+    let confirmed = attempt.delivery.tracker.confirmed.value
+    let acknowledged = readings.prefix { UInt64($0.number) < confirmed }
+    guard let end = acknowledged.last?.end else { return }
+    let complete = acknowledged.reduce(table.complete) { max($0, $1.complete) }
+    if end != table.checkpoint || complete > table.complete {
+      try await table.record(end, complete: complete, over: session)
     }
-    guard let last, last.end != table.checkpoint || last.complete > table.complete else { return }
-    try await table.record(last.end, complete: max(last.complete, table.complete), over: session)
+    // Only after they are recorded: a shutdown that cancels the query above records them with `finish()`.
+    readings.removeFirst(acknowledged.count)
   }
 
   /// Drops a slot left over from `relay.source=wal`, which would retain WAL forever. The table has all its events.

@@ -95,6 +95,9 @@ final class WALSource: ChangeSource {
       try await attempt.withOwnSession {
         try await watermark.record(options.slot, $0, confirmed: confirmed, withRecent: true)
       }
+      attempt.logger.debug(
+        "Watermark recorded at shutdown",
+        metadata: ["confirmed": "\(confirmed)", "watermark": "\(watermark)", .count: "\(delivery.tracker.inFlight)"])
     }
     try await stream?.finish(confirming: confirmed)
   }

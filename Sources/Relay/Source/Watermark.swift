@@ -6,7 +6,7 @@ import Schema
 /// A slot is confirmed by LSN, but a row of the outbox has only its transaction id. With a watermark, reading the table
 /// can continue where the WAL was left, and the reverse. A watermark consists of a server snapshot whose transactions
 /// have all been published, and of the transactions published since.
-final class Watermark {
+final class Watermark: CustomStringConvertible {
   static let readQuery = Query("read_watermark", Schema.readWatermark)
   static let recordQuery = Query("record_watermark", Schema.recordWatermark)
   /// Limit on `recent`. A new snapshot normally comes long before.
@@ -83,6 +83,12 @@ final class Watermark {
     guard let snapshot, !isIncomplete else { return nil }
     return Published(
       snapshot: snapshot, others: Set(recent.lazy.filter { $0.end <= confirmed }.map(\.transaction)))
+  }
+
+  /// The snapshot, and the transactions published since, for the log.
+  var description: String {
+    "\(snapshot.map { "\($0)" } ?? "unknown") at \(position), then "
+      + recent.suffix(20).map { "\($0.transaction)" }.joined(separator: ",")
   }
 
   // MARK: In the database
