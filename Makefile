@@ -59,7 +59,7 @@ bench-relay: ## Rows per second and latency beside pg_recvlogical and Debezium
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench
-	@$(ON_STACK) Benchmarks/http.py $(ARGUMENTS)
+	@$(ON_STACK) Benchmarks/rest.py $(ARGUMENTS)
 
 lint: ## Form, direction and use of imports, printed pages
 	@scripts/lint

@@ -20,6 +20,7 @@ public enum Schema {
 
   public static let append = text(PackageResources.append_sql)
   public static let readStream = text(PackageResources.read_stream_sql)
+  public static let foldStream = text(PackageResources.fold_stream_sql)
   public static let readLog = text(PackageResources.read_log_sql)
   public static let streamVersion = text(PackageResources.stream_version_sql)
   public static let streamsOfCategory = text(PackageResources.streams_of_category_sql)

@@ -58,9 +58,9 @@ extension Aggregate {
   }
 
   /// Reads a recorded event.
-  public static func event(_ recorded: RecordedEvent) throws(EventReadError) -> Event {
+  public static func event(_ body: EventBody, of stream: StreamID) throws(EventReadError) -> Event {
     do {
-      return try Event(type: recorded.type, schemaVersion: recorded.schemaVersion, data: recorded.data)
-    } catch { throw EventReadError(event: recorded.id, stream: recorded.stream, reason: "\(error)") }
+      return try Event(type: body.type, schemaVersion: body.schemaVersion, data: body.data)
+    } catch { throw EventReadError(event: body.id, stream: stream, reason: "\(error)") }
   }
 }

@@ -85,30 +85,22 @@ public struct AggregateStore<State: Aggregate>: Sendable {
 
   /// Loads the current state, or the state at a moment.
   public func load(_ id: String, asOf moment: Moment? = nil) async throws -> Loaded {
+    let stream = State.stream(id)
     var state: State?
     var version = StreamVersion.none
-    try await read(id, asOf: moment) { recorded in
-      state = State.evolve(state, try State.event(recorded))
-      version = recorded.version
+    while true {
+      let page = try await store.readBodies(stream, after: version, limit: pageSize)
+      for body in page.bodies {
+        if let moment, !moment.includes(body) { return Loaded(state: state, version: version) }
+        state = State.evolve(state, try State.event(body, of: stream))
+        version = body.version
+      }
+      guard page.hasMore else { return Loaded(state: state, version: version) }
     }
-    return Loaded(state: state, version: version)
   }
 
   /// The steps of a history, oldest first, one page at a time. A long history is never completely in memory.
   public func history(of id: String) -> History { History(store: self, id: id) }
-
-  private func read(_ id: String, asOf moment: Moment?, _ body: (RecordedEvent) throws -> Void) async throws {
-    var after = StreamVersion.none
-    while true {
-      let page = try await store.read(State.stream(id), after: after, limit: pageSize)
-      for recorded in page.events {
-        if let moment, !moment.includes(recorded) { return }
-        try body(recorded)
-      }
-      guard page.hasMore, let last = page.events.last else { return }
-      after = last.version
-    }
-  }
 
   /// A history as a sequence of pages.
   public struct History: AsyncSequence, Sendable {
@@ -129,7 +121,7 @@ public struct AggregateStore<State: Aggregate>: Sendable {
         var steps: [Step] = []
         steps.reserveCapacity(page.events.count)
         for recorded in page.events {
-          let event = try State.event(recorded)
+          let event = try State.event(recorded.body, of: stream)
           let before = state
           state = State.evolve(state, event)
           steps.append(Step(recorded: recorded, event: event, before: before, after: state))
@@ -149,7 +141,7 @@ public enum Moment: Equatable, Sendable {
   /// All events recorded up to this time.
   case time(Time.Timestamp)
 
-  func includes(_ event: RecordedEvent) -> Bool {
+  func includes(_ event: EventBody) -> Bool {
     switch self {
     case .version(let version): event.version <= version
     case .time(let time): event.recordedAt <= time

@@ -15,6 +15,7 @@ public struct EventStore: Sendable {
 
   static let append = Query("append", Schema.append)
   static let readStream = Query("read_stream", Schema.readStream)
+  static let foldStream = Query("fold_stream", Schema.foldStream)
   static let readLog = Query("read_log", Schema.readLog)
   static let streamVersion = Query("stream_version", Schema.streamVersion)
 
@@ -98,9 +99,32 @@ public struct EventStore: Sendable {
     return EventPage(events: Array(found.prefix(limit)), hasMore: found.count > limit)
   }
 
+  /// Reads the bodies of a page of a stream's events after a version, for folding: less than `read` reads.
+  func readBodies(
+    _ stream: StreamID, after version: StreamVersion, limit: Int
+  ) async throws(ReadError) -> (bodies: [EventBody], hasMore: Bool) {
+    let rows = try await rows(
+      Self.foldStream, [.text(stream.description), .bigint(version.value), .bigint(Int64(limit) + 1)])
+    var bodies: [EventBody] = []
+    bodies.reserveCapacity(min(rows.count, limit))
+    do throws(PostgresError) {
+      for row in rows where bodies.count < limit {
+        bodies.append(
+          EventBody(
+            version: StreamVersion(try row.get(0)), id: try row.get(1), type: try row.get(2),
+            schemaVersion: Int32(try row.get(3, as: Int.self)), data: try row.get(4, as: JSONText.self).bytes,
+            recordedAt: try row.get(5)))
+      }
+    } catch { throw .database(error) }
+    return (bodies, rows.count > limit)
+  }
+
+  private func rows(_ query: Query, _ parameters: [Parameter]) async throws(ReadError) -> Rows {
+    do { return try await pool.read(query, parameters) } catch { throw .database(error) }
+  }
+
   private func events(_ query: Query, _ parameters: [Parameter]) async throws(ReadError) -> [RecordedEvent] {
-    let rows: Rows
-    do { rows = try await pool.query(query, parameters) } catch { throw .database(error) }
+    let rows = try await rows(query, parameters)
     var events: [RecordedEvent] = []
     events.reserveCapacity(rows.count)
     for row in rows { events.append(try RecordedEvent(row)) }

@@ -67,6 +67,11 @@ public actor PostgresConnection {
   /// The number of calls that wait for their results.
   public var waiting: Int { pipeline.count }
 
+  /// The number of calls that wait, and the age of the oldest one. Asked on the loop.
+  nonisolated var load: (waiting: Int, age: Duration) {
+    assumeIsolated { ($0.pipeline.count, $0.pipeline.oldest.map { .now - $0 } ?? .zero) }
+  }
+
   /// Runs one statement.
   @discardableResult
   public func query(_ query: Query, _ parameters: [Parameter] = []) async throws(PostgresError) -> Rows {

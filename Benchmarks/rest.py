@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Requests per second of the API: each figure the median of some runs of wrk (64 connections), beside two limits measured in
-the same run: nginx answering `return 200`, and pgbench (16 clients, prepared) calling the same append.
+the same run: nginx answering `return 200`, and pgbench (16 clients, prepared) calling the same append. Annals and pgbench
+talk to Postgres through its Unix socket if it is local.
 
-  http.py [--seconds N] [--runs N] [--binary FILE ...]
+  rest.py [--seconds N] [--runs N] [--binary FILE ...]
 
 With several binaries each is measured in turn, run by run, so that a change of the machine's speed falls on all of them.
 """
@@ -53,7 +54,7 @@ class Bench:
         self.options, self.folder = options, stack.folder("bench")
         self.name = stack.unique("bench_")
         self.environment = dict(
-            os.environ, ANNALS_POSTGRES_URL=f"{stack.postgres_server()}/{self.name}", ANNALS_HTTP_PORT=str(PORT),
+            os.environ, ANNALS_POSTGRES_URL=self.database_url(), ANNALS_HTTP_PORT=str(PORT),
             ANNALS_RELAY_SLOT=self.name, ANNALS_LOG_LEVEL="warning")
         self.database = ScratchDatabase(self.name, options.binary[0], self.environment)
         for file, text in (("nginx.conf", NGINX.format(folder=self.folder, port=NGINX_PORT)), ("post.lua", POST),
@@ -61,19 +62,26 @@ class Bench:
             with open(os.path.join(self.folder, file), "w") as out:
                 out.write(text)
 
+    def database_url(self):
+        user, _, port = stack.postgres_parts()
+        sockets = os.path.join(stack.ROOT, ".stack", "test", "postgres")
+        if os.path.exists(os.path.join(sockets, f".s.PGSQL.{port}")):
+            return f"postgresql://{user}@/{self.name}?host={sockets}&port={port}"
+        return f"{stack.postgres_server()}/{self.name}"
+
     def path(self, name):
         return os.path.join(self.folder, name)
 
     def wrk(self, url, *words):
         result = subprocess.run(["wrk", "-t1", "-c64", f"-d{self.options.seconds}s", *words, url], capture_output=True, text=True)
-        if "Non-2xx" in result.stdout:
-            sys.exit(f"{url}: {result.stdout}")
+        if result.returncode or "Non-2xx" in result.stdout:
+            sys.exit(f"{url}: {result.stdout}{result.stderr}")
         return float(re.search(r"Requests/sec:\s+([\d.]+)", result.stdout).group(1))
 
     def pgbench(self):
         result = subprocess.run(
             ["pgbench", "-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", str(self.options.seconds), "-f",
-             self.path("append.sql"), self.database.url], capture_output=True, text=True)
+             self.path("append.sql"), self.database_url()], capture_output=True, text=True)
         return float(re.search(r"^tps = ([\d.]+)", result.stdout, re.M).group(1))
 
     def documents(self):
@@ -100,8 +108,9 @@ class Bench:
 
     def run(self):
         limits, figures = {}, {binary: {} for binary in self.options.binary}
-        nginx = Program(["nginx", "-c", self.path("nginx.conf")], self.environment, self.path("nginx.out"))
+        nginx = Program(["nginx", "-c", self.path("nginx.conf")], self.environment, self.path("nginx.out"), NGINX_PORT)
         try:
+            stack.Deadline(10, self.path("nginx.log")).wait("nginx", lambda: nginx.answer("/")[0] == 200)
             for _ in range(self.options.runs):
                 limits.setdefault("nginx", []).append(self.wrk(f"http://127.0.0.1:{NGINX_PORT}/"))
                 limits.setdefault("pgbench", []).append(self.pgbench())
