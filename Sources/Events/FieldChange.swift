@@ -12,7 +12,8 @@ public struct FieldChange: Equatable, Sendable {
     let names = (after?.members ?? []).map(\.name) + (before?.members ?? []).map(\.name).filter { after?[$0] == nil }
     return names.compactMap { name in
       let (old, new) = (before?[name], after?[name])
-      return old == new ? nil : FieldChange(field: name, before: old, after: new)
+      // By bytes: strings that are canonically equivalent are different values.
+      return old?.bytes == new?.bytes ? nil : FieldChange(field: name, before: old, after: new)
     }
   }
 }

@@ -3,11 +3,16 @@ public struct Check: Sendable {
   public let name: String
   /// Without it the process is not ready to take requests.
   public let isRequired: Bool
+  /// The result's text may be shown to anyone: it has no words of a server, no address and no query.
+  public let isPublic: Bool
   private let body: @Sendable () async throws -> String
 
   /// - Parameter body: Returns what it found, in words. An error is a problem; its text names the remedy.
-  public init(_ name: String, isRequired: Bool = false, _ body: @escaping @Sendable () async throws -> String) {
-    (self.name, self.isRequired, self.body) = (name, isRequired, body)
+  public init(
+    _ name: String, isRequired: Bool = false, isPublic: Bool = false,
+    _ body: @escaping @Sendable () async throws -> String
+  ) {
+    (self.name, self.isRequired, self.isPublic, self.body) = (name, isRequired, isPublic, body)
   }
 
   public func run() async -> CheckResult {
@@ -33,6 +38,11 @@ public struct CheckResult: Sendable, CustomStringConvertible {
   public let isOK: Bool
   /// What is there, or what is wrong and what to do.
   public let text: String
+
+  /// The result for anyone to see: a server's own words stay in the log and in `annals doctor`.
+  var withoutText: CheckResult {
+    CheckResult(name: name, isOK: isOK, text: isOK ? "works" : "fails; the log and `annals doctor` say why")
+  }
 
   public var description: String { "\(isOK ? "ok     " : "PROBLEM")  \(name): \(text)" }
 }

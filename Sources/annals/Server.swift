@@ -53,7 +53,7 @@ struct Server {
     let serving = hasRoutes ? try servingReactors.map { try runtime.context(on: $0) } : [background]
     let workerChecks = workers.map { worker in
       // Requests never wait for a worker: one that stands still takes no requests from the services.
-      Check(worker.name, isRequired: !hasRoutes) {
+      Check(worker.name, isRequired: !hasRoutes, isPublic: true) {
         if let problem = await worker.problem { throw CheckProblem(problem) }
         return "works"
       }

@@ -79,6 +79,14 @@ private func document(_ events: DocumentEvent...) -> Document? {
     }
   }
 
+  @Test("tells titles apart by their bytes")
+  func bytes() throws {
+    let composed = document(.retitled(title: "Caf\u{E9}", at: at))
+    #expect(
+      try Document.decide(.amend(title: "Cafe\u{301}", status: nil, at: later), composed)
+        == [.retitled(title: "Cafe\u{301}", at: later)])
+  }
+
   @Test("says nothing where nothing changes")
   func unchanged() throws {
     #expect(try Document.decide(.amend(title: "Lease", status: .created, at: later), document()).isEmpty)

@@ -121,6 +121,17 @@ private func row(of hit: JSONValue?) -> JSONValue? {
         #expect(answer.json["field"]?.string == field, "\(method) \(path) \(body ?? "")")
         #expect(answer.json["detail"]?.string?.isEmpty == false)
       }
+      for type in ["foo", "text/", String(repeating: "x", count: 300) + "/y"] {
+        let form =
+          "--b0undary\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nForm\r\n--b0undary\r\n"
+          + "Content-Disposition: form-data; name=\"file\"; filename=\"f\"\r\nContent-Type: \(type)\r\n\r\nabc\r\n"
+          + "--b0undary--\r\n"
+        let refused = try await annals.client.send(
+          HTTPRequest(
+            .post, annals.url + "/documents",
+            headers: [("Content-Type", "multipart/form-data; boundary=b0undary")], body: Array(form.utf8)))
+        #expect(refused.status == 422, "\(type.prefix(20))")
+      }
       let stale = try await annals.send(
         .patch, "/documents/\(id)", #"{"title":"x"}"#, headers: [("If-Match", "\"7\"")])
       #expect(stale.status == 412)

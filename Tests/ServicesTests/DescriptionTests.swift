@@ -87,9 +87,9 @@ func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) 
         let answer = try await router.respond(to: try Request(.get, target))
         return (answer.status, try json(answer))
       }
-      let good = Check("a", isRequired: true) { "fine" }
-      let optional = Check("b") { throw Broken() }
-      let required = Check("c", isRequired: true) { throw Broken() }
+      let good = Check("a", isRequired: true, isPublic: true) { "fine" }
+      let optional = Check("b", isPublic: true) { throw Broken() }
+      let required = Check("c", isRequired: true, isPublic: true) { throw Broken() }
       let ready = try await ask([good, optional])
       #expect(ready == (200, ["ready": true, "failing": []]))
       let verbose = try await ask([good, optional], "/readyz?verbose")
@@ -100,6 +100,11 @@ func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) 
         ])
       let failing = try await ask([good, required])
       #expect(failing == (503, ["ready": false, "failing": [["name": "c", "problem": "no disk"]]]))
+      // A server's own words are for the log and for `annals doctor`.
+      let secret = try await ask([Check("d", isRequired: true) { throw Broken() }])
+      #expect(secret.0 == 503)
+      #expect(!secret.1.description.contains("disk"))
+      #expect(try await ask([good], "/readyz?probe=1").0 == 200)
       stop.signal()
       #expect(try await ask([good]).0 == 503)
     }

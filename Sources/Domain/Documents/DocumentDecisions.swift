@@ -81,7 +81,10 @@ extension Document: Aggregate {
     _ document: Document, _ title: String?, _ status: DocumentStatus?, _ at: Time.Timestamp
   ) throws(DocumentRefusal) -> [DocumentEvent] {
     var events: [DocumentEvent] = []
-    if let title, title != document.title { events.append(.retitled(title: try checked(title), at: at)) }
+    // By bytes: “é” in one and in two code points are different titles.
+    if let title, !title.utf8.elementsEqual(document.title.utf8) {
+      events.append(.retitled(title: try checked(title), at: at))
+    }
     if let status, status != document.status {
       guard document.status.successors.contains(status) else {
         throw .noTransition(from: document.status, to: status)

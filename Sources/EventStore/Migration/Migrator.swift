@@ -22,14 +22,16 @@ public struct Migrator {
   public func run(isDryRun: Bool = false) async throws(MigrationError) -> [Step] {
     do {
       // The statement timeout limits the wait for the lock.
-      try await session.execute("select pg_advisory_lock(hashtext('annals.migrations'))", name: "the migration lock")
+      if !isDryRun {
+        try await session.execute("select pg_advisory_lock(hashtext('annals.migrations'))", name: "the migration lock")
+      }
       let applied = try await appliedSteps(isDryRun: isDryRun)
       try check(applied)
       let missing = Schema.migrations.dropFirst(applied.count)
       if !isDryRun {
         for migration in missing { try await apply(migration) }
       }
-      try await session.execute("select pg_advisory_unlock_all()", name: "the migration lock")
+      if !isDryRun { try await session.execute("select pg_advisory_unlock_all()", name: "the migration lock") }
       return missing.map { Step(version: $0.version, name: $0.name) }
     } catch let error as MigrationError { throw error } catch { throw .database("\(error)") }
   }

@@ -49,7 +49,7 @@ public struct JSONError: Error, Equatable, Sendable {
 
 extension JSONError: CustomStringConvertible {
   public var description: String {
-    let place = (pointer.isEmpty ? "" : " at \(pointer)") + (offset.map { " (byte \($0))" } ?? "")
+    let place = (pointer.isEmpty ? "" : " at \(Self.cut(pointer))") + (offset.map { " (byte \($0))" } ?? "")
     return "\(explanation)\(place)"
   }
 
@@ -65,13 +65,18 @@ extension JSONError: CustomStringConvertible {
     case .controlCharacter: "a string has a raw control character: escape it"
     case .invalidUTF8: "a string is not UTF-8"
     case .tooDeep(let limit): "nesting is deeper than \(limit) levels"
-    case .duplicateName(let name): "“\(name)” is given twice"
+    case .duplicateName(let name): "“\(Self.cut(name))” is given twice"
     case .wrongType(let expected, let found): "expected \(expected), found \(found)"
-    case .outOfRange(let literal): "\(literal) is out of range"
+    case .outOfRange(let literal): "\(Self.cut(literal)) is out of range"
     case .missing(let name): "“\(name)” is missing"
     case .unknown(let name, let nearest):
-      "“\(name)” is unknown" + (nearest.map { "; did you mean “\($0)”?" } ?? "")
-    case .invalid(let value, let remedy): "“\(value)” is not valid: \(remedy)"
+      "“\(Self.cut(name))” is unknown" + (nearest.map { "; did you mean “\($0)”?" } ?? "")
+    case .invalid(let value, let remedy): "“\(Self.cut(value))” is not valid: \(remedy)"
     }
+  }
+
+  /// The first 80 bytes: a client chooses how long a name or value is.
+  private static func cut(_ text: String) -> String {
+    text.utf8.count <= 80 ? text : String(decoding: text.utf8.prefix(80), as: UTF8.self) + "…"
   }
 }

@@ -1,5 +1,7 @@
 /// Returns the name in `known` that is closest to a mistyped one, or nil if none is close.
 public func nearest(to given: String, in known: [String]) -> String? {
+  // The distance takes time and memory in proportion to the length: a client chooses that.
+  guard given.utf8.count <= longestName else { return nil }
   let best = known.map { ($0, editDistance($0, given)) }.min { $0.1 < $1.1 }
   guard let best, best.1 <= max(2, given.count / 3) else { return nil }
   return best.0
@@ -26,3 +28,6 @@ func editDistance(_ left: String, _ right: String) -> Int {
   }
   return last[right.count]
 }
+
+/// Longer names get no suggestion, in bytes.
+private let longestName = 64

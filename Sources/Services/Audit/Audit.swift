@@ -4,6 +4,7 @@ import Events
 import HTTPServer
 import Identifiers
 import JSON
+import Logging
 import Time
 
 /// The audit of documents: who changed what, when, from what to what, by replay of the stream.
@@ -21,7 +22,7 @@ public struct Audit: Feature {
           Route(
             .get, "/documents/{id}/audit", "Every event of a document, oldest first.", right: .read,
             answers: [Answer(200, "The history.", schema: Self.schema)], DocumentInputs.id
-          ) { _, id in try await Self.answer(store, id) }
+          ) { _, id in try await Self.answer(store, id, context.logger) }
         ])
     ]
   }
@@ -44,18 +45,25 @@ public struct Audit: Feature {
   ])
 
   /// Streams the history a page at a time: it may be longer than memory.
-  private static func answer(_ store: AggregateStore<Document>, _ id: UUID) async throws -> Response {
+  private static func answer(_ store: AggregateStore<Document>, _ id: UUID, _ logger: Logger) async throws -> Response {
     var pages = store.history(of: id.description).makeAsyncIterator()
     // The first page decides whether there is a document at all.
     guard let first = try await pages.next() else { throw DocumentRefusal.notFound }
     let rest = pages
+    let beginning = Array(#"{"id":"\#(id)","entries":["#.utf8) + (try text(of: first, isFirst: true))
     return Response(
       200, headers: [("Content-Type", "application/json")],
       body: .stream(length: nil) { body in
-        try await body.write(Array(#"{"id":"\#(id)","entries":["#.utf8) + text(of: first, isFirst: true))
-        var pages = rest
-        while let page = try await pages.next() { try await body.write(text(of: page, isFirst: false)) }
-        try await body.write(Array("]}".utf8))
+        do {
+          try await body.write(beginning)
+          var pages = rest
+          while let page = try await pages.next() { try await body.write(text(of: page, isFirst: false)) }
+          try await body.write(Array("]}".utf8))
+        } catch  where !(error is ClientGone) && !(error is CancellationError) {
+          // The status is sent already: the client sees a body that ends too early.
+          logger.warning("The audit ends too early", metadata: ["document": "\(id)", .error: "\(error)"])
+          throw error
+        }
       })
   }
 

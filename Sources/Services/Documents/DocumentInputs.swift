@@ -63,10 +63,14 @@ struct UploadedContent: InputValue {
     (bytes, type, filename) = (Array(try String(json: json).utf8), "text/plain", nil)
   }
 
-  init(part: FormPart) {
-    // Clients name this type when they know none.
-    let isKnown = part.contentType != "application/octet-stream"
-    (bytes, type, filename) = (part.bytes, isKnown ? part.contentType : nil, part.filename)
+  init(part: FormPart) throws(JSONError) {
+    (bytes, filename) = (part.bytes, part.filename)
+    // Clients name application/octet-stream if they know no type.
+    if let given = part.contentType, given != "application/octet-stream" {
+      type = try MediaTypeName(json: .string(given)).text
+    } else {
+      type = nil
+    }
   }
 }
 

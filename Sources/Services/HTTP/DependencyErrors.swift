@@ -44,7 +44,11 @@ extension RedisError: ProblemConvertible {
 }
 
 extension ElasticsearchError: ProblemConvertible {
-  var problem: Problem { .unavailable("Elasticsearch", remedy: "documents are still readable by their id") }
+  var problem: Problem {
+    // 404: the projection has not made the index yet. Another refusal does not go away with time.
+    if case .refused(_, let status, _) = self, !isRetriable, status != 404 { return .internalError }
+    return .unavailable("Elasticsearch", remedy: "documents are still readable by their id")
+  }
 }
 
 extension S3Error: ProblemConvertible {
@@ -52,6 +56,7 @@ extension S3Error: ProblemConvertible {
     if case .notFound = self {
       return Problem(404, "Not found", detail: "the content is not in the object store")
     }
+    if case .refused = self, !isRetriable { return .internalError }
     return .unavailable("The object store")
   }
 }

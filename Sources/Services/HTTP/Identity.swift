@@ -26,8 +26,9 @@ public struct Identity: Middleware {
     return try await next(request)
   }
 
-  /// 1 to 200 bytes, not all of them blank.
+  /// 1 to 200 bytes without control characters, not all of them blank.
   static func isName(_ text: String) -> Bool {
     (1...200).contains(text.utf8.count) && text.contains { !$0.isWhitespace }
+      && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
   }
 }

@@ -13,12 +13,13 @@ struct RequestReader: Sendable {
     /// The parts of a form: the fields, under their aliases too.
     let parts: [String]
     let body: Route.Body
+    let ignoresQuery: Bool
 
-    init(_ inputs: [InputDescription], _ body: Route.Body) {
+    init(_ inputs: [InputDescription], _ body: Route.Body, ignoresQuery: Bool) {
       query = inputs.filter { $0.place == .query }.map(\.name)
       fields = inputs.filter { $0.place == .field }.map(\.name)
       parts = inputs.filter { $0.place == .field }.flatMap { [$0.name] + $0.aliases }
-      self.body = body
+      (self.body, self.ignoresQuery) = (body, ignoresQuery)
     }
   }
 
@@ -55,7 +56,13 @@ struct RequestReader: Sendable {
           throw JSONError(.wrongType(expected: "object", found: value.kind))
         }
         return .json(object)
-      } catch { throw Problem(error) }
+      } catch {
+        let type = request.headers["Content-Type"] ?? ""
+        guard type.lowercased().hasPrefix("application/x-www-form-urlencoded") else { throw Problem(error) }
+        throw Problem(
+          415, "Unsupported media type", detail: "the body is not JSON (\(error)); send application/json",
+          field: "Content-Type")
+      }
     case .empty, .stream:
       throw Problem(400, "Malformed body", detail: "the body is empty; a JSON object is expected")
     }
@@ -92,7 +99,7 @@ struct RequestReader: Sendable {
 
   /// Refuses what no input has declared.
   func end() throws(Problem) {
-    for (index, item) in request.query.enumerated() {
+    for (index, item) in request.query.enumerated() where !names.ignoresQuery {
       guard names.query.contains(item.name) else {
         throw problem(
           .query, item.name,
@@ -146,6 +153,6 @@ extension Problem {
       }
     self.init(
       isWellFormed ? 422 : 400, isWellFormed ? "Invalid body" : "Malformed JSON", detail: error.description,
-      field: error.pointer.isEmpty ? nil : error.pointer)
+      field: error.pointer.isEmpty ? nil : String(error.pointer.prefix(160)))
   }
 }

@@ -40,12 +40,13 @@ public struct Route: Sendable {
   let handler: Handler
 
   /// - Parameters:
+  ///   - ignoresQuery: Undeclared query parameters are ignored: probes and load balancers add some.
   ///   - inputs: What the handler reads, in the order of its parameters. Everything else in the query and in a body of
   ///     fields is refused; headers never are.
   ///   - handler: Throws `Problem`, or an error that `ErrorResponses` knows.
   public init<each V: Sendable>(
-    _ method: Request.Method, _ path: String, _ summary: String, right: Right, body: Body = .none, answers: [Answer],
-    _ inputs: repeat Input<each V>,
+    _ method: Request.Method, _ path: String, _ summary: String, right: Right, body: Body = .none,
+    ignoresQuery: Bool = false, answers: [Answer], _ inputs: repeat Input<each V>,
     handler: @escaping @Sendable (Request, repeat each V) async throws -> Response
   ) {
     (self.method, self.path, self.summary, self.right) = (method, path, summary, right)
@@ -53,7 +54,7 @@ public struct Route: Sendable {
     var descriptions: [InputDescription] = []
     for input in repeat each inputs { descriptions.append(input.description) }
     self.inputs = descriptions
-    let names = RequestReader.Names(descriptions, body)
+    let names = RequestReader.Names(descriptions, body, ignoresQuery: ignoresQuery)
     self.handler = { request in
       let reader = try RequestReader(request, names)
       let values = (repeat try (each inputs).read(reader))

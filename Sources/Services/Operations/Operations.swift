@@ -9,12 +9,15 @@ public struct Operations: Sendable {
   private let checks: [Check]
   private let stop: StopSignal
   private let described: [RouteGroup]
+  private let required: RecentResults
+  private let all: RecentResults
 
   /// - Parameters:
   ///   - checks: What the process depends on.
   ///   - described: The other routes of the process, for the description.
   public init(_ context: Context, checks: [Check], described: [RouteGroup], stop: StopSignal) {
     (self.context, self.checks, self.described, self.stop) = (context, checks, described, stop)
+    (required, all) = (RecentResults(logger: context.logger), RecentResults(logger: context.logger))
   }
 
   public var groups: [RouteGroup] { [operators] + (described.isEmpty ? [] : [description]) }
@@ -24,11 +27,12 @@ public struct Operations: Sendable {
       "Operations", prefixes: [""], middleware: [],
       routes: [
         Route(
-          .get, "/healthz", "Says that the process runs.", right: .anyone,
+          .get, "/healthz", "Says that the process runs.", right: .anyone, ignoresQuery: true,
           answers: [Answer(200, "It runs.", schema: .string(), mediaType: "text/plain")]
         ) { _ in .text("ok\n") },
         Route(
           .get, "/readyz", "Says whether the process can take requests.", right: .anyone,
+          ignoresQuery: true,
           answers: [
             Answer(200, "It can.", schema: Self.readinessSchema),
             Answer(503, "It cannot.", schema: Self.readinessSchema),
@@ -36,7 +40,7 @@ public struct Operations: Sendable {
           Input<String?>(query: "verbose", "With any value: run all checks, not only the required ones."),
           handler: ready),
         Route(
-          .get, "/metrics", "All metrics in Prometheus' text format.", right: .operate,
+          .get, "/metrics", "All metrics in Prometheus' text format.", right: .operate, ignoresQuery: true,
           answers: [Answer(200, "The metrics.", schema: .string(), mediaType: "text/plain")]
         ) { [metrics = context.metrics] _ in
           Response(
@@ -59,9 +63,10 @@ public struct Operations: Sendable {
   @Sendable
   private func ready(_ request: Request, _ verbose: String?) async throws -> Response {
     let asked = checks.filter { verbose != nil || $0.isRequired }
-    var results = await Check.run(asked)
+    var results = await (verbose == nil ? required : all).results(of: asked)
     let isReady =
       !stop.isSignalled && zip(asked, results).allSatisfy { check, result in result.isOK || !check.isRequired }
+    for (index, check) in asked.enumerated() where !check.isPublic { results[index] = results[index].withoutText }
     if stop.isSignalled {
       results.insert(CheckResult(name: "process", isOK: false, text: "is stopping"), at: 0)
     }
@@ -84,11 +89,11 @@ public struct Operations: Sendable {
       "Description", prefixes: [""], middleware: [],
       routes: [
         Route(
-          .get, "/openapi.json", "The description of this API.", right: .anyone,
+          .get, "/openapi.json", "The description of this API.", right: .anyone, ignoresQuery: true,
           answers: [Answer(200, "OpenAPI 3.1.", schema: .raw(["type": "object"]))]
         ) { _ in .json(document) },
         Route(
-          .get, "/docs", "The description as a page.", right: .anyone,
+          .get, "/docs", "The description as a page.", right: .anyone, ignoresQuery: true,
           answers: [Answer(200, "A page.", schema: .string(), mediaType: "text/html")]
         ) { _ in
           Response(
@@ -98,7 +103,7 @@ public struct Operations: Sendable {
               // The page loads nothing but the description from this host.
               (
                 "Content-Security-Policy",
-                "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+                "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
               ),
             ], body: .bytes(PackageResources.docs_html))
         },

@@ -1,0 +1,27 @@
+import Logging
+
+/// The results of checks, kept for a second: however many ask, the servers are asked once.
+actor RecentResults {
+  static let lifetime = Duration.seconds(1)
+
+  private let logger: Logger
+  private var latest: (results: [CheckResult], at: ContinuousClock.Instant)?
+  private var running: Task<[CheckResult], Never>?
+
+  init(logger: Logger) { self.logger = logger.labelled("checks") }
+
+  /// Runs the checks, unless that has just been done or is being done.
+  func results(of checks: [Check]) async -> [CheckResult] {
+    if let latest, .now - latest.at < Self.lifetime { return latest.results }
+    if let running { return await running.value }
+    let task = Task { await Check.run(checks) }
+    running = task
+    let results = await task.value
+    running = nil
+    for result in results where !result.isOK {
+      logger.warning("Check failed", metadata: ["check": result.name, .error: result.text])
+    }
+    latest = (results, .now)
+    return results
+  }
+}
