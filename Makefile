@@ -22,8 +22,8 @@ install: ## Install what is missing (apt, pip)
 build: install ## Build the binary, optimized
 	@swift build -c release --product annals
 
-up: install ## Start everything on ports of its own, load documents and show a tour
-	@scripts/up
+up: install ## Start everything, load documents and show a tour (PORTS=well-known: on the usual ports)
+	@scripts/up $(PORTS)
 
 down: ## Stop exactly what `make up` started
 	@scripts/down

@@ -143,7 +143,7 @@ let package = Package(
     tests(
       "Services",
       [
-        "Support", "Services", "Domain", "EventStore", "Events", "HTTPServer", "HTTPClient", "Lifecycle",
+        "Support", "annals", "Services", "Domain", "EventStore", "Events", "HTTPServer", "HTTPClient", "Lifecycle",
         "Configuration",
         "Postgres", "Redis", "Reactor", "Logging", "Metrics", "JSON",
       ]),

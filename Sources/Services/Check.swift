@@ -36,7 +36,7 @@ public struct Check: Sendable {
 public struct CheckResult: Sendable, CustomStringConvertible {
   public let name: String
   public let isOK: Bool
-  /// What is there, or what is wrong and what to do.
+  /// The state that was found, or the problem and its remedy.
   public let text: String
 
   /// The result for anyone to see: a server's own words stay in the log and in `annals doctor`.

@@ -6,11 +6,12 @@ public import Kafka
 public import Logging
 public import Metrics
 public import Postgres
+public import Projections
 public import Reactor
 public import Redis
 public import S3
 
-/// All that one reactor owns: connections, stores, logger, metrics, settings. Features make their parts from it.
+/// The possessions of one reactor: connections, stores, logger, metrics, settings. Features make their parts from it.
 public struct Context: Sendable {
   public let settings: Configuration
   public let reactor: Reactor
@@ -48,14 +49,23 @@ public struct Context: Sendable {
 
   /// Connects. A server that does not answer is logged; its connection is made when it comes back.
   ///
-  /// - Parameter connections: Of the Postgres pool.
-  public func start(connections: Int) async {
-    do { try await pool.start(connections: connections) } catch {
-      logger.warning("Postgres is not available yet", metadata: [.error: "\(error)"])
+  /// - Parameter poolSize: Connections of the Postgres pool.
+  public func start(_ connections: Connections = .all, poolSize: Int) async {
+    if connections.contains(.postgres) {
+      do { try await pool.start(connections: poolSize) } catch {
+        logger.warning("Postgres is not available yet", metadata: [.error: "\(error)"])
+      }
     }
-    do { try await redis.start() } catch {
-      logger.warning("Redis is not available yet", metadata: [.error: "\(error)"])
+    if connections.contains(.redis) {
+      do { try await redis.start() } catch {
+        logger.warning("Redis is not available yet", metadata: [.error: "\(error)"])
+      }
     }
+  }
+
+  /// The views of all features.
+  public var views: [any View] {
+    get throws { try features.flatMap { try $0.views(self) } }
   }
 
   public func close() async {

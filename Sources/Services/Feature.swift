@@ -1,4 +1,5 @@
 public import Configuration
+public import Events
 public import Lifecycle
 public import Projections
 
@@ -9,8 +10,14 @@ public protocol Feature: Sendable {
   /// Its name in logs and on the command line: `annals serve documents`.
   var name: String { get }
 
-  /// The settings that it reads. They are declared in its folder.
+  /// Its settings. They are declared in its folder.
   var settings: [SettingDescription] { get }
+
+  /// The aggregates whose streams it writes. `annals verify` folds them and compares the views.
+  var aggregates: [any Aggregate.Type] { get }
+
+  /// The connections of a context that it uses. A process opens only those of the features that it runs.
+  var connections: Connections { get }
 
   /// The routes of one reactor.
   func routes(_ context: Context) throws -> [RouteGroup]
@@ -18,19 +25,31 @@ public protocol Feature: Sendable {
   /// The views that it keeps, for the projections, `annals verify` and its own routes.
   func views(_ context: Context) throws -> [any View]
 
-  /// What it runs in the background, once in each process that serves it.
+  /// Work in the background, once in each process that runs the feature.
   func workers(_ context: Context) throws -> [any Worker]
 
-  /// What it depends on. `/readyz` and `annals doctor` read the same list.
+  /// Checks of the servers that it depends on. `/readyz` of a process with routes and `annals doctor` run the same list.
   func checks(_ context: Context) throws -> [Check]
 }
 
 extension Feature {
   public var settings: [SettingDescription] { [] }
+  public var aggregates: [any Aggregate.Type] { [] }
+  public var connections: Connections { .all }
   public func routes(_ context: Context) throws -> [RouteGroup] { [] }
   public func views(_ context: Context) throws -> [any View] { [] }
   public func workers(_ context: Context) throws -> [any Worker] { [] }
   public func checks(_ context: Context) throws -> [Check] { [] }
+}
+
+/// Connections that a context keeps open.
+public struct Connections: OptionSet, Sendable {
+  public let rawValue: Int
+  public init(rawValue: Int) { self.rawValue = rawValue }
+
+  public static let postgres = Connections(rawValue: 1)
+  public static let redis = Connections(rawValue: 2)
+  public static let all: Connections = [.postgres, .redis]
 }
 
 /// Work in the background: a reader of topics or of the log, or a timer.

@@ -2,12 +2,18 @@ import Services
 
 /// The features of the program: the only list. A new feature is one line here.
 enum Features {
-  /// What `annals serve` runs.
-  static let services: [any Feature] = [EventLog(), Documents(), Search(), Audit()]
+  /// Features with routes: `annals serve` runs all of them, or one.
+  static let services: [any Feature] = [
+    Documents(),
+    Search(),
+    Audit(),
+  ]
 
-  /// What follows the log: `annals relay` and `annals project` run one each.
+  /// The event log's own upkeep, in every process that serves requests.
+  static let log = EventLog()
+  /// Features that follow the log: `annals relay` and `annals project` run one each.
   static let relay = Relaying()
   static let projections = Projecting()
 
-  static let all: [any Feature] = services + [relay, projections]
+  static let all: [any Feature] = [log] + services + [relay, projections]
 }

@@ -7,7 +7,7 @@ import Metrics
 import Reactor
 import Services
 
-/// What every command starts from: settings, log, metrics, and the context of a reactor.
+/// The start of every command: settings, log, metrics, and the context of a reactor.
 struct Runtime: Sendable {
   static let version = "0.1.0"
 

@@ -9,15 +9,17 @@ import Services
 /// A process that runs features: their routes on serving reactors, their workers on a reactor of their own.
 struct Server {
   let runtime: Runtime
-  /// What this process runs.
+  /// The features that this process runs.
   let features: [any Feature]
   let port: Int
 
   /// Runs until SIGTERM or SIGINT, or until a part fails.
   func run() async throws {
     let parts = try parts()
-    for context in parts.contexts {
-      await context.start(connections: runtime.settings[ConnectionSettings.postgresPool])
+    let connections = features.reduce(into: Connections()) { $0.formUnion($1.connections) }
+    let poolSize = runtime.settings[ConnectionSettings.postgresPool]
+    await withTaskGroup { group in
+      for context in parts.contexts { group.addTask { await context.start(connections, poolSize: poolSize) } }
     }
     runtime.logger.notice(
       "Serving",

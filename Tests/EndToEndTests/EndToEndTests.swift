@@ -82,7 +82,7 @@ private func row(of hit: JSONValue?) -> JSONValue? {
         try await annals.send(.get, "/documents/\(id)").status == 410
       }
       let verified = try await annals.output(of: RunningAnnals.binary, ["verify"])
-      #expect(verified.contains("1 documents, 3 events, 0 differences"))
+      #expect(verified.contains("1 streams, 3 events, 0 differences"))
     }
   }
 
@@ -216,9 +216,67 @@ private func row(of hit: JSONValue?) -> JSONValue? {
       }
       #expect(try await annals.send(.put, "/documents/\(id)/content", "{}").status == 200)
       try await eventually("the views are whole", on: annals.reactor) {
-        try await annals.output(of: RunningAnnals.binary, ["verify"]).contains("2 documents, 3 events, 0 differences")
+        try await annals.output(of: RunningAnnals.binary, ["verify"]).contains("2 streams, 3 events, 0 differences")
       }
     }
     for gate in [search, cache, store] { gate.shut() }
+  }
+
+  @Test("Loading takes the files of a name, and no more than asked for")
+  func loading() async throws {
+    try await withAnnals { annals in
+      let folder = ".stack/test/logs/\(Stack.uniqueName("load"))"
+      mkdir(folder, 0o755)
+      for number in 1...7 {
+        mkdir("\(folder)/\(number)", 0o755)
+        for name in ["copyright", "readme"] {
+          let file = fopen("\(folder)/\(number)/\(name)", "w")
+          fputs("Text \(number) of \(name).\n", file)
+          fclose(file)
+        }
+      }
+      let some = try await annals.output(
+        of: RunningAnnals.binary, ["load", folder, "--name", "copyright", "--limit", "3", "--url", annals.url])
+      #expect(some.contains("loaded 3 documents, 63 bytes"), "\(some)")
+      let all = try await annals.output(of: RunningAnnals.binary, ["load", folder, "--url", annals.url])
+      #expect(all.contains("loaded 14 documents"), "\(all)")
+      try await eventually("they are listed", on: annals.reactor) {
+        try await annals.send(.get, "/documents").json["total"] == 17
+      }
+      let titles = try await annals.send(.get, "/documents?limit=100").json["documents"]?.array?.map { $0["title"] }
+      #expect(titles?.count { $0 == "1/copyright" } == 2)
+      #expect(titles?.count { $0 == "4/copyright" } == 1)
+    }
+  }
+
+  @Test("One feature alone still says when Postgres is away, and keeps the outbox")
+  func alone() async throws {
+    let gate = try Gate(to: try postgresAddress(), isOpen: true)
+    try await withAnnals { annals in
+      let port = Stack.uniquePort()
+      var environment = annals.environment
+      let url = try #require(environment["ANNALS_POSTGRES_URL"])
+      environment["ANNALS_POSTGRES_URL"] = url.replacing(try postgresAddress(), with: "127.0.0.1:\(gate.port)")
+      let child = try await ChildProcess.start(
+        RunningAnnals.binary, ["serve", "search", "--port", "\(port)"], environment: environment, output: STDERR_FILENO,
+        on: annals.reactor)
+      func ready() async -> Int {
+        do {
+          return try await annals.client.send(HTTPRequest(.get, "http://127.0.0.1:\(port)/readyz")).status
+        } catch { return 0 }
+      }
+      try await eventually("it is ready", on: annals.reactor) { await ready() == 200 }
+      gate.shut()
+      try await eventually("it says that it is not", on: annals.reactor) { await ready() == 503 }
+      await child.signal(SIGTERM)
+      #expect(await child.wait() == .exited(status: 0))
+    }
+  }
+
+  /// `host:port` of the stack's Postgres.
+  private func postgresAddress() throws -> String {
+    let url = try Stack.postgres
+    let host = url.split(separator: "@").last?.split(separator: "/").first
+    return String(host ?? "")
   }
 }

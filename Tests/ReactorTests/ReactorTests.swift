@@ -13,6 +13,18 @@ import Testing
     func isOnLoop() -> Bool { reactor.isCurrent }
   }
 
+  @Test("takes posts from other threads while it shuts down: they are dropped, the process goes on")
+  func shutdownUnderPosts() async {
+    for _ in 0..<400 {
+      let reactor = Reactor(name: "test", logger: quietLogger(), metrics: MetricsRegistry())
+      let posts = (0..<3).map { _ in
+        Task.detached { for _ in 0..<400 { reactor.post {} } }
+      }
+      await reactor.shutdown()
+      for post in posts { await post.value }
+    }
+  }
+
   @Test("runs tasks and actors on its thread, before and after they wait")
   func confinement() async throws {
     try await withReactor { reactor in

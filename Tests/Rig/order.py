@@ -13,20 +13,21 @@ class Verdict:
     doubles: list = field(default_factory=list)  # messages whose event had arrived before
     reordered: list = field(default_factory=list)  # (key, previous version, version) that may not follow each other
     stale: list = field(default_factory=list)  # (key, last version, newest version) of keys that end with an old message
+    scattered: list = field(default_factory=list)  # (key, partition, other partition): one key has one partition
     foreign: list = field(default_factory=list)  # messages that no committed event explains
     lost: list = field(default_factory=list)  # committed events that did not arrive
 
     @property
     def out_of_order(self):
-        return len(self.reordered) + len(self.stale)
+        return len(self.reordered) + len(self.stale) + len(self.scattered)
 
     def holds(self, doubles_allowed=True):
-        return not (self.reordered or self.stale or self.foreign or self.lost) and (doubles_allowed or not self.doubles)
+        return not (self.reordered or self.stale or self.scattered or self.foreign or self.lost) and (doubles_allowed or not self.doubles)
 
     def evidence(self, most=5):
         """A few lines about what is wrong."""
         parts = [("may not follow", self.reordered), ("does not end with its newest", self.stale),
-                 ("not of this log", self.foreign), ("lost", self.lost)]
+                 ("in two partitions", self.scattered), ("not of this log", self.foreign), ("lost", self.lost)]
         return [f"  {what}: {item}" for what, items in parts for item in items[:most]]
 
 
@@ -35,7 +36,7 @@ def check(messages, committed):
 
     `committed` maps an event's id to its key and version.
     """
-    verdict, last, newest, seen = Verdict(), {}, {}, set()
+    verdict, last, newest, seen, partitions = Verdict(), {}, {}, set(), {}
     for message in messages:
         verdict.delivered += 1
         if committed.get(message.event) != (message.key, message.version):
@@ -44,6 +45,8 @@ def check(messages, committed):
         if message.event in seen:
             verdict.doubles.append(message)
         seen.add(message.event)
+        if partitions.setdefault(message.key, message.partition) != message.partition:
+            verdict.scattered.append((message.key, partitions[message.key], message.partition))
         previous = last.get(message.key, 0)
         if message.version > previous + 1:
             verdict.reordered.append((message.key, previous, message.version))

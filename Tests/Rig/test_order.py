@@ -49,6 +49,12 @@ class OrderTests(unittest.TestCase):
             self.assertEqual(verdict.foreign, [message])
             self.assertFalse(verdict.holds())
 
+    def test_convicts_a_key_in_two_partitions(self):
+        messages = [Message("a", 1, "a1", 0, 0), Message("a", 2, "a2", 0, 1)]
+        verdict = check(messages, {"a1": ("a", 1), "a2": ("a", 2)})
+        self.assertEqual(verdict.scattered, [("a", 0, 1)])
+        self.assertFalse(verdict.holds())
+
     def test_judges_keys_apart(self):
         messages = [Message("a", 1, "a1", 0), Message("b", 1, "b1", 0), Message("a", 2, "a2", 0), Message("b", 1, "b1", 0)]
         verdict = check(messages, {"a1": ("a", 1), "a2": ("a", 2), "b1": ("b", 1)})

@@ -11,6 +11,7 @@ class Message(NamedTuple):
     version: int
     event: str
     timestamp: int  # milliseconds
+    partition: int = 0
 
 
 def consume(topic, form, isolation="read_committed", brokers=None, settings=()):
@@ -23,9 +24,9 @@ def consume(topic, form, isolation="read_committed", brokers=None, settings=()):
 
 def read(topic, isolation="read_committed", brokers=None, settings=()):
     """The change events of a topic, tombstones left out."""
-    for line in consume(topic, "%T\t%k\t%h\t%S\n", isolation, brokers, settings).splitlines():
-        timestamp, key, headers, size = line.split("\t")
+    for line in consume(topic, "%T\t%k\t%h\t%S\t%p\n", isolation, brokers, settings).splitlines():
+        timestamp, key, headers, size, partition = line.split("\t")
         if int(size) < 0:
             continue
         fields = dict(item.split("=", 1) for item in headers.split(",") if "=" in item)
-        yield Message(json.loads(key)["id"], int(fields["stream_version"]), fields["event_id"], int(timestamp))
+        yield Message(json.loads(key)["id"], int(fields["stream_version"]), fields["event_id"], int(timestamp), int(partition))

@@ -5,13 +5,14 @@ import Lifecycle
 import Metrics
 import Reactor
 import Services
+@testable import annals
 import Support
 import Testing
 
 /// All features that have routes, on a context that nobody has connected.
 func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) async throws {
   try await withReactor { reactor in
-    let features: [any Feature] = [EventLog(), Documents(), Search(), Audit(), Relaying(), Projecting()]
+    let features = Features.all
     let context = try Context(
       settings: try Configuration(ConnectionSettings.all + features.flatMap(\.settings)), features: features,
       version: "1", on: reactor, logger: quiet, metrics: MetricsRegistry())

@@ -61,6 +61,9 @@ public struct AggregateStore<State: Aggregate>: Sendable {
       }
       let events = try State.decide(command, loaded.state)
       guard !events.isEmpty else { return loaded.state }
+      if let expecting, loaded.version != expecting {
+        throw UnexpectedVersion(stream: State.stream(id), expected: expecting, actual: loaded.version)
+      }
       do throws(AppendError) {
         return try await append(events, to: loaded, id, metadata)
       } catch {

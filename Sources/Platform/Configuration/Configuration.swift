@@ -42,9 +42,6 @@ public struct Configuration: Sendable {
     values[setting.key].flatMap { Value(argument: $0) } ?? setting.fallback
   }
 
-  /// True if the file, the environment or a flag gives the setting.
-  public func isSet<Value>(_ setting: Setting<Value>) -> Bool { values[setting.key] != nil }
-
   private static func checked(
     _ value: String, _ setting: SettingDescription, place: String, name: String
   ) throws(ConfigurationError) -> String {

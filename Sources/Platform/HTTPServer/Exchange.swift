@@ -80,7 +80,7 @@ actor Exchange {
     _ connection: OpaquePointer, method: UnsafePointer<CChar>, version: UnsafePointer<CChar>,
     _ data: UnsafeRawBufferPointer
   ) -> (result: MHD_Result, consumed: Bool) {
-    if isGone { return (.NO, false) }
+    if isGone || server.isStopping { return (.NO, false) }
     self.connection = connection
     switch phase {
     case .head: return (begin(method: String(cString: method), version: String(cString: version)), false)

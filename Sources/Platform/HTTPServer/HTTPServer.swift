@@ -141,6 +141,8 @@ public actor HTTPServer {
   public func shutdown() async {
     guard let daemon else { return }
     context.isDraining = true
+    // Connections in the backlog are accepted, and what they have sent is read.
+    turn()
     let listening = MHD_quiesce_daemon(daemon)
     if listening >= 0 {
       Glibc.shutdown(listening, Int32(SHUT_RDWR))
@@ -148,7 +150,7 @@ public actor HTTPServer {
     }
     let deadline = ContinuousClock.now + options.drainTimeout
     while true {
-      for client in context.clients.values where client.exchange == nil {
+      for client in context.clients.values where client.exchange == nil && !client.hasSentMore {
         Glibc.shutdown(client.descriptor, Int32(SHUT_RDWR))
       }
       turn()
@@ -166,6 +168,7 @@ public actor HTTPServer {
 
   /// Resumes every suspended connection: libmicrohttpd aborts the process if one is left when the daemon stops.
   private func abandonAll() {
+    context.isStopping = true
     for client in context.clients.values { client.exchange?.assumeIsolated { $0.abandon() } }
     turn()
   }

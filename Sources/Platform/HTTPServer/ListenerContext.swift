@@ -1,4 +1,5 @@
 import CMicrohttpd
+import Glibc
 import Metrics
 import Reactor
 
@@ -11,6 +12,8 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: used only on t
   /// True after a connection was resumed: libmicrohttpd must run.
   var needsTurn = false
   var isDraining = false
+  /// The daemon is about to stop: no request starts any more.
+  var isStopping = false
   private let metrics: MetricsRegistry
   private let running: Gauge
   private var count = 0
@@ -67,6 +70,14 @@ final class ClientConnection {
   init(descriptor: Int32) {
     self.descriptor = descriptor
     address = ListeningAddress.peer(of: descriptor)
+  }
+
+  /// Bytes have arrived that nobody has read.
+  var hasSentMore: Bool {
+    var state = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    guard poll(&state, 1, 0) > 0, state.revents & Int16(POLLIN) != 0 else { return false }
+    var byte: UInt8 = 0
+    return recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 1
   }
 
   static func of(_ connection: OpaquePointer?) -> ClientConnection? {

@@ -1,8 +1,8 @@
 import Synchronization
 
-/// Says once, to all who ask, that the process is to stop: finish what is under way and return.
+/// A signal, given once, that the process must stop: its services finish what is under way and return.
 ///
-/// It is the first of two phases. Who has not returned within the grace period is cancelled.
+/// It is the first of two phases. A service that has not returned within the grace period is cancelled.
 public final class StopSignal: Sendable {
   private struct State {
     var isSignalled = false

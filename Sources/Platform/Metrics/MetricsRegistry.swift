@@ -17,7 +17,6 @@ public final class MetricsRegistry: Sendable {
   }
   private struct State {
     var families: [String: Family] = [:]
-    var collectors: [@Sendable () -> Void] = []
   }
   private let state = Mutex(State())
 
@@ -49,11 +48,6 @@ public final class MetricsRegistry: Sendable {
   /// A histogram of durations in seconds; its bounds double from half a millisecond to 16 s.
   public func timer(_ name: String, _ labels: KeyValuePairs<String, String> = [:], help: String) -> Histogram {
     histogram(name, labels, bounds: (0..<16).map { 0.0005 * Double(1 << $0) }, help: help)
-  }
-
-  /// Calls `body` before each rendering, for gauges whose value is read on demand.
-  public func beforeRendering(_ body: @escaping @Sendable () -> Void) {
-    state.withLock { $0.collectors.append(body) }
   }
 
   /// Declares a metric whose label values are known only later, so that `reference` lists it.
@@ -100,8 +94,7 @@ public final class MetricsRegistry: Sendable {
 
   /// All metrics in Prometheus' text format 0.0.4, by name.
   public func prometheusText() -> String {
-    for collect in state.withLock({ $0.collectors }) { collect() }
-    return state.withLock { state in
+    state.withLock { state in
       var text = ""
       for (name, family) in state.families.sorted(by: { $0.key < $1.key }) where !family.metrics.isEmpty {
         text += "# HELP \(name) \(family.help)\n# TYPE \(name) \(family.kind.rawValue)\n"

@@ -85,11 +85,12 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
 
   private func put(_ work: Work) {
     if isCurrent { return ready.append(work) }
-    let isStopped = inbox.withLock {
+    // Inside the lock: after the shutdown `wake` is closed, and libuv ends the process if it is signalled then.
+    inbox.withLock {
+      guard !$0.isStopped else { return }
       $0.work.append(work)
-      return $0.isStopped
+      uv_async_send(wake)
     }
-    if !isStopped { uv_async_send(wake) }
   }
 
   public var isCurrent: Bool {

@@ -1,4 +1,3 @@
-import Domain
 public import EventStore
 public import Events
 public import Postgres
@@ -20,43 +19,49 @@ public struct Verifier: Sendable {
   }
 
   public struct Report: Sendable {
-    public internal(set) var documents = 0
+    public internal(set) var streams = 0
     public internal(set) var events = 0
     public internal(set) var differences: [Difference] = []
   }
 
-  private let documents: AggregateStore<Document>
+  private let store: EventStore
   private let pool: PostgresPool
+  private let aggregates: [any Aggregate.Type]
   private let views: [any View]
 
-  public init(store: EventStore, pool: PostgresPool, views: [any View]) {
-    (documents, self.pool, self.views) = (AggregateStore(store), pool, views)
+  public init(store: EventStore, pool: PostgresPool, aggregates: [any Aggregate.Type], views: [any View]) {
+    (self.store, self.pool, self.aggregates, self.views) = (store, pool, aggregates, views)
   }
 
   static let streams = Query("streams_of_category", Schema.streamsOfCategory)
 
-  /// Compares all documents that have events.
-  ///
-  /// - Parameter progress: Called with the number of documents compared so far.
-  public func run(progress: (Int) -> Void = { _ in }) async throws -> Report {
+  /// Compares every stream of every aggregate with the views that take its category.
+  public func run() async throws -> Report {
     var report = Report()
+    for aggregate in aggregates { try await compare(aggregate, &report) }
+    return report
+  }
+
+  private func compare<State: Aggregate>(_ aggregate: State.Type, _ report: inout Report) async throws {
+    let states = AggregateStore<State>(store)
+    let category = "\(State.category)"
+    let concerned = views.filter { $0.categories.contains(category) }
     var last = ""
     while true {
-      let rows = try await pool.query(Self.streams, [.text("\(Document.category)"), .text(last), .bigint(200)])
-      guard !rows.isEmpty else { return report }
+      let rows = try await pool.query(Self.streams, [.text(category), .text(last), .bigint(200)])
+      guard !rows.isEmpty else { return }
       var expected: [(stream: StreamID, row: ViewRow)] = []
       for row in rows {
         last = try row.get(0)
         guard let stream = StreamID(last) else { continue }
-        let loaded = try await documents.load(stream.id)
+        let loaded = try await states.load(stream.id)
         report.events += Int(loaded.version.value)
-        guard let document = loaded.state else { continue }
-        let image = document.publishedRow.map { String(decoding: $0, as: UTF8.self) }
+        guard let state = loaded.state else { continue }
+        let image = state.publishedRow.map { String(decoding: $0, as: UTF8.self) }
         expected.append((stream, ViewRow(version: loaded.version, image: image)))
       }
-      report.documents += expected.count
-      for view in views { try await compare(expected, view, &report) }
-      progress(report.documents)
+      report.streams += expected.count
+      for view in concerned { try await compare(expected, view, &report) }
     }
   }
 

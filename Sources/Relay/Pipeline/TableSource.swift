@@ -8,7 +8,7 @@ import Reactor
 final class TableSource: ChangeSource {
   private let attempt: Attempt
   private let table: OutboxTable
-  /// Reads that are not recorded yet: number, end position, and the transaction id below which all rows were read.
+  /// Parts of reads that are not recorded yet: number, end position, and the transaction id below which all rows were read.
   private var readings: [(number: Int, end: Position, complete: TransactionID)] = []
 
   private var isSlotLeft = false
@@ -28,6 +28,9 @@ final class TableSource: ChangeSource {
     try await delivery.beginTransactions()
     let published = try await publishedFromWAL()
     try await table.begin(at: TransactionID(published?.snapshot.xmin ?? 0), logger: attempt.logger)
+    // A slot that cannot be dropped yet must not be taken for one that has everything.
+    try await ReplicationSlot(name: attempt.options.slot, publication: attempt.options.publication)
+      .recordUnready(attempt.session)
     await dropSlot()
     let bell = Doorbell(on: attempt.reactor)
     let listener = try await PostgresConnection.connect(
@@ -50,24 +53,31 @@ final class TableSource: ChangeSource {
     do {
       try await listener.listen("annals_outbox") { bell.ring() }
       while true {
-        let number = delivery.tracker.begin()
         var batch = MessageBatch()
+        var reached = position
+        var open: Int?
+        // Each batch is a part of its own in the tracker: a shutdown in the middle of a read, or in its commit, records
+        // the batches that were handed over.
         func send() async throws {
+          guard let number = open else { return }
           let full = batch
           batch = MessageBatch()
           try await delivery.deliver(full)
+          close(number, at: reached)
+          open = nil
         }
         let reading = try await table.read(after: position, pause: send) { row, lsn in
           metrics.rows.increment()
+          reached = Position(transaction: row.transaction, sequence: row.sequence)
           if published?.holds(row.transaction) == true { return }
+          let number = open ?? delivery.tracker.begin()
+          open = number
           try attempt.publish(row, of: layout, number, at: lsn, by: encoder, into: &batch)
         }
         try await send()
-        // The tracker needs an LSN: each read counts as one.
-        delivery.tracker.committed(number, end: LogSequenceNumber(UInt64(number) + 1))
         position = reading.end
         let isWhole = reading.count < OutboxTable.batch
-        readings.append((number, position, isWhole ? reading.horizon : TransactionID(0)))
+        close(delivery.tracker.begin(), at: position, complete: isWhole ? reading.horizon : TransactionID(0))
         delivery.reached = .table(position)
         try await delivery.commit()
         try delivery.check()
@@ -93,6 +103,12 @@ final class TableSource: ChangeSource {
       await listener.close()
       throw error
     }
+  }
+
+  /// Ends a part of a read. The tracker needs an LSN: each part counts as one.
+  private func close(_ number: Int, at end: Position, complete: TransactionID = TransactionID(0)) {
+    attempt.delivery.tracker.committed(number, end: LogSequenceNumber(UInt64(number) + 1))
+    readings.append((number, end, complete))
   }
 
   /// Transactions that a relay of the same name published from the WAL; nil if none are known.

@@ -22,7 +22,11 @@ public struct Audit: Feature {
           Route(
             .get, "/documents/{id}/audit", "Every event of a document, oldest first.", right: .read,
             answers: [Answer(200, "The history.", schema: Self.schema)], DocumentInputs.id
-          ) { _, id in try await Self.answer(store, id, context.logger) }
+          ) { _, id in
+            let answer = try await Self.history(store, id, context.logger)
+            guard let answer else { throw DocumentRefusal.notFound }
+            return answer
+          }
         ])
     ]
   }
@@ -44,11 +48,12 @@ public struct Audit: Feature {
           ])))),
   ])
 
-  /// Streams the history a page at a time: it may be longer than memory.
-  private static func answer(_ store: AggregateStore<Document>, _ id: UUID, _ logger: Logger) async throws -> Response {
+  /// Streams a history a page at a time: it may be longer than memory. nil: the stream has no events.
+  private static func history<State: Aggregate>(
+    _ store: AggregateStore<State>, _ id: UUID, _ logger: Logger
+  ) async throws -> Response? {
     var pages = store.history(of: id.description).makeAsyncIterator()
-    // The first page decides whether there is a document at all.
-    guard let first = try await pages.next() else { throw DocumentRefusal.notFound }
+    guard let first = try await pages.next() else { return nil }
     let rest = pages
     let beginning = Array(#"{"id":"\#(id)","entries":["#.utf8) + (try text(of: first, isFirst: true))
     return Response(
@@ -61,14 +66,15 @@ public struct Audit: Feature {
           try await body.write(Array("]}".utf8))
         } catch  where !(error is ClientGone) && !(error is CancellationError) {
           // The status is sent already: the client sees a body that ends too early.
-          logger.warning("The audit ends too early", metadata: ["document": "\(id)", .error: "\(error)"])
+          logger.warning(
+            "The audit ends too early", metadata: ["stream": "\(State.stream(id.description))", .error: "\(error)"])
           throw error
         }
       })
   }
 
-  private static func text(
-    of steps: [AggregateStore<Document>.Step], isFirst: Bool
+  private static func text<State: Aggregate>(
+    of steps: [AggregateStore<State>.Step], isFirst: Bool
   ) throws(JSONError) -> [UInt8] {
     var bytes: [UInt8] = []
     for step in steps {
@@ -80,8 +86,8 @@ public struct Audit: Feature {
     return bytes
   }
 
-  private static func write(
-    _ step: AggregateStore<Document>.Step, changes: [FieldChange], _ writer: inout JSONWriter
+  private static func write<State: Aggregate>(
+    _ step: AggregateStore<State>.Step, changes: [FieldChange], _ writer: inout JSONWriter
   ) {
     writer.object { writer in
       writer.member("version", step.recorded.version.value)
@@ -105,8 +111,8 @@ public struct Audit: Feature {
     }
   }
 
-  private static func row(_ document: Document?) throws(JSONError) -> JSONObject? {
-    guard let row = document?.publishedRow else { return nil }
+  private static func row(_ state: (some Aggregate)?) throws(JSONError) -> JSONObject? {
+    guard let row = state?.publishedRow else { return nil }
     return try JSONValue(parsing: row).object
   }
 }

@@ -6,7 +6,7 @@ import Identifiers
 public import JSON
 import Time
 
-/// What the routes of documents read.
+/// Inputs of the routes of documents.
 enum DocumentInputs {
   static let id = Input<UUID>(path: "id", "The document's id.")
   static let ifMatch = Input<EntityTag?>(

@@ -13,7 +13,7 @@ struct DocumentRoutes: Sendable {
   private let detector: MediaTypeDetector
   private let maximumContent: Int
 
-  /// - Parameter maximumContent: Of a document, in bytes.
+  /// - Parameter maximumContent: The largest content of a document, in bytes.
   init(_ documents: DocumentService, detector: MediaTypeDetector, maximumContent: Int) {
     (self.documents, self.detector, self.maximumContent) = (documents, detector, maximumContent)
   }

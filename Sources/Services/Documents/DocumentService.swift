@@ -23,7 +23,7 @@ struct DocumentService: Sendable {
   /// Creates a document. Content goes to the object store first: an object that no event names is swept up later, an
   /// event that names no object would be a loss.
   ///
-  /// - Parameter by: Who creates it; the actor if nil.
+  /// - Parameter by: The creator; the actor if nil.
   func create(
     title: String, content bytes: [UInt8]?, type: String?, by creator: String?, metadata: EventMetadata
   ) async throws -> Document {

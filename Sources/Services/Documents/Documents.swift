@@ -1,5 +1,7 @@
 import CommandLine
 public import Configuration
+import Domain
+public import Events
 import MediaType
 public import Projections
 import Redis
@@ -15,6 +17,8 @@ public struct Documents: Feature {
     "documents.max-content", default: ByteCount.mebibytes(32), "Largest content of a document.")
 
   public var settings: [SettingDescription] { [Self.maximumContent.description] }
+
+  public var aggregates: [any Aggregate.Type] { [Document.self] }
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
     let routes = DocumentRoutes(

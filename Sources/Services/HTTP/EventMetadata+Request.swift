@@ -2,7 +2,7 @@ import Events
 import HTTPServer
 
 extension Request {
-  /// Who and what caused the events of this request.
+  /// The metadata of the events that this request causes.
   ///
   /// - Parameter named: The actor that the body names. A token, or `X-Actor`, goes before it.
   func metadata(named: String? = nil) -> EventMetadata {

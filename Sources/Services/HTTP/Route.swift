@@ -9,7 +9,7 @@ public struct Route: Sendable {
     case none
     /// A JSON object whose members are the declared fields, up to that many bytes.
     case fields(limit: Int)
-    /// The same, or a form (multipart/form-data) with parts of these names.
+    /// A JSON object of the declared fields, or a form (multipart/form-data) with parts of these names.
     case fieldsOrForm(limit: Int)
     /// Bytes of any type, collected, up to that many.
     case bytes(limit: Int)

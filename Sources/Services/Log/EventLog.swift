@@ -11,6 +11,8 @@ public struct EventLog: Feature {
 
   public init() {}
 
+  public var connections: Connections { .postgres }
+
   public func workers(_ context: Context) throws -> [any Worker] {
     [
       OutboxUpkeep(

@@ -1,7 +1,7 @@
 public import CommandLine
 public import Configuration
 import Lifecycle
-public import Projections
+import Projections
 import Relay
 
 /// The projections: keep every feature's views up to date from Kafka.
@@ -11,6 +11,8 @@ public struct Projecting: Feature {
   public init() {}
 
   public var settings: [SettingDescription] { ProjectionSettings.all }
+
+  public var connections: Connections { .redis }
 
   public func workers(_ context: Context) throws -> [any Worker] {
     let template = try context.topicTemplate
@@ -24,13 +26,6 @@ public struct Projecting: Feature {
           instance: instance.isEmpty ? nil : instance, on: context.reactor, logger: context.logger,
           metrics: context.metrics))
     }
-  }
-}
-
-extension Context {
-  /// The views of all features.
-  public var views: [any View] {
-    get throws { try features.flatMap { try $0.views(self) } }
   }
 }
 

@@ -13,6 +13,9 @@ public struct Relaying: Feature {
 
   public var settings: [SettingDescription] { RelaySettings.all }
 
+  /// The relay has sessions of its own.
+  public var connections: Connections { [] }
+
   public func workers(_ context: Context) throws -> [any Worker] {
     [
       RelayWorker(

@@ -7,7 +7,7 @@ extension Commands {
     examples: [("annals doctor", "ends with 0 if all is well")]
   ) { arguments in
     let results = try await Runtime(arguments).run("doctor") { context in
-      await context.start(connections: 1)
+      await context.start(poolSize: 1)
       return await Check.run(try context.features.flatMap { try $0.checks(context) })
     }
     for result in results { print(result) }

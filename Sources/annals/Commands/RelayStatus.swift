@@ -62,12 +62,15 @@ extension Commands {
     if !isWell { leave(1) }
   }
 
-  /// The problem that the relay of this machine reports; nil if it has none.
+  /// The problem that `annals relay` on this machine reports; nil if it has none, or does not answer.
   private static func relayProblem(_ context: Context) async -> String? {
     let url = "http://\(context.settings[HTTPSettings.address]):\(context.settings[RelaySettings.port])/readyz"
     do {
       let answer = try await context.http.send(HTTPRequest(.get, url, timeout: .seconds(2)))
       return try JSONValue(parsing: answer.body)["failing"]?.array?.first?["problem"]?.string
-    } catch { return "does not answer; it runs elsewhere, or not at all" }
+    } catch {
+      // It runs on another machine, or inside `annals all`: the slot says whether it works.
+      return nil
+    }
   }
 }

@@ -5,7 +5,8 @@ import Services
 extension Commands {
   private static let feature = Option<String>(
     argument: "feature", default: "",
-    "Serve only this feature: \(Features.services.map(\.name).joined(separator: ", ")). All if it is missing.")
+    "Serve only this feature: \(names). All if it is missing.")
+  private static let names = Features.services.map(\.name).joined(separator: ", ")
   private static let port = Option<Int>("port", default: 0, "The port to listen on, instead of http.port.")
 
   static let serve = Command(
@@ -19,14 +20,12 @@ extension Commands {
     let runtime = try Runtime(arguments)
     let name = arguments[feature]
     let chosen = Features.services.filter { name.isEmpty || $0.name == name }
-    guard !chosen.isEmpty else {
-      throw UsageError(
-        "there is no feature “\(name)”; use \(Features.services.map(\.name).joined(separator: ", "))")
-    }
+    guard !chosen.isEmpty else { throw UsageError("there is no feature “\(name)”; use \(names)") }
     let wanted = arguments[port]
     guard (0...65_535).contains(wanted) else { throw UsageError("--port: “\(wanted)” is not a port from 1 to 65535") }
     try await Server(
-      runtime: runtime, features: chosen, port: wanted == 0 ? runtime.settings[HTTPSettings.port] : wanted
+      runtime: runtime, features: [Features.log] + chosen,
+      port: wanted == 0 ? runtime.settings[HTTPSettings.port] : wanted
     ).run()
   }
 }

@@ -12,9 +12,12 @@ extension Commands {
     let report = try await Runtime(arguments).run("verify") { context in
       try await context.pool.start(connections: 1)
       try await context.redis.start()
-      return try await Verifier(store: context.store, pool: context.pool, views: try context.views).run()
+      return try await Verifier(
+        store: context.store, pool: context.pool, aggregates: context.features.flatMap(\.aggregates),
+        views: try context.views
+      ).run()
     }
-    print("\(report.documents) documents, \(report.events) events, \(report.differences.count) differences")
+    print("\(report.streams) streams, \(report.events) events, \(report.differences.count) differences")
     for difference in report.differences.prefix(20) { print("  \(difference)") }
     if !report.differences.isEmpty { leave(1) }
   }
