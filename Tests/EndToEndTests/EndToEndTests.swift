@@ -81,6 +81,17 @@ private func row(of hit: JSONValue?) -> JSONValue? {
       try await eventually("it is gone for readers", on: annals.reactor) {
         try await annals.send(.get, "/documents/\(id)").status == 410
       }
+      for _ in 0..<3 {
+        let ready = try await annals.send(.get, "/readyz?verbose")
+        #expect(ready.status == 200)
+        let names = (ready.json["ok"]?.array ?? []).compactMap { $0["name"]?.string }
+        #expect(
+          Set(names).isSuperset(of: [
+            "Postgres", "Schema", "Redis", "Object store", "Elasticsearch", "Kafka", "relay", "document-search",
+          ]), "\(ready.json)")
+      }
+      let doctor = try await annals.output(of: RunningAnnals.binary, ["doctor"])
+      #expect(doctor.contains("ok       Schema: up to date"), "\(doctor)")
       let verified = try await annals.output(of: RunningAnnals.binary, ["verify"])
       #expect(verified.contains("1 streams, 3 events, 0 differences"))
     }

@@ -107,7 +107,7 @@ def main():
     if len(sys.argv) < 2 or not os.path.isdir(sys.argv[1]):
         sys.exit(__doc__)
     folder, names = sys.argv[1], sys.argv[2:]
-    binary = os.environ.get("GOLDEN_BINARY") or stack.binary()
+    binary = stack.binary()
     cases = [Case(os.path.join(folder, name)) for name in sorted(os.listdir(folder))
              if os.path.isdir(os.path.join(folder, name)) and (not names or name in names)]
     if not cases:

@@ -52,7 +52,9 @@ def unique(prefix):
 
 
 def binary(configuration="release", *options):
-    """Builds annals and returns its path."""
+    """Builds annals and returns its path; RIG_BINARY names one that is built already."""
+    if os.environ.get("RIG_BINARY"):
+        return os.path.abspath(os.environ["RIG_BINARY"])
     command = ["swift", "build", "-c", configuration, *options, "--product", "annals"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if result.returncode:

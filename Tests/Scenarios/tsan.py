@@ -45,6 +45,7 @@ def races(log):
 
 def main():
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5
+    os.environ.pop("RIG_BINARY", None)
     annals = stack.binary("debug", "--sanitize=thread", "--scratch-path", os.path.join(stack.ROOT, ".build", "tsan"))
     environment = dict(os.environ, ANNALS_POSTGRES_URL=f"{stack.postgres_server()}/{RUN}", ANNALS_RELAY_SLOT=RUN,
                        ANNALS_RELAY_PORT=str(PORT), ANNALS_RELAY_DESTINATION="nothing", ANNALS_RELAY_CATCH_UP="1KiB",

@@ -60,10 +60,12 @@ private struct OutboxUpkeep: Worker {
 }
 
 extension Context {
-  /// A Postgres session for one use.
+  /// A Postgres session for one use, on the context's reactor wherever the caller runs.
   public func withSession<Value: Sendable>(
     _ body: @Sendable (PostgresSession) async throws -> Value
   ) async throws -> Value {
-    try await PostgresSession.with(postgres, on: reactor, logger: logger) { try await body($0) }
+    try await reactor.run {
+      try await PostgresSession.with(postgres, on: reactor, logger: logger) { try await body($0) }
+    }
   }
 }

@@ -17,7 +17,10 @@ public struct Operations: Sendable {
   ///   - described: The other routes of the process, for the description.
   public init(_ context: Context, checks: [Check], described: [RouteGroup], stop: StopSignal) {
     (self.context, self.checks, self.described, self.stop) = (context, checks, described, stop)
-    (required, all) = (RecentResults(logger: context.logger), RecentResults(logger: context.logger))
+    (required, all) = (
+      RecentResults(on: context.reactor, logger: context.logger),
+      RecentResults(on: context.reactor, logger: context.logger)
+    )
   }
 
   public var groups: [RouteGroup] { [operators] + (described.isEmpty ? [] : [description]) }

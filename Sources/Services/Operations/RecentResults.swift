@@ -1,20 +1,24 @@
 import Logging
+import Reactor
 
 /// The results of checks, kept for a second: however many ask, the servers are asked once.
 actor RecentResults {
+  private nonisolated let reactor: Reactor
+  nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
+
   static let lifetime = Duration.seconds(1)
 
   private let logger: Logger
   private var latest: (results: [CheckResult], at: ContinuousClock.Instant)?
   private var running: Task<[CheckResult], Never>?
 
-  init(logger: Logger) { self.logger = logger.labelled("checks") }
+  init(on reactor: Reactor, logger: Logger) { (self.reactor, self.logger) = (reactor, logger.labelled("checks")) }
 
   /// Runs the checks, unless that has just been done or is being done.
   func results(of checks: [Check]) async -> [CheckResult] {
     if let latest, .now - latest.at < Self.lifetime { return latest.results }
     if let running { return await running.value }
-    let task = Task { await Check.run(checks) }
+    let task = Task(executorPreference: reactor) { await Check.run(checks) }
     running = task
     let results = await task.value
     running = nil
