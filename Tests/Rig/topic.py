@@ -1,6 +1,7 @@
 """The messages of a topic, as an independent consumer reads them."""
 import json
 import subprocess
+import sys
 from typing import NamedTuple
 
 from Rig import stack
@@ -19,6 +20,8 @@ def consume(topic, form, isolation="read_committed", brokers=None, settings=()):
     result = subprocess.run(
         ["kcat", "-b", brokers or stack.address("ANNALS_KAFKA_BROKERS"), "-C", "-q", "-t", topic, "-o", "beginning", "-e",
          *settings, "-X", f"isolation.level={isolation}", "-f", form], capture_output=True, text=True, timeout=180)
+    if result.returncode:
+        sys.exit(f"kcat ends with {result.returncode}: {result.stderr[-500:]}")
     return result.stdout
 
 
