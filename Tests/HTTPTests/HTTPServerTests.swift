@@ -256,19 +256,12 @@ func withServer(
       #expect(await started.wait(timeout: .seconds(5)) == .rung)
       let stopping = Task(executorPreference: reactor) { await server.shutdown() }
       // The request is still under way while new connections are refused.
-      let newcomer = HTTPClient(on: reactor, metrics: MetricsRegistry())
-      try await eventually("new connections are refused", on: reactor) {
-        do {
-          _ = try await newcomer.send(HTTPRequest(.get, "http://127.0.0.1:\(port)/none"))
-          return false
-        } catch { return true }
-      }
+      try await untilConnectionsAreRefused(port: Int(port), on: reactor)
       release.ring()
       let answered = try await answer.value
       #expect(answered.status == 200)
       #expect(text(answered) == "done")
       await stopping.value
-      await newcomer.close()
       await client.close()
       for bell in [started, release] { bell.close() }
     }

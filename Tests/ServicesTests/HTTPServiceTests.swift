@@ -48,19 +48,12 @@ import Testing
       }
       #expect(await started.wait(timeout: .seconds(20)) == .rung)
       stop.signal()
-      let newcomer = HTTPClient(on: reactor, metrics: MetricsRegistry())
-      try await eventually("new connections are refused", on: reactor) {
-        do {
-          _ = try await newcomer.send(HTTPRequest(.get, "http://127.0.0.1:\(port)/none"))
-          return false
-        } catch { return true }
-      }
+      try await untilConnectionsAreRefused(port: port, on: reactor)
       release.ring()
       let response = try await answer.value
       #expect(response?.status == 200)
       #expect(response.map { String(decoding: $0.body, as: UTF8.self) } == "first last")
       try await running.value
-      await newcomer.close()
       for bell in [started, release] { bell.close() }
     }
   }

@@ -93,7 +93,7 @@ public func withAnnals(
     await child.signal(SIGTERM)
     let end = await child.wait()
     guard end == .exited(status: 0) else {
-      throw UnexpectedEnd(end: end, log: logPath, tail: String(try File.text(logPath).suffix(3_000)))
+      throw UnexpectedEnd(end: end, log: logPath, tail: String(try File.text(logPath, limit: 64 << 20).suffix(3_000)))
     }
     try result.get()
   }
@@ -105,4 +105,21 @@ struct UnexpectedEnd: Error, CustomStringConvertible {
   let log: String
   let tail: String
   var description: String { "annals ended with \(end); its log is \(log), which ends with: \(tail)" }
+}
+
+/// Waits until nobody accepts connections at a port of this machine.
+public func untilConnectionsAreRefused(port: Int, on reactor: Reactor) async throws {
+  let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
+  let result: Result<Void, any Error>
+  do {
+    try await eventually("port \(port) refuses connections", on: reactor) {
+      do {
+        _ = try await client.send(HTTPRequest(.get, "http://127.0.0.1:\(port)/none"))
+        return false
+      } catch { return true }
+    }
+    result = .success(())
+  } catch { result = .failure(error) }
+  await client.close()
+  try result.get()
 }

@@ -55,15 +55,15 @@ public struct AggregateStore<State: Aggregate>: Sendable {
     var backoff = Backoff(first: .milliseconds(1), limit: .milliseconds(50))
     while true {
       let loaded = try await load(id)
-      // For a stream without events, `decide` throws the aggregate's own refusal.
-      if let expecting, loaded.version != .none, loaded.version != expecting {
-        throw UnexpectedVersion(stream: State.stream(id), expected: expecting, actual: loaded.version)
+      let mismatch = expecting.flatMap { expected in
+        expected == loaded.version
+          ? nil : UnexpectedVersion(stream: State.stream(id), expected: expected, actual: loaded.version)
       }
+      // For a stream without events, `decide` comes first: it throws the aggregate's own refusal.
+      if let mismatch, loaded.version != .none { throw mismatch }
       let events = try State.decide(command, loaded.state)
       guard !events.isEmpty else { return loaded.state }
-      if let expecting, loaded.version != expecting {
-        throw UnexpectedVersion(stream: State.stream(id), expected: expecting, actual: loaded.version)
-      }
+      if let mismatch { throw mismatch }
       do throws(AppendError) {
         return try await append(events, to: loaded, id, metadata)
       } catch {

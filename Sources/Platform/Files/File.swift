@@ -17,7 +17,7 @@ public enum File {
   }
 
   /// The file as text. Bytes that are not UTF-8 become replacement characters.
-  public static func text(_ path: String, limit: Int = 64 << 20) throws(FileError) -> String {
+  public static func text(_ path: String, limit: Int) throws(FileError) -> String {
     String(decoding: try read(path, limit: limit), as: UTF8.self)
   }
 }

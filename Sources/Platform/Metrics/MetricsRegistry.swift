@@ -2,7 +2,7 @@ import Synchronization
 
 /// The metrics of one process by name. It is passed as an argument; there is no global registry.
 ///
-/// The same name, kind and labels return the same metric. A name keeps its first kind and help text.
+/// A request with a known name, kind and labels returns the existing metric. A name keeps its first kind and help text.
 public final class MetricsRegistry: Sendable {
   private enum Metric {
     case counter(Counter), gauge(Gauge), histogram(Histogram)
