@@ -8,6 +8,7 @@ public struct HTTPService: Service {
   private let listeners: [HTTPServer]
 
   /// - Parameters:
+  ///   - options: With the address and port; limits and access log come from the settings.
   ///   - contexts: One for each reactor.
   ///   - groups: The routes of one reactor.
   public init(

@@ -61,7 +61,9 @@ struct Server {
       }
     }
     let http = try HTTPService(
-      HTTPServerOptions(address: runtime.settings[HTTPSettings.address], port: UInt16(port)), contexts: serving
+      HTTPServerOptions(
+        address: runtime.settings[HTTPSettings.address], port: UInt16(port), runtime.settings, logger: runtime.logger),
+      contexts: serving
     ) { context in
       let groups = try features.flatMap { try $0.routes(context) }
       let checks = (hasRoutes ? try features.flatMap { try $0.checks(context) } : []) + workerChecks

@@ -8,7 +8,7 @@ import Time
 private let id = UUID("01890a5d-ac96-774b-bcce-b302099a8057")!
 private let at = Timestamp("2026-11-21T13:20:38.123456Z")!
 private let later = Timestamp("2026-11-22T00:00:00Z")!
-private let content = DocumentContent(type: "text/plain", size: 5, key: "sha256/ab")
+private let content = DocumentContent(type: "text/plain", size: 5, key: "documents/ab", hash: "12ef")
 
 private func document(_ events: DocumentEvent...) -> Document? {
   ([.created(id: id, title: "Lease", content: content, by: "alice", at: at)] + events)
@@ -29,7 +29,10 @@ private func document(_ events: DocumentEvent...) -> Document? {
   func titles() {
     for (title, refusal) in [
       ("", DocumentRefusal.titleIsEmpty), (" \n", .titleIsEmpty),
-      (String(repeating: "x", count: 501), .titleIsTooLong(count: 501, limit: 500)),
+      (String(repeating: "x", count: 2_001), .titleIsTooLong(count: 2_001, limit: 2_000)),
+      // One character.
+      ("a" + String(repeating: "\u{301}", count: 1_000), .titleIsTooLong(count: 2_001, limit: 2_000)),
+      ("a\u{0}b", .titleHasNUL),
     ] {
       #expect(throws: refusal) {
         try Document.decide(.create(id: id, title: title, content: nil, by: "a", at: at), nil)
@@ -125,7 +128,7 @@ private func document(_ events: DocumentEvent...) -> Document? {
     #expect(
       String(decoding: document()!.rowImage, as: UTF8.self)
         == #"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","title":"Lease","content_type":"text/plain","content_size":5,"#
-        + #""s3_key":"sha256/ab","status":"created","created_by":"alice","created_at":"2026-11-21T13:20:38.123456Z","#
+        + #""s3_key":"documents/ab","content_sha256":"12ef","status":"created","created_by":"alice","created_at":"2026-11-21T13:20:38.123456Z","#
         + #""updated_at":"2026-11-21T13:20:38.123456Z","version":1}"#)
   }
 
@@ -141,7 +144,7 @@ private func document(_ events: DocumentEvent...) -> Document? {
   static let fixtures: [(type: String, version: Int32, data: String, event: DocumentEvent)] = [
     (
       "DocumentCreated", 1,
-      #"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","title":"Lease","content":{"type":"text/plain","size":5,"key":"sha256/ab"},"created_by":"alice","at":"2026-11-21T13:20:38.123456Z"}"#,
+      #"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","title":"Lease","content":{"type":"text/plain","size":5,"key":"documents/ab","sha256":"12ef"},"created_by":"alice","at":"2026-11-21T13:20:38.123456Z"}"#,
       .created(id: id, title: "Lease", content: content, by: "alice", at: at)
     ),
     (
@@ -152,7 +155,7 @@ private func document(_ events: DocumentEvent...) -> Document? {
     ("DocumentRetitled", 1, #"{"title":"New","at":"2026-11-22T00:00:00.000000Z"}"#, .retitled(title: "New", at: later)),
     (
       "DocumentContentReplaced", 1,
-      #"{"content":{"type":"text/plain","size":5,"key":"sha256/ab"},"at":"2026-11-22T00:00:00.000000Z"}"#,
+      #"{"content":{"type":"text/plain","size":5,"key":"documents/ab","sha256":"12ef"},"at":"2026-11-22T00:00:00.000000Z"}"#,
       .contentReplaced(content, at: later)
     ),
     (

@@ -100,15 +100,17 @@ func withServer(
   @Test("collects bodies up to their limit and takes forms apart")
   func bodies() async throws {
     var router = Router()
-    router.on(.post, "/echo", body: .collect(limit: 100_000)) { request in
-      switch request.body {
-      case .bytes(let bytes): Response(200, body: .bytes(bytes))
-      case .form(let parts):
-        .text(parts.map { "\($0.name)=\($0.filename ?? "")/\($0.bytes.count)" }.joined(separator: " "))
-      default: .text("empty")
+    router.on(.post, "/echo") { request in
+      if let form = try await Form(request, upTo: 100_000) {
+        var texts: [String] = []
+        while let part = try await form.nextPart() {
+          texts.append("\(part.name)=\(part.filename ?? "")/\(try await form.bytes(upTo: 60_000).count)")
+        }
+        return .text(texts.joined(separator: " "))
       }
+      let bytes = try await request.body.bytes(upTo: 100_000)
+      return bytes.isEmpty ? .text("empty") : Response(200, body: .bytes(bytes))
     }
-    router.on(.get, "/none") { _ in .text("ok") }
     try await withServer(router) { server in
       let body = [UInt8](repeating: 65, count: 100_000)
       let answer2 = try await server.send(HTTPRequest(.post, server.url + "/echo", body: body))
@@ -129,18 +131,15 @@ func withServer(
         body: Array(form.utf8))
       let answer5 = try await server.send(sent)
       #expect(text(answer5) == "title=/5 file=a.txt/50000")
-      let answer6 = try await server.send(HTTPRequest(.get, server.url + "/none", body: [1]))
-      #expect(answer6.status == 400)
     }
   }
 
   @Test("streams both ways and holds the sender back")
   func streaming() async throws {
     var router = Router()
-    router.on(.post, "/count", body: .stream(limit: 1 << 30)) { request in
-      guard case .stream(let chunks) = request.body else { return .text("0") }
+    router.on(.post, "/count") { request in
       var count = 0
-      for try await chunk in chunks { count += chunk.count }
+      for try await chunk in try await request.body.chunks(upTo: 1 << 30) { count += chunk.count }
       return .text("\(count)")
     }
     router.on(.get, "/bytes/{n}") { request in
@@ -155,7 +154,7 @@ func withServer(
           }
         })
     }
-    router.on(.post, "/early", body: .stream(limit: 1 << 30)) { _ in throw Problem(401, "No", detail: "no") }
+    router.on(.post, "/early") { _ in throw Problem(401, "No", detail: "no") }
     try await withServer(router) { server in
       let body = [UInt8](repeating: 1, count: 5_000_000)
       let answer7 = try await server.send(HTTPRequest(.post, server.url + "/count", body: body))
@@ -227,10 +226,10 @@ func withServer(
     for path in ["/", "/{a}", "/{a}/{b}", "/{a}/{b}/{c}"] {
       router.on(.get, path) { _ in .text("reached") }
     }
-    router.on(.post, "/", body: .collect(limit: 100)) { _ in .text("reached") }
+    router.on(.post, "/") { _ in .text("reached") }
     try await withServer(router) { server in
       let answer = try await server.raw(request)
-      #expect(answer.hasPrefix("HTTP/1.1 4"))
+      #expect(answer.hasPrefix("HTTP/1.1 4") || answer.hasPrefix("HTTP/1.1 501"))
       #expect(!answer.contains("reached"))
     }
   }

@@ -49,6 +49,7 @@ enum ViewUnderTest: String, CaseIterable, CustomTestStringConvertible {
 private func row(_ id: String, _ version: Int64, title: String = "Lease") -> JSONValue {
   [
     "id": .string(id), "title": .string(title), "content_type": nil, "content_size": nil, "s3_key": nil,
+    "content_sha256": nil,
     "status": "created", "created_by": "alice", "created_at": "2026-11-21T13:20:38.123456Z",
     "updated_at": "2026-11-21T13:20:38.123456Z", "version": .integer(version),
   ]

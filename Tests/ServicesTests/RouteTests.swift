@@ -23,6 +23,31 @@ private func text(_ response: Response) -> String {
   return String(decoding: bytes, as: UTF8.self)
 }
 
+/// A request's body and the headers that go with it.
+private struct Body {
+  let bytes: [UInt8]
+  let headers: [(name: String, value: String)]
+
+  static func json(_ text: String) -> Body { Body(bytes: Array(text.utf8), headers: []) }
+
+  static func form(_ parts: (name: String, value: [UInt8])...) -> Body {
+    var bytes: [UInt8] = []
+    for (name, value) in parts {
+      bytes += Array("--b\r\nContent-Disposition: form-data; name=\"\(name)\"\r\n\r\n".utf8) + value + [13, 10]
+    }
+    return Body(
+      bytes: bytes + Array("--b--\r\n".utf8), headers: [("Content-Type", "multipart/form-data; boundary=b")])
+  }
+
+  static func form(_ parts: (name: String, text: String)...) -> Body {
+    let made = parts.map { ($0.name, Array($0.text.utf8)) }
+    var bytes: [UInt8] = []
+    for (name, value) in made { bytes += form((name: name, value: value)).bytes.dropLast("--b--\r\n".utf8.count) }
+    return Body(
+      bytes: bytes + Array("--b--\r\n".utf8), headers: [("Content-Type", "multipart/form-data; boundary=b")])
+  }
+}
+
 @Suite("A declared route", .timeLimit(.minutes(1))) struct RouteTests {
   private let id = "01890a5d-ac96-774b-bcce-b302099a8057"
   private let read = Route(
@@ -32,7 +57,7 @@ private func text(_ response: Response) -> String {
   ) { _, id, after, size, mode in .text("\(id) \(after ?? -1) \(size) \(mode ?? "-")") }
 
   private let write = Route(
-    .post, "/things", "Write a thing.", right: .change, body: .fieldsOrForm(limit: 1_000),
+    .post, "/things", "Write a thing.", right: .change, body: .fieldsOrForm(limit: 1_000, form: 2_000),
     answers: [Answer(201, "It.")], Input<String>(field: "name", "Name."),
     Input<Int64?>(optional: "count", aliases: ["number"], "Count.")
   ) { _, name, count in .text("\(name) \(count ?? -1)") }
@@ -63,40 +88,43 @@ private func text(_ response: Response) -> String {
 
   @Test("takes fields from JSON and from a form, under their aliases there")
   func fields() async throws {
-    let bodies: [(RequestBody, String)] = [
-      (.bytes(Array(#"{"name":"a","count":3}"#.utf8)), "a 3"),
-      (.bytes(Array(#"{"name":"a","count":null}"#.utf8)), "a -1"),
-      (
-        .form([FormPart(name: "number", bytes: Array("4".utf8)), FormPart(name: "name", bytes: Array("b".utf8))]), "b 4"
-      ),
+    let bodies: [(Body, String)] = [
+      (.json(#"{"name":"a","count":3}"#), "a 3"), (.json(#"{"name":"a","count":null}"#), "a -1"),
+      (.form((name: "number", text: "4"), (name: "name", text: "b")), "b 4"),
     ]
     for (body, expected) in bodies {
-      #expect(text(try await respond([write], .post, "/things", body: body)) == expected)
+      let answer = try await respond([write], .post, "/things", headers: body.headers, body: .bytes(body.bytes))
+      #expect(text(answer) == expected)
     }
   }
 
   @Test("refuses fields that are missing, unknown, doubled or of another type, and other media types")
   func badFields() async throws {
-    func part(_ name: String, _ value: String) -> FormPart { FormPart(name: name, bytes: Array(value.utf8)) }
-    func bytes(_ text: String) -> RequestBody { .bytes(Array(text.utf8)) }
-    let bodies: [(RequestBody, Int, String?)] = [
-      (bytes("{}"), 422, "/name"), (bytes(#"{"name":"a","cuont":1}"#), 422, "/cuont"),
-      (bytes(#"{"name":7}"#), 422, "/name"), (bytes(#"{"name":"a","number":1}"#), 422, "/number"),
-      (bytes("[]"), 422, nil), (bytes("{"), 400, nil), (.empty, 400, nil), (.form([]), 422, "name"),
-      (.form([part("name", "a"), part("name", "b")]), 422, "name"),
-      (.form([part("name", "a"), part("count", "1"), part("number", "2")]), 422, "count"),
-      (.form([part("name", "a"), part("count", "x")]), 422, "count"),
-      (.form([part("name", "a"), part("colour", "x")]), 422, "colour"),
-      (.form([FormPart(name: "name", bytes: [0xFF])]), 422, "name"),
+    let many = "[" + String(repeating: "1,", count: 100_000) + "1]"
+    let bodies: [(Body, Int, String?)] = [
+      (.json("{}"), 422, "/name"), (.json(#"{"name":"a","cuont":1}"#), 422, "/cuont"),
+      (.json(#"{"name":7}"#), 422, "/name"), (.json(#"{"name":"a","number":1}"#), 422, "/number"),
+      (.json("[]"), 422, nil), (.json("{"), 400, nil), (.json(""), 400, nil), (.json(many), 413, nil),
+      (.json(#"{"name":""# + String(repeating: "x", count: 1_000) + "\"}"), 413, nil),
+      (.form((name: "name", text: "a"), (name: "name", text: "b")), 422, "name"),
+      (.form((name: "name", text: "a"), (name: "count", text: "1"), (name: "number", text: "2")), 422, "number"),
+      (.form((name: "name", text: "a"), (name: "count", text: "x")), 422, "count"),
+      (.form((name: "name", text: "a"), (name: "colour", text: "x")), 422, "colour"),
+      (.form((name: "name", value: [0xFF])), 422, "name"),
+      (.form((name: "name", text: String(repeating: "x", count: 2_000))), 413, nil),
+      (Body(bytes: Array("--b--".utf8), headers: Body.form((name: "", text: "")).headers), 422, "name"),
+      (Body(bytes: Array("--b\r\n".utf8), headers: Body.form((name: "", text: "")).headers), 400, "Content-Type"),
     ]
     for (body, status, field) in bodies {
-      let answer = try await respond([write], .post, "/things", body: body)
+      let answer = try await respond([write], .post, "/things", headers: body.headers, body: .bytes(body.bytes))
       #expect(answer.status == status, "\(body)")
       #expect(try json(answer)["field"]?.string == field, "\(body)")
     }
     let answer = try await respond(
-      [write], .post, "/things", headers: [("Content-Type", "text/csv")], body: bytes(#"{"name":"a"}"#))
+      [write], .post, "/things", headers: [("Content-Type", "text/csv")], body: .bytes(Array(#"{"name":"a"}"#.utf8)))
     #expect(answer.status == 415)
+    // A route without a body refuses one.
+    #expect(try await respond([read], .get, "/things/\(id)", body: .bytes([1])).status == 400)
   }
 
   @Test("answers OPTIONS and other methods with what is possible")

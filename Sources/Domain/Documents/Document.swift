@@ -16,18 +16,27 @@ public struct Document: Equatable, Sendable {
   public internal(set) var version: StreamVersion
   public internal(set) var isDeleted = false
 
-  /// How long a title may be, in characters.
-  public static let maximumTitle = 500
+  /// How long a title may be, in bytes of UTF-8: a character may have any number of them.
+  public static let maximumTitle = 2_000
 }
 
-/// The place of a document's content in the object store. The key is made from the content's hash, so an object never
-/// changes.
+/// A document's content and its place in the object store. Each upload has a key of its own, so an object never changes.
 public struct DocumentContent: Equatable, Sendable {
   public let type: String
+  /// In bytes.
   public let size: Int64
   public let key: String
+  /// SHA-256 of the bytes, in hexadecimal digits.
+  public let hash: String
 
-  public init(type: String, size: Int64, key: String) { (self.type, self.size, self.key) = (type, size, key) }
+  public init(type: String, size: Int64, key: String, hash: String) {
+    (self.type, self.size, self.key, self.hash) = (type, size, key, hash)
+  }
+
+  /// True for the same bytes under the same type, wherever they are.
+  public func isSame(as other: DocumentContent) -> Bool {
+    type == other.type && size == other.size && hash == other.hash
+  }
 }
 
 extension Document {
@@ -41,6 +50,7 @@ extension Document {
       $0.name("content_size")
       if let content { $0.integer(content.size) } else { $0.null() }
       $0.member("s3_key", orNull: content?.key)
+      $0.member("content_sha256", orNull: content?.hash)
       $0.member("status", status.rawValue)
       $0.member("created_by", createdBy)
       $0.member("created_at", createdAt.description)
@@ -58,8 +68,9 @@ extension Document {
     let type = try fields.optional("content_type", as: String.self)
     let size = try fields.optional("content_size", as: Int64.self)
     let key = try fields.optional("s3_key", as: String.self)
-    if let type, let size, let key {
-      content = DocumentContent(type: type, size: size, key: key)
+    let hash = try fields.optional("content_sha256", as: String.self)
+    if let type, let size, let key, let hash {
+      content = DocumentContent(type: type, size: size, key: key, hash: hash)
     } else {
       content = nil
     }

@@ -18,6 +18,7 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
   case exists
   case titleIsEmpty
   case titleIsTooLong(count: Int, limit: Int)
+  case titleHasNUL
   case noTransition(from: DocumentStatus, to: DocumentStatus)
 
   public var kind: RefusalKind {
@@ -25,7 +26,7 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .notFound: .notFound
     case .deleted: .gone
     case .exists, .noTransition: .conflict
-    case .titleIsEmpty, .titleIsTooLong: .invalid
+    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL: .invalid
     }
   }
 
@@ -34,7 +35,7 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .notFound, .deleted: nil
     case .exists: "/id"
     case .noTransition: "/status"
-    case .titleIsEmpty, .titleIsTooLong: "/title"
+    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL: "/title"
     }
   }
 
@@ -44,7 +45,8 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .deleted: "the document is deleted"
     case .exists: "a document with this id exists"
     case .titleIsEmpty: "a title needs at least one character that is not blank"
-    case .titleIsTooLong(let count, let limit): "a title has at most \(limit) characters, this one has \(count)"
+    case .titleIsTooLong(let count, let limit): "a title has at most \(limit) bytes of UTF-8, this one has \(count)"
+    case .titleHasNUL: "a title must not have the character U+0000"
     case .noTransition(let from, let to):
       "a document that is \(from.rawValue) cannot become \(to.rawValue); "
         + (from.successors.isEmpty
@@ -72,7 +74,8 @@ extension Document: Aggregate {
     case .create: throw .exists
     case .amend(let title, let status, let at): return try amend(document, title, status, at)
     case .replaceContent(let content, let at):
-      return content == document.content ? [] : [.contentReplaced(content, at: at)]
+      // The same content again changes nothing.
+      return document.content.map(content.isSame) == true ? [] : [.contentReplaced(content, at: at)]
     case .delete(let at): return [.deleted(at: at)]
     }
   }
@@ -96,7 +99,10 @@ extension Document: Aggregate {
 
   private static func checked(_ title: String) throws(DocumentRefusal) -> String {
     guard title.contains(where: { !$0.isWhitespace }) else { throw .titleIsEmpty }
-    guard title.count <= maximumTitle else { throw .titleIsTooLong(count: title.count, limit: maximumTitle) }
+    // Postgres and several readers of the topic cannot hold it.
+    guard !title.utf8.contains(0) else { throw .titleHasNUL }
+    let count = title.utf8.count
+    guard count <= maximumTitle else { throw .titleIsTooLong(count: count, limit: maximumTitle) }
     return title
   }
 

@@ -60,6 +60,7 @@ extension DocumentEvent {
       $0.member("type", content.type)
       $0.member("size", content.size)
       $0.member("key", content.key)
+      $0.member("sha256", content.hash)
     }
   }
 
@@ -89,7 +90,9 @@ extension DocumentEvent {
 extension DocumentContent: JSONReadable {
   public init(json: JSONValue) throws(JSONError) {
     var fields = try JSONFields(json)
-    self.init(type: try fields.required("type"), size: try fields.required("size"), key: try fields.required("key"))
+    self.init(
+      type: try fields.required("type"), size: try fields.required("size"), key: try fields.required("key"),
+      hash: try fields.required("sha256"))
     try fields.end()
   }
 }

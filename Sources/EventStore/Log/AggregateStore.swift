@@ -157,6 +157,11 @@ public struct UnexpectedVersion: Error, Equatable, Sendable, CustomStringConvert
   public let stream: StreamID
   public let expected: StreamVersion
   public let actual: StreamVersion
+
+  public init(stream: StreamID, expected: StreamVersion, actual: StreamVersion) {
+    (self.stream, self.expected, self.actual) = (stream, expected, actual)
+  }
+
   public var description: String {
     "stream \(stream) is at version \(actual), not \(expected): read the stream and decide again"
   }

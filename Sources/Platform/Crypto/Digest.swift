@@ -16,6 +16,28 @@ public enum SHA256 {
     return digest
   }
 
+  /// A hash of bytes that come in pieces.
+  public struct Running: ~Copyable {
+    private let context = EVP_MD_CTX_new()
+
+    public init() {
+      precondition(EVP_DigestInit_ex(context, algorithm.pointer, nil) == 1, "SHA-256 is not available in OpenSSL")
+    }
+
+    deinit { EVP_MD_CTX_free(context) }
+
+    public func update(_ bytes: some ContiguousBytes) {
+      precondition(bytes.withBytes { EVP_DigestUpdate(context, $0.baseAddress, $0.count) } == 1, "SHA-256 failed")
+    }
+
+    /// The 32 bytes of the hash, once.
+    public func finish() -> [UInt8] {
+      var digest = [UInt8](repeating: 0, count: 32)
+      precondition(EVP_DigestFinal_ex(context, &digest, nil) == 1, "SHA-256 failed")
+      return digest
+    }
+  }
+
   /// The 32 bytes of HMAC-SHA-256 (RFC 2104).
   public static func authenticationCode(of bytes: [UInt8], key: [UInt8]) -> [UInt8] {
     var code = [UInt8](repeating: 0, count: 32)
@@ -31,6 +53,10 @@ public protocol ContiguousBytes {
 }
 
 extension [UInt8]: ContiguousBytes {
+  public func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { withUnsafeBytes(body) }
+}
+
+extension ArraySlice<UInt8>: ContiguousBytes {
   public func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { withUnsafeBytes(body) }
 }
 

@@ -41,6 +41,41 @@ public actor HTTPClient {
     return try result.get()
   }
 
+  /// Starts a request whose bodies are streamed.
+  ///
+  /// - Parameter bodyLength: Of the request's body, in bytes; nil: it has none. `request.body` is not used.
+  public func open(_ request: HTTPRequest, bodyLength: Int? = nil) -> HTTPStream {
+    requests.increment()
+    let number = nextNumber
+    nextNumber += 1
+    let transfer = multi.open(request, length: bodyLength, number: number, connectTimeout: connectTimeout)
+    return HTTPStream(transfer, client: self, reactor: reactor)
+  }
+
+  /// Repeats a look at a stream until it gives a value.
+  func step<Value: Sendable>(
+    _ transfer: StreamedTransfer, _ look: (StreamedTransfer) -> Value?
+  ) async throws(HTTPClientError) -> Value {
+    while true {
+      if let value = look(transfer) { return value }
+      if case .failure(let error) = transfer.result {
+        failures.increment()
+        throw error
+      }
+      if Task.isCancelled { throw transfer.failure(.cancelled, "cancelled") }
+      if case .success = transfer.result { throw transfer.failure(.broken, "the server closed without a response") }
+      await withTaskCancellationHandler {
+        await transfer.wait()
+      } onCancel: {
+        reactor.post { transfer.wake() }
+      }
+    }
+  }
+
+  func onLoop(_ transfer: StreamedTransfer, _ body: (StreamedTransfer) -> Void) { body(transfer) }
+
+  nonisolated func drop(_ transfer: StreamedTransfer) { assumeIsolated { $0.multi.cancel(transfer.number) } }
+
   /// Cancels all requests in progress and closes all connections.
   public func close() { multi.close() }
 }

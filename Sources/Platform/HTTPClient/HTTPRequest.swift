@@ -8,7 +8,7 @@ public struct HTTPRequest: Sendable {
   public var url: String
   public var headers: [(name: String, value: String)]
   public var body: [UInt8]?
-  /// Time-out for the whole exchange.
+  /// Time-out for the whole exchange; of a streamed one, for each time that the server makes no progress.
   public var timeout: Duration
   /// Maximum size of the response body in bytes. A larger body fails the request.
   public var maximumResponse: Int
@@ -28,6 +28,16 @@ public struct HTTPResponse: Sendable {
   /// The headers, with names in lower case.
   public let headers: [(name: String, value: String)]
   public let body: [UInt8]
+
+  public func header(_ name: String) -> String? { headers.last { $0.name == name }?.value }
+  public var isSuccess: Bool { (200..<300).contains(status) }
+}
+
+/// The head of a response, whatever its status.
+public struct HTTPResponseHead: Sendable {
+  public let status: Int
+  /// The headers, with names in lower case.
+  public let headers: [(name: String, value: String)]
 
   public func header(_ name: String) -> String? { headers.last { $0.name == name }?.value }
   public var isSuccess: Bool { (200..<300).contains(status) }

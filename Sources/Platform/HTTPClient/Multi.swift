@@ -6,6 +6,7 @@ final class Multi {
   private let reactor: Reactor
   private var multi: UnsafeMutableRawPointer?
   private var timer: LoopTimer?
+  private var stalls: LoopTimer?
   private var watches: [Int32: Watch] = [:]
   private var transfers: [UnsafeMutableRawPointer: Transfer] = [:]
   private var spare: [UnsafeMutableRawPointer] = []
@@ -22,6 +23,7 @@ final class Multi {
     let me = Unmanaged.passUnretained(self).toOpaque()
     annals_curl_limit(new, CURLMOPT_MAX_HOST_CONNECTIONS, maximumConnections)
     timer = reactor.timer(label: "http client timer") { [weak self] in self?.act(CURL_SOCKET_TIMEOUT, []) }
+    stalls = reactor.timer(label: "http client stalls") { [weak self] in self?.lookForStalls() }
     annals_curl_on_timer(
       new,
       { _, milliseconds, context in
@@ -78,8 +80,36 @@ final class Multi {
   ) {
     let multi = open()
     let easy = spare.popLast() ?? curl_easy_init()!
-    transfers[easy] = Transfer(request, number: number, easy: easy, connectTimeout: connectTimeout, continuation)
+    transfers[easy] = CollectedTransfer(
+      request, number: number, easy: easy, connectTimeout: connectTimeout, continuation)
     curl_multi_add_handle(multi, easy)
+  }
+
+  func open(
+    _ request: HTTPRequest, length: Int?, number: Int, connectTimeout: Duration
+  ) -> StreamedTransfer {
+    let multi = open()
+    let easy = spare.popLast() ?? curl_easy_init()!
+    let transfer = StreamedTransfer(
+      request, length: length, number: number, easy: easy, connectTimeout: connectTimeout)
+    transfers[easy] = transfer
+    curl_multi_add_handle(multi, easy)
+    stalls?.start(after: .seconds(1), every: .seconds(1))
+    return transfer
+  }
+
+  /// Fails streamed transfers whose server makes no progress.
+  private func lookForStalls() {
+    let now = ContinuousClock.now
+    var isNeeded = false
+    for (easy, transfer) in transfers {
+      guard let streamed = transfer as? StreamedTransfer else { continue }
+      isNeeded = true
+      guard !streamed.isAlive(at: now) else { continue }
+      streamed.fail(streamed.failure(.timedOut, "no progress for \(streamed.request.timeout)"))
+      drop(easy)
+    }
+    if !isNeeded { stalls?.stop() }
   }
 
   private func remove(_ easy: UnsafeMutableRawPointer) -> Transfer? {
@@ -117,7 +147,8 @@ final class Multi {
     if let multi { curl_multi_cleanup(multi) }
     multi = nil
     timer?.cancel()
-    timer = nil
+    stalls?.cancel()
+    (timer, stalls) = (nil, nil)
     for watch in watches.values { watch.cancel() }
     watches = [:]
   }

@@ -1,68 +1,70 @@
 import CMicrohttpd
+import Glibc
 import Reactor
 
-/// One request and its response. Both libmicrohttpd's callbacks and the handler's task run on the reactor's loop.
+/// One request and its answer. libmicrohttpd's callbacks and the handler's task both run on the reactor's loop.
 ///
-/// The connection is suspended while it waits for the handler. The event that it waits for resumes it.
+/// The handler starts at the request's head. The body is read when the handler asks for it, so a handler that refuses
+/// does so before the client is told to send (“100 Continue”). The connection is suspended while it waits for the
+/// handler. The event that it waits for resumes it.
 actor Exchange {
   private nonisolated let reactor: Reactor
   nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
 
   private enum Phase {
+    /// The head has not arrived.
     case head
-    case collecting(limit: Int)
-    /// The handler is running and has not requested the body yet.
-    case held
-    case streaming
-    /// The response is ready before the end of the body: the rest is read and discarded.
-    case discarding
-    case waiting
-    case answered
+    /// The handler runs. The request has a body that it has not asked for.
+    case deciding
+    /// The body is being read, for the handler or to be discarded.
+    case receiving
+    /// The whole request is here.
+    case received
+    /// The answer was given to libmicrohttpd.
+    case sending
+    /// The answer was written directly: what still comes is discarded until the client closes.
+    case lingering
   }
 
-  enum Suspension { case none, forAnswer, forReader, forWriter }
-
-  static let highWater = 256 << 10
-  static let lowWater = 64 << 10
-  /// Limit on the bytes that are read and discarded, so that the client finishes sending and reads the response.
-  static let maximumDiscarded = 8 << 20
-
   private let server: ListenerContext
+  private let client: ClientConnection?
   private let target: String
-  private let clientAddress: String
+  private let begun = ContinuousClock.now
   private var connection: OpaquePointer?
   private var phase = Phase.head
-  private(set) var suspension = Suspension.none
+  private var isSuspended = false
   private var isGone = false
-  private var hasEnded = false
-  private(set) var since = ContinuousClock.now
+
   private var head: RequestHead?
   private var route: Router.Route?
   private var parameters: [String: String] = [:]
-  private var received = 0
-  private var collected: [UInt8] = []
-  private var form: FormReader?
+  private var requestID = ""
   private var task: Task<Void, Never>?
+  private var hasStarted = false
+  /// The handler has answered or failed. A streamed answer may still be produced.
+  private var hasAnswered = false
   private var answer: Response?
+  /// Status of the answer that was sent; nil: none yet.
+  private var status: Int?
 
-  // A streamed request body.
-  private var limit = 0
-  private var chunks: [[UInt8]] = []
-  private var chunkBytes = 0
-  private var isBodyComplete = false
-  private var bodyError: (any Error)?
+  private var upload = Upload(declared: 0)
   private var reader: CheckedContinuation<Void, Never>?
-
-  // A streamed response body.
-  private var outgoing: [UInt8] = []
-  private var sent = 0
-  private var isWritten = false
-  private var writeFailed = false
+  private var download = Download()
   private var writer: CheckedContinuation<Void, Never>?
+  /// Memory that the handler keeps of the body, and all that is accounted for this exchange, in bytes.
+  private var reserved = 0
+  private var accounted = 0
 
-  init(target: String, clientAddress: String, server: ListenerContext) {
-    (self.target, self.clientAddress, self.server) = (target, clientAddress, server)
+  private var sendingRate: LeastRate
+  private var takingRate: LeastRate
+  private var handlerSince = ContinuousClock.now
+  private var lingersSince: ContinuousClock.Instant?
+
+  init(target: String, client: ClientConnection?, server: ListenerContext) {
+    (self.target, self.client, self.server) = (target, client, server)
     reactor = server.reactor
+    sendingRate = LeastRate(bytesPerSecond: server.options.leastRate, patience: server.options.patience)
+    takingRate = sendingRate
   }
 
   // MARK: Called by libmicrohttpd
@@ -84,126 +86,95 @@ actor Exchange {
     self.connection = connection
     switch phase {
     case .head: return (begin(method: String(cString: method), version: String(cString: version)), false)
-    case .held where !data.isEmpty && answer == nil:
-      suspend(.forReader)
-      return (.YES, false)
-    default: break
+    case .deciding: return (decide(), false)
+    case .receiving: return data.isEmpty ? (complete(), false) : receive(data)
+    case .received: return (complete(), false)
+    case .sending: return (.YES, true)
+    // The end of the request: every byte was read, so closing does not reset the connection.
+    case .lingering: return (data.isEmpty ? .NO : .YES, true)
     }
-    return data.isEmpty ? (complete(), false) : (receive(data), true)
   }
 
   private func begin(method: String, version: String) -> MHD_Result {
+    let headers = headersOfConnection()
+    requestID = RequestID.of(headers)
     let head: RequestHead
-    do {
-      head = try RequestHead(
-        method: method, version: version, target: target, headers: headersOfConnection())
-    } catch {
-      var response = Problem(400, "Bad request", detail: error.reason).response
+    do { head = try RequestHead(method: method, version: version, target: target, headers: headers) } catch {
+      // What follows cannot be told apart from another request.
+      var response = error.problem.response
       response.headers.append(("Connection", "close"))
       return queue(response)
     }
     self.head = head
-    let match = server.router.match(head.request.method, head.request.path)
+    upload = Upload(declared: head.contentLength)
+    let match = server.router.match(head.request)
     if case .route(let route, let parameters) = match {
-      self.route = route
-      self.parameters = parameters
-      admit(route, head)
-    } else if let answer = Router.answer(match, head.request.method) {
-      refuse(answer)
+      (self.route, self.parameters) = (route, parameters)
+    } else {
+      (answer, hasAnswered) = (Router.answer(match, head.request.method), true)
     }
-    // A refusal before a large body, or a body that waits for “100 Continue”, is sent at once. libmicrohttpd then
-    // closes the connection instead of reading the body.
-    if case .discarding = phase, head.expectsContinue || (head.contentLength ?? .max) > Self.maximumDiscarded {
-      guard let answer else { return .NO }
-      return queue(answer)
+    guard head.hasBody else {
+      // An answer at this point would close the connection: libmicrohttpd calls once more.
+      phase = .received
+      return .YES
+    }
+    phase = .deciding
+    return decide()
+  }
+
+  /// Still at the head: starts the handler, and goes on to the body if the handler wants it.
+  private func decide() -> MHD_Result {
+    start()
+    if let answer { return answerEarly(answer) }
+    if upload.demand != .nothing {
+      phase = .receiving
+    } else {
+      suspend()
     }
     return .YES
   }
 
-  private func admit(_ route: Router.Route, _ head: RequestHead) {
-    switch route.body {
-    case .none:
-      guard !head.hasBody else {
-        return refuse(Problem(400, "Bad request", detail: "this request must not have a body").response)
-      }
-      phase = .collecting(limit: 0)
-    case .collect(let limit):
-      guard (head.contentLength ?? 0) <= limit else { return refuse(tooLarge(limit).response) }
-      phase = .collecting(limit: limit)
-      if let connection, let type = head.request.headers["Content-Type"], FormReader.reads(type) {
-        form = FormReader(connection)
-      }
-    case .stream(let limit):
-      guard (head.contentLength ?? 0) <= limit else { return refuse(tooLarge(limit).response) }
-      self.limit = limit
-      phase = head.hasBody ? .held : .streaming
-      isBodyComplete = !head.hasBody
-      start(body: head.hasBody ? .stream(BodyStream(exchange: self)) : .empty)
-    }
+  /// The answer is ready before the body was read.
+  private func answerEarly(_ response: Response) -> MHD_Result {
+    guard let head else { return .NO }
+    if head.expectsContinue { return queue(response) }
+    phase = .receiving
+    if !upload.discardRest() { answerDirectly(response) }
+    return .YES
   }
 
-  private func tooLarge(_ limit: Int) -> Problem {
-    Problem(413, "Content too large", detail: "the body may have at most \(limit) bytes")
-  }
-
-  private func refuse(_ response: Response) {
-    answer = response
-    phase = .discarding
-    collected = []
-    form = nil
-    received = 0
-  }
-
-  private func receive(_ data: UnsafeRawBufferPointer) -> MHD_Result {
-    received += data.count
-    switch phase {
-    case .collecting(let limit):
-      guard received <= limit else {
-        refuse(tooLarge(limit).response)
-        return .YES
+  private func receive(_ data: UnsafeRawBufferPointer) -> (MHD_Result, consumed: Bool) {
+    let receipt = upload.receive(data, spare: server.memory.spare)
+    account()
+    wakeReader()
+    switch receipt {
+    case .taken: return (.YES, true)
+    case .takenPause:
+      suspend()
+      return (.YES, true)
+    case .pause:
+      suspend()
+      return (.YES, false)
+    case .tooMuchToDiscard:
+      // A handler that has not answered yet learns of its failure from `next` and answers then.
+      if let answer {
+        answerDirectly(answer)
+        return (.YES, true)
       }
-      if let form { form.feed(data) } else { collected.append(contentsOf: data) }
-      return .YES
-    case .streaming where answer == nil && bodyError == nil:
-      guard received <= limit else {
-        bodyError = tooLarge(limit)
-        chunks = []
-        wakeReader()
-        return .YES
-      }
-      chunks.append(Array(data))
-      chunkBytes += data.count
-      wakeReader()
-      if chunkBytes >= Self.highWater { suspend(.forReader) }
-      return .YES
-    default: return received <= Self.maximumDiscarded ? .YES : .NO
+      return (hasAnswered ? .NO : .YES, true)
     }
   }
 
   /// Called when the whole request has been received, and each time the connection is resumed after that.
   private func complete() -> MHD_Result {
-    if let answer { return queue(answer) }
-    switch phase {
-    case .collecting:
-      phase = .waiting
-      if let form {
-        guard let parts = form.finish() else {
-          return queue(Problem(400, "Bad request", detail: "the form is malformed").response)
-        }
-        start(body: .form(parts))
-      } else {
-        let bytes = collected
-        collected = []
-        start(body: bytes.isEmpty ? .empty : .bytes(bytes))
-      }
-      if let answer { return queue(answer) }
-    case .held, .streaming:
-      phase = .waiting
-      isBodyComplete = true
+    if case .receiving = phase {
+      phase = .received
+      upload.end()
       wakeReader()
-    default: break
     }
-    suspend(.forAnswer)
+    start()
+    if let answer { return queue(answer) }
+    suspend()
     return .YES
   }
 
@@ -224,27 +195,29 @@ actor Exchange {
 
   // MARK: Suspending
 
-  private func suspend(_ reason: Suspension) {
-    guard suspension == .none, let connection else { return }
-    suspension = reason
+  private func suspend() {
+    guard !isSuspended, let connection else { return }
+    isSuspended = true
     MHD_suspend_connection(connection)
   }
 
   private func resume() {
-    guard suspension != .none, let connection else { return }
-    suspension = .none
+    guard isSuspended, let connection else { return }
+    isSuspended = false
     MHD_resume_connection(connection)
     server.wasResumed()
   }
 
   // MARK: The handler
 
-  private func start(body: RequestBody) {
-    guard let route, var request = head?.request else { return }
+  private func start() {
+    guard !hasStarted, !hasAnswered, let route, var request = head?.request else { return }
+    hasStarted = true
     request.parameters = parameters
-    request.body = body
-    request.clientAddress = clientAddress
-    since = .now
+    request.body = head?.hasBody == true ? RequestBody(of: self, length: upload.declared) : .empty
+    request.clientAddress = client?.address ?? ""
+    request.id = requestID
+    handlerSince = .now
     server.began()
     let handler = route.handler
     let errorResponse = server.errorResponse
@@ -261,7 +234,7 @@ actor Exchange {
         }
       }
     }
-    if !hasEnded { self.task = task }
+    if !isGone { self.task = task }
   }
 
   /// Reports from the handler's task. The task runs on the reactor, so no executor change is needed.
@@ -269,16 +242,13 @@ actor Exchange {
   private nonisolated func didWriteBody(failed: Bool) { assumeIsolated { $0.bodyWritten(failed: failed) } }
 
   private func handlerAnswered(_ response: Response) {
-    server.ended(route: route, status: response.status, after: .now - since)
-    hasEnded = true
+    server.ended()
+    hasAnswered = true
     guard !isGone else { return }
-    answer = response
-    if case .held = phase { phase = .discarding }
-    if case .streaming = phase, !isBodyComplete {
-      phase = .discarding
-      received = 0
-    }
-    chunks = []
+    answer = response.checked
+    // libmicrohttpd calls again only when more of the body arrives, and takes no answer before its end.
+    if case .receiving = phase, !upload.discardRest() { answerDirectly(response.checked) }
+    account()
     resume()
   }
 
@@ -302,40 +272,79 @@ actor Exchange {
     guard let made else { return .NO }
     defer { MHD_destroy_response(made) }
     for (name, value) in response.headers { MHD_add_response_header(made, name, value) }
+    MHD_add_response_header(made, RequestID.header, requestID)
     if server.isDraining { MHD_add_response_header(made, "Connection", "close") }
-    phase = .answered
-    answer = nil
+    phase = .sending
+    note(response.status)
     return MHD_queue_response(connection, UInt32(response.status), made)
   }
 
-  // MARK: A streamed request body
+  /// Answers past libmicrohttpd, in the middle of a body. What still comes is discarded.
+  private func answerDirectly(_ response: Response) {
+    var response = response
+    response.headers.append((RequestID.header, requestID))
+    guard let client, let direct = DirectAnswer(response, isHead: head?.request.method == .head) else {
+      return abandon()
+    }
+    direct.write(to: client.descriptor)
+    phase = .lingering
+    lingersSince = .now
+    note(response.status)
+    resume()
+  }
 
-  func nextChunk() async throws -> [UInt8]? {
-    if case .held = phase {
-      phase = .streaming
-      resume()
-    }
+  private func note(_ status: Int) {
+    answer = nil
+    self.status = status
+    server.answered(route: route, status: status, after: .now - begun)
+  }
+
+  // MARK: The request's body
+
+  func ask(_ demand: Upload.Demand, upTo limit: Int) throws(Problem) {
+    try upload.ask(demand, upTo: limit)
+    if case .deciding = phase { resume() }
+  }
+
+  /// The next piece of the body; nil at its end.
+  func nextPiece() async throws -> [UInt8]? {
     while true {
-      if !chunks.isEmpty {
-        let chunk = chunks.removeFirst()
-        chunkBytes -= chunk.count
-        if suspension == .forReader, chunkBytes <= Self.lowWater { resume() }
-        return chunk
-      }
-      if let bodyError { throw bodyError }
       if isGone { throw ClientGone() }
-      if isBodyComplete { return nil }
-      try Task.checkCancellation()
-      await withTaskCancellationHandler {
-        await withCheckedContinuation { continuation in
-          reader = continuation
-          // A cancellation before this line found no reader to wake.
-          if Task.isCancelled { wakeReader() }
+      switch try upload.next() {
+      case .chunk(let chunk):
+        handlerSince = .now
+        if upload.demand == .whole { reserved += chunk.count }
+        account()
+        if case .receiving = phase, upload.wantsMore { resume() }
+        return chunk
+      case .end: return nil
+      case .wait:
+        try Task.checkCancellation()
+        await withTaskCancellationHandler {
+          await withCheckedContinuation { continuation in
+            reader = continuation
+            // A cancellation before this line found no reader to wake.
+            if Task.isCancelled { wakeReader() }
+          }
+        } onCancel: {
+          reactor.post { self.assumeIsolated { $0.wakeReader() } }
         }
-      } onCancel: {
-        reactor.post { self.assumeIsolated { $0.wakeReader() } }
+        handlerSince = .now
       }
     }
+  }
+
+  /// Counts memory that the handler keeps until the request has ended.
+  func reserve(_ bytes: Int) throws(Problem) {
+    guard bytes <= server.memory.spare else { throw .memory }
+    reserved += bytes
+    account()
+  }
+
+  private func account() {
+    let total = upload.buffered + reserved
+    server.memory.change(by: total - accounted)
+    accounted = total
   }
 
   private func wakeReader() {
@@ -343,14 +352,14 @@ actor Exchange {
     reader = nil
   }
 
-  // MARK: A streamed response body
+  // MARK: A streamed answer
 
   func write(_ bytes: [UInt8]) async throws {
     guard !isGone else { throw ClientGone() }
     try Task.checkCancellation()
-    outgoing.append(contentsOf: bytes)
-    if suspension == .forWriter { resume() }
-    while outgoing.count - sent >= Self.highWater, !isGone {
+    download.append(bytes)
+    if case .sending = phase { resume() }
+    while download.isFull, !isGone {
       await withTaskCancellationHandler {
         await withCheckedContinuation { continuation in
           writer = continuation
@@ -370,55 +379,93 @@ actor Exchange {
   }
 
   private func bodyWritten(failed: Bool) {
-    isWritten = true
-    writeFailed = failed
-    if suspension == .forWriter { resume() }
+    download.end(failed: failed)
+    if case .sending = phase { resume() }
   }
 
   private func produce(into space: UnsafeMutableRawBufferPointer) -> Int {
-    if isGone || writeFailed { return ANNALS_MHD_END_WITH_ERROR }
-    let count = min(space.count, outgoing.count - sent)
+    if isGone || download.hasFailed { return ANNALS_MHD_END_WITH_ERROR }
+    let count = download.take(into: space)
     guard count > 0 else {
-      if isWritten { return ANNALS_MHD_END_OF_STREAM }
-      suspend(.forWriter)
+      if download.isWritten { return ANNALS_MHD_END_OF_STREAM }
+      suspend()
       return 0
     }
-    outgoing.withUnsafeBytes { space.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[sent..<sent + count])) }
-    sent += count
-    if sent == outgoing.count {
-      outgoing.removeAll(keepingCapacity: true)
-      sent = 0
-    }
-    if outgoing.count - sent <= Self.lowWater { wakeWriter() }
+    if download.hasRoom { wakeWriter() }
     return count
   }
 
   // MARK: The end
 
-  /// libmicrohttpd has finished the request, with or without a response.
+  /// libmicrohttpd has finished the request, with or without an answer.
   func completed() {
     abandon()
     connection = nil
+    server.observe?(
+      AnsweredRequest(
+        id: requestID, method: head?.request.method.rawValue ?? "-", target: target, address: client?.address ?? "",
+        status: status, duration: .now - begun))
   }
 
-  /// Cancels the handler and lets libmicrohttpd close the connection: no client waits for the response any more.
+  /// Cancels the handler and the producer, and lets libmicrohttpd close the connection: no client waits any more.
   func abandon() {
     isGone = true
     task?.cancel()
     task = nil
     wakeReader()
     wakeWriter()
+    server.memory.change(by: -accounted)
+    accounted = 0
+    reserved = 0
     resume()
   }
 
-  /// Cancels the handler. It can still send a response.
-  func cancelHandler() { task?.cancel() }
+  // MARK: Time limits
 
-  var isRunning: Bool { task != nil && !hasEnded }
-  var isReceiving: Bool {
-    switch phase {
-    case .collecting, .streaming, .discarding: true
-    default: false
+  enum Look {
+    case nothing
+    /// The client is too slow, or has had its time.
+    case close
+    /// The client may have gone without a sign: libmicrohttpd does not watch suspended connections.
+    case ask
+  }
+
+  /// Looks at the time limits; several times a second.
+  func look(now: ContinuousClock.Instant) -> Look {
+    if hasStarted, !hasAnswered {
+      // While the handler waits for the client, the client's limits apply.
+      if reader != nil { handlerSince = now }
+      if now - handlerSince > server.options.handlerTimeout { task?.cancel() }
     }
+    switch phase {
+    case .head:
+      if now - begun > server.options.headTimeout {
+        timedOut("the head of the request took longer than \(server.options.headTimeout)")
+        return .close
+      }
+    case .receiving where !isSuspended:
+      if !sendingRate.look(moved: upload.received, now: now) {
+        timedOut("the body came too slowly; at least \(server.options.leastRate) bytes in a second are needed")
+        return .close
+      }
+    case .receiving, .deciding, .received: sendingRate.rest()
+    case .sending:
+      if let client, !client.keepsUp() {
+        if !takingRate.look(moved: client.taken, now: now) { return .close }
+      } else {
+        takingRate.rest()
+      }
+    case .lingering:
+      if let lingersSince, now - lingersSince > server.options.lingerTimeout { return .close }
+    }
+    return isSuspended ? .ask : .nothing
+  }
+
+  private func timedOut(_ detail: String) {
+    guard let client, status == nil,
+      let direct = DirectAnswer(Problem(408, "Request timeout", detail: detail).response, isHead: false)
+    else { return }
+    direct.write(to: client.descriptor)
+    note(408)
   }
 }

@@ -24,7 +24,8 @@ public actor HTTPServer {
     errorResponse: @escaping @Sendable (any Error, Request) -> Response = { error, _ in Problem.response(to: error) }
   ) {
     (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("http"))
-    context = ListenerContext(router: router, reactor: reactor, metrics: metrics, errorResponse: errorResponse)
+    context = ListenerContext(
+      options: options, router: router, reactor: reactor, metrics: metrics, errorResponse: errorResponse)
   }
 
   /// Starts listening.
@@ -110,13 +111,14 @@ public actor HTTPServer {
     var clients: [ClientConnection] = []
     for client in context.clients.values {
       if let exchange = client.exchange {
-        let state = exchange.assumeIsolated { ($0.suspension != .none, $0.isRunning, $0.isReceiving, $0.since) }
-        if state.1, now - state.3 > options.handlerTimeout { exchange.assumeIsolated { $0.cancelHandler() } }
-        if state.2, !state.1, now - client.since > options.bodyTimeout {
+        switch exchange.assumeIsolated({ $0.look(now: now) }) {
+        case .nothing: continue
+        case .ask: break
+        case .close:
           shutdown(client.descriptor, Int32(SHUT_RDWR))
+          exchange.assumeIsolated { $0.abandon() }
           continue
         }
-        guard state.0 else { continue }
       } else if now - client.since > options.idleTimeout {
         shutdown(client.descriptor, Int32(SHUT_RDWR))
         continue
@@ -184,7 +186,7 @@ private let onTarget:
       let server = Unmanaged<ListenerContext>.fromOpaque(context!).takeUnretainedValue()
       let client = ClientConnection.of(connection)
       let exchange = Exchange(
-        target: target.map { String(cString: $0) } ?? "", clientAddress: client?.address ?? "", server: server)
+        target: target.map { String(cString: $0) } ?? "", client: client, server: server)
       client?.exchange = exchange
       return Unmanaged.passRetained(exchange).toOpaque()
     }

@@ -7,7 +7,9 @@ import Reactor
 final class ListenerContext: @unchecked Sendable {  // unchecked: used only on the reactor's loop
   let router: Router
   let reactor: Reactor
+  let options: HTTPServerOptions
   let errorResponse: @Sendable (any Error, Request) -> Response
+  var memory: BodyMemory
   var clients: [ObjectIdentifier: ClientConnection] = [:]
   /// True after a connection was resumed: libmicrohttpd must run.
   var needsTurn = false
@@ -21,10 +23,11 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: used only on t
   private var counters: [Int: Counter] = [:]
 
   init(
-    router: Router, reactor: Reactor, metrics: MetricsRegistry,
+    options: HTTPServerOptions, router: Router, reactor: Reactor, metrics: MetricsRegistry,
     errorResponse: @escaping @Sendable (any Error, Request) -> Response
   ) {
     (self.router, self.reactor, self.metrics, self.errorResponse) = (router, reactor, metrics, errorResponse)
+    (self.options, memory) = (options, BodyMemory(limit: options.bodyMemory))
     running = metrics.gauge(
       "annals_http_requests_running", ["reactor": reactor.name], help: "Requests whose handler is running.")
     metrics.declare(.counter, Self.responses, labels: ["status"], help: Self.responsesHelp)
@@ -32,9 +35,9 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: used only on t
   }
 
   private static let responses = "annals_http_responses_total"
-  private static let responsesHelp = "Responses sent by handlers, by status."
+  private static let responsesHelp = "Responses, by status; refusals before a handler included."
   private static let duration = "annals_http_request_seconds"
-  private static let durationHelp = "Time from the start of the handler to its response, in seconds."
+  private static let durationHelp = "Time from the first line of a request to the head of its response, in seconds."
 
   func wasResumed() { needsTurn = true }
 
@@ -43,9 +46,14 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: used only on t
     running.set(count)
   }
 
-  func ended(route: Router.Route?, status: Int, after duration: Duration) {
+  func ended() {
     count -= 1
     running.set(count)
+  }
+
+  var observe: (@Sendable (AnsweredRequest) -> Void)? { options.observe }
+
+  func answered(route: Router.Route?, status: Int, after duration: Duration) {
     let counter =
       counters[status]
       ?? metrics.counter(Self.responses, ["status": "\(status)"], help: Self.responsesHelp)
@@ -59,11 +67,13 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: used only on t
 }
 
 /// One TCP connection from a client.
-final class ClientConnection {
+final class ClientConnection: @unchecked Sendable {  // unchecked: used only on the reactor's loop
   let descriptor: Int32
   /// The client's IP address.
   let address: String
   var exchange: Exchange?
+  /// Bytes that were given to the kernel until the last look at the client.
+  private var given = 0
   /// Time at which the connection was opened, or its last request finished.
   var since = ContinuousClock.now
 
@@ -78,6 +88,17 @@ final class ClientConnection {
     guard poll(&state, 1, 0) > 0, state.revents & Int16(POLLIN) != 0 else { return false }
     var byte: UInt8 = 0
     return recv(descriptor, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 1
+  }
+
+  /// Bytes that the client has acknowledged.
+  var taken: Int { annals_bytes_acked(descriptor) }
+
+  /// True if the client has taken everything that was on its way at the last look.
+  func keepsUp() -> Bool {
+    let taken = taken
+    let onItsWay = annals_unsent(descriptor)
+    defer { given = taken + onItsWay }
+    return onItsWay == 0 || taken >= given
   }
 
   static func of(_ connection: OpaquePointer?) -> ClientConnection? {

@@ -10,6 +10,8 @@ public struct Request: Sendable {
   /// Values of the route's `{name}` segments, by name.
   public internal(set) var parameters: [String: String] = [:]
   public internal(set) var body: RequestBody = .empty
+  /// Identifies the request in the log: `X-Request-ID`, or a new one.
+  public internal(set) var id = ""
   /// IP address of the client.
   public internal(set) var clientAddress = ""
   /// Actor of the request, set by a middleware; nil: not set, or unknown.
@@ -31,7 +33,7 @@ public struct Request: Sendable {
         method: method.rawValue, version: "HTTP/1.1", target: target,
         headers: Headers([("Host", "localhost")] + headers))
       self = head.request
-    } catch { throw Problem(400, "Bad request", detail: error.reason) }
+    } catch { throw error.problem }
     self.body = body
   }
 
@@ -43,27 +45,6 @@ public struct Request: Sendable {
 
   /// The first value of this name in the query.
   public func query(_ name: String) -> String? { query.first { $0.name == name }?.value }
-}
-
-/// The body of a request.
-public enum RequestBody: Sendable {
-  case empty
-  case bytes([UInt8])
-  /// The parts of a multipart/form-data body.
-  case form([FormPart])
-  case stream(BodyStream)
-}
-
-/// One part of a form.
-public struct FormPart: Sendable {
-  public let name: String
-  public let filename: String?
-  public let contentType: String?
-  public internal(set) var bytes: [UInt8]
-
-  public init(name: String, filename: String? = nil, contentType: String? = nil, bytes: [UInt8]) {
-    (self.name, self.filename, self.contentType, self.bytes) = (name, filename, contentType, bytes)
-  }
 }
 
 /// Header fields in order. Names are compared without regard to case.
@@ -80,27 +61,22 @@ public struct Headers: Sendable {
 
   public func count(of name: String) -> Int { fields.count { Self.equal($0.name, name) } }
 
+  /// False if the field could be read as two: a line end in a value begins another header.
+  static func isSound(_ name: String, _ value: String) -> Bool {
+    !name.isEmpty && name.utf8.allSatisfy(isToken) && value.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }
+  }
+
+  /// A character of a token (RFC 9110, section 5.6.2).
+  private static func isToken(_ byte: UInt8) -> Bool {
+    switch byte {
+    case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x21, 0x23...0x27, 0x2A, 0x2B, 0x2D, 0x2E, 0x5E...0x60, 0x7C, 0x7E: true
+    default: false
+    }
+  }
+
   private static func equal(_ left: String, _ right: String) -> Bool {
     left.utf8.count == right.utf8.count && left.utf8.elementsEqual(right.utf8) { lowered($0) == lowered($1) }
   }
 
   private static func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
-}
-
-/// A request's body in chunks, as they arrive. It can be read once. While nothing is read, the client has to wait.
-public struct BodyStream: Sendable, AsyncSequence {
-  public typealias Element = [UInt8]
-  let exchange: Exchange
-
-  public struct Iterator: AsyncIteratorProtocol {
-    let exchange: Exchange
-    public mutating func next() async throws -> [UInt8]? { try await exchange.nextChunk() }
-  }
-
-  public func makeAsyncIterator() -> Iterator { Iterator(exchange: exchange) }
-}
-
-/// The client closed its connection before it received the response.
-public struct ClientGone: Error, CustomStringConvertible {
-  public let description = "the client closed the connection"
 }

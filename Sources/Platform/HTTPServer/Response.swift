@@ -14,6 +14,14 @@ public struct Response: Sendable {
     (self.status, self.headers, self.body) = (status, headers, body)
   }
 
+  /// The response, or 500 if a header could not be sent: a line end in a value would begin another header.
+  var checked: Response {
+    for (name, value) in headers where !Headers.isSound(name, value) {
+      return Problem(500, "Internal error", detail: "the answer's header \(name.prefix(40)) is malformed").response
+    }
+    return self
+  }
+
   /// A response with a JSON body.
   public static func json(
     _ bytes: [UInt8], status: Int = 200, headers: [(name: String, value: String)] = []

@@ -2,20 +2,9 @@ public typealias Handler = @Sendable (Request) async throws -> Response
 
 /// Finds the handler for a method and a path.
 public struct Router: Sendable {
-  /// How the server takes a request's body before the handler runs.
-  public enum BodyPolicy: Sendable {
-    /// A body is refused.
-    case none
-    /// Collected whole, up to that many bytes; forms are split into parts.
-    case collect(limit: Int)
-    /// Handed over as it arrives, up to that many bytes.
-    case stream(limit: Int)
-  }
-
   struct Route: Sendable {
     /// The route's name in metrics.
     let label: String
-    let body: BodyPolicy
     let handler: Handler
   }
 
@@ -73,11 +62,10 @@ public struct Router: Sendable {
   ///
   /// - Parameter label: The route's name in metrics; the pattern if it is nil. Two patterns may share one.
   public mutating func on(
-    _ method: Request.Method, _ pattern: String, label: String? = nil, body: BodyPolicy = .none,
-    _ handler: @escaping Handler
+    _ method: Request.Method, _ pattern: String, label: String? = nil, _ handler: @escaping Handler
   ) {
     let segments = pattern.split(separator: "/")[...]
-    root = root.adding(segments, method, Route(label: label ?? pattern, body: body, handler: handler))
+    root = root.adding(segments, method, Route(label: label ?? pattern, handler: handler))
   }
 
   /// The name in a segment `{name}`; nil for a literal segment.
@@ -85,24 +73,30 @@ public struct Router: Sendable {
     segment.hasPrefix("{") && segment.hasSuffix("}") ? String(segment.dropFirst().dropLast()) : nil
   }
 
-  func match(_ method: Request.Method, _ path: [String]) -> Match {
-    var node = root
+  func match(_ request: Request) -> Match {
+    let method = request.method
+    if method == .options, request.target == "*" { return .options(allowed: Request.Method.allCases) }
     var parameters: [String: String] = [:]
-    for segment in path {
-      if let child = node.children[segment] {
-        node = child
-      } else if let (name, child) = node.parameter {
-        parameters[name] = segment
-        node = child
-      } else {
-        return .notFound
-      }
-    }
+    guard let node = Self.find(request.path[...], below: root, &parameters) else { return .notFound }
     if let route = node.routes[method] ?? (method == .head ? node.routes[.get] : nil) {
       return .route(route, parameters: parameters)
     }
-    if node.routes.isEmpty { return .notFound }
     return method == .options ? .options(allowed: node.allowed) : .methodNotAllowed(allowed: node.allowed)
+  }
+
+  /// The node of a path. A literal goes before a parameter; where it leads nowhere, the parameter is tried.
+  private static func find(
+    _ path: ArraySlice<String>, below node: Node, _ parameters: inout [String: String]
+  ) -> Node? {
+    guard let segment = path.first else { return node.routes.isEmpty ? nil : node }
+    if let child = node.children[segment], let found = find(path.dropFirst(), below: child, &parameters) {
+      return found
+    }
+    guard let (name, child) = node.parameter, let found = find(path.dropFirst(), below: child, &parameters) else {
+      return nil
+    }
+    parameters[name] = segment
+    return found
   }
 
   /// The answer to a request for which there is no handler; nil if there is one.
@@ -122,7 +116,7 @@ public struct Router: Sendable {
 
   /// Answers a request without a server, body included: what tests of handlers need.
   public func respond(to request: Request) async throws -> Response {
-    let match = match(request.method, request.path)
+    let match = match(request)
     guard case .route(let route, let parameters) = match else {
       return Self.answer(match, request.method) ?? Response(500)
     }

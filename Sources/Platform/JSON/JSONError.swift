@@ -10,6 +10,7 @@ public struct JSONError: Error, Equatable, Sendable {
     case controlCharacter
     case invalidUTF8
     case tooDeep(limit: Int)
+    case tooManyValues(limit: Int)
     case duplicateName(String)
     case wrongType(expected: String, found: String)
     case outOfRange(String)
@@ -65,6 +66,7 @@ extension JSONError: CustomStringConvertible {
     case .controlCharacter: "a string has a raw control character: escape it"
     case .invalidUTF8: "a string is not UTF-8"
     case .tooDeep(let limit): "nesting is deeper than \(limit) levels"
+    case .tooManyValues(let limit): "there are more than \(limit) values"
     case .duplicateName(let name): "“\(Self.cut(name))” is given twice"
     case .wrongType(let expected, let found): "expected \(expected), found \(found)"
     case .outOfRange(let literal): "\(Self.cut(literal)) is out of range"

@@ -3,10 +3,15 @@ import Glibc
 extension JSONValue {
   /// Reads exactly one JSON text of RFC 8259, with nothing after it: no BOM, no comments, no trailing comma. Every
   /// string must be valid UTF-8 without lone surrogates, and no object may have the same name twice.
-  public init(parsing bytes: [UInt8], maximumDepth: Int = 64) throws(JSONError) {
+  ///
+  /// - Parameter maximumValues: The most values, members and elements included: each takes memory, however short its text
+  ///   is.
+  public init(
+    parsing bytes: [UInt8], maximumDepth: Int = 64, maximumValues: Int = .max
+  ) throws(JSONError) {
     let result = bytes.withUnsafeBufferPointer { buffer in
       Result { () throws(JSONError) -> JSONValue in
-        var reader = JSONReader(buffer, maximumDepth: maximumDepth)
+        var reader = JSONReader(buffer, maximumDepth: maximumDepth, maximumValues: maximumValues)
         let value = try reader.value()
         try reader.end()
         return value
@@ -24,16 +29,20 @@ extension JSONValue {
 struct JSONReader: ~Copyable {
   private let bytes: UnsafeBufferPointer<UInt8>
   private let maximumDepth: Int
+  private let maximumValues: Int
+  private var values = 0
   private var index = 0
   private var depth = 0
   /// The bytes of a string that has escapes, decoded.
   private var decoded: [UInt8] = []
 
-  init(_ bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int) {
-    (self.bytes, self.maximumDepth) = (bytes, maximumDepth)
+  init(_ bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int, maximumValues: Int) {
+    (self.bytes, self.maximumDepth, self.maximumValues) = (bytes, maximumDepth, maximumValues)
   }
 
   mutating func value() throws(JSONError) -> JSONValue {
+    values += 1
+    if values > maximumValues { throw JSONError(.tooManyValues(limit: maximumValues), offset: index) }
     switch try next() {
     case UInt8(ascii: "{"): return .object(try object())
     case UInt8(ascii: "["): return .array(try array())
@@ -64,7 +73,8 @@ struct JSONReader: ~Copyable {
     var object = JSONObject()
     var names = NameSet()
     if try next() != UInt8(ascii: "}") {
-      object.members.reserveCapacity(8)
+      // Only the outermost: many small objects would each hold the memory of a larger one.
+      if depth == 1 { object.members.reserveCapacity(8) }
       while true {
         guard try next() == UInt8(ascii: "\"") else { throw unexpected() }
         let start = index

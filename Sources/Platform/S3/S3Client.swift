@@ -2,51 +2,9 @@ public import HTTPClient
 import Reactor
 import Time
 
-/// The address, bucket and credentials of an object store.
-public struct S3Options: Sendable {
-  public var endpoint: String
-  public var bucket: String
-  public var accessKey: String
-  public var secretKey: String
-  public var region: String
-  public var timeout: Duration
-
-  public init(
-    endpoint: String, bucket: String, accessKey: String, secretKey: String, region: String = "us-east-1",
-    timeout: Duration = .seconds(30)
-  ) {
-    (self.endpoint, self.bucket, self.accessKey, self.secretKey) = (endpoint, bucket, accessKey, secretKey)
-    (self.region, self.timeout) = (region, timeout)
-  }
-}
-
-/// A failed request to the object store.
-public enum S3Error: Error, Equatable, Sendable, CustomStringConvertible {
-  case unreachable(endpoint: String, reason: String)
-  case refused(operation: String, status: Int, reason: String)
-  case notFound(key: String)
-
-  public var isRetriable: Bool {
-    switch self {
-    case .unreachable: true
-    case .refused(_, let status, _): status >= 500 || status == 429
-    case .notFound: false
-    }
-  }
-
-  public var description: String {
-    switch self {
-    case .unreachable(let endpoint, let reason):
-      "the object store at \(endpoint) cannot be reached: \(reason). Is it running, and is ANNALS_S3_ENDPOINT right?"
-    case .refused(let operation, let status, let reason): "the object store refused \(operation): \(status) \(reason)"
-    case .notFound(let key): "the object store has no object \(key)"
-    }
-  }
-}
-
 /// A client for the objects in one bucket of an S3-compatible server, with path-style addresses.
 public struct S3Client: Sendable {
-  private let options: S3Options
+  let options: S3Options
   private let client: HTTPClient
   private let signature: Signature
 
@@ -83,6 +41,12 @@ public struct S3Client: Sendable {
     return response.body
   }
 
+  /// Deletes an object; one that is not there is deleted too.
+  public func delete(_ key: String) async throws(S3Error) {
+    let response = try await send(.delete, key: key)
+    guard response.isSuccess || response.status == 404 else { throw refused("deleting \(key)", response) }
+  }
+
   public func exists(_ key: String) async throws(S3Error) -> Bool {
     let response = try await send(.head, key: key)
     if response.status == 404 { return false }
@@ -102,40 +66,73 @@ public struct S3Client: Sendable {
   /// always written whole.
   static let maximumTries = 4
 
-  private func send(
-    _ method: HTTPRequest.Method, key: String?, body: [UInt8]? = nil, headers: [(name: String, value: String)] = []
+  func send(
+    _ method: HTTPRequest.Method, key: String?, query: [(name: String, value: String)] = [], body: [UInt8]? = nil,
+    headers: [(name: String, value: String)] = []
   ) async throws(S3Error) -> HTTPResponse {
+    try await retrying { () async throws(S3Error) in
+      let response = try await sendOnce(method, key: key, query: query, body: body, headers: headers)
+      if response.status >= 500 || response.status == 429 {
+        throw refused("\(method.rawValue) of \(key ?? "the bucket")", response)
+      }
+      return response
+    }
+  }
+
+  func retrying<Value>(_ body: () async throws(S3Error) -> Value) async throws(S3Error) -> Value {
     var backoff = Backoff(first: .milliseconds(50), limit: .seconds(1))
     while true {
-      let isLast = backoff.attempts == Self.maximumTries - 1
-      do throws(S3Error) {
-        let response = try await sendOnce(method, key: key, body: body, headers: headers)
-        if isLast || response.status < 500 { return response }
-      } catch {
-        if isLast || Task.isCancelled { throw error }
+      do throws(S3Error) { return try await body() } catch {
+        guard error.isRetriable, backoff.attempts < Self.maximumTries - 1, !Task.isCancelled else { throw error }
       }
-      do { try await Task.sleep(for: backoff.next()) } catch {
-        throw .unreachable(endpoint: options.endpoint, reason: "cancelled")
-      }
+      do { try await Task.sleep(for: backoff.next()) } catch { throw .cancelled }
     }
   }
 
   private func sendOnce(
-    _ method: HTTPRequest.Method, key: String?, body: [UInt8]?, headers: [(name: String, value: String)]
+    _ method: HTTPRequest.Method, key: String?, query: [(name: String, value: String)], body: [UInt8]?,
+    headers: [(name: String, value: String)]
   ) async throws(S3Error) -> HTTPResponse {
+    let (request, _) = request(method, key: key, query: query, payload: .bytes(body ?? []), headers: headers)
+    var whole = request
+    whole.body = body
+    do { return try await client.send(whole) } catch { throw failed(error) }
+  }
+
+  /// Starts a request whose answer, or whose body of signed chunks, is streamed.
+  func open(
+    _ method: HTTPRequest.Method, key: String, query: [(name: String, value: String)] = [], length: Int? = nil,
+    headers: [(name: String, value: String)] = []
+  ) async -> (HTTPStream, Signature.Signed) {
+    let payload: Signature.Payload = length.map { .chunks(length: $0) } ?? .bytes([])
+    let (request, signed) = request(
+      method, key: key, query: query, payload: payload,
+      headers: headers + (length == nil ? [] : [("Content-Encoding", "aws-chunked")]))
+    return (await client.open(request, bodyLength: length.map(SignedChunks.framedLength)), signed)
+  }
+
+  private func request(
+    _ method: HTTPRequest.Method, key: String?, query: [(name: String, value: String)], payload: Signature.Payload,
+    headers: [(name: String, value: String)]
+  ) -> (HTTPRequest, Signature.Signed) {
     let path = "/\(options.bucket)" + (key.map { "/" + Signature.encoded($0, keepingSlash: true) } ?? "")
     let schemeEnd = options.endpoint.firstRange(of: "://").map { options.endpoint[$0.upperBound...] }
     let host = String(schemeEnd ?? options.endpoint[...])
-    let signed = signature.headers(
-      method: method.rawValue, host: host, path: path, body: body ?? [], at: .now())
-    let request = HTTPRequest(
-      method, options.endpoint + path, headers: headers + signed, body: body, timeout: options.timeout)
-    do { return try await client.send(request) } catch {
-      throw .unreachable(endpoint: options.endpoint, reason: error.reason)
+    let signed = signature.sign(
+      method: method.rawValue, host: host, path: path, query: query, payload: payload, at: .now())
+    let url = options.endpoint + path + (query.isEmpty ? "" : "?" + Signature.query(query))
+    return (HTTPRequest(method, url, headers: headers + signed.headers, timeout: options.timeout), signed)
+  }
+
+  func failed(_ error: HTTPClientError) -> S3Error {
+    switch error.kind {
+    case .connecting, .timedOut, .broken: .unreachable(endpoint: options.endpoint, reason: error.reason)
+    case .cancelled: .cancelled
+    case .tooLarge, .invalid: .unusable(reason: error.reason)
     }
   }
 
-  private func refused(_ operation: String, _ response: HTTPResponse) -> S3Error {
+  func refused(_ operation: String, _ response: HTTPResponse) -> S3Error {
     let code = String(decoding: response.body.prefix(512), as: UTF8.self)
     return .refused(operation: operation, status: response.status, reason: code)
   }

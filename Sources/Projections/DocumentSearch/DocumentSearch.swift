@@ -52,6 +52,7 @@ public struct DocumentSearch: View {
       "content_type":{"type":"keyword"},
       "content_size":{"type":"long"},
       "s3_key":{"type":"keyword","index":false},
+      "content_sha256":{"type":"keyword","index":false},
       "status":{"type":"keyword"},
       "created_by":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
       "created_at":{"type":"date"},
@@ -147,9 +148,14 @@ public struct DocumentSearch: View {
     guard let key = change.after?["s3_key"]?.string, let type = change.after?["content_type"]?.string,
       type.hasPrefix("text/") || type.hasPrefix("application/json")
     else { return nil }
+    // Content may be larger than memory: only the beginning is read.
+    let length = min(Int(change.after?["content_size"]?.integer ?? 0), Self.maximumText)
+    guard length > 0 else { return nil }
     do throws(S3Error) {
-      let bytes = try await s3.get(key)
-      return String(decoding: bytes.prefix(Self.maximumText), as: UTF8.self)
+      let download = try await s3.read(key, range: 0..<length)
+      var bytes: [UInt8] = []
+      while let piece = try await download.next() { bytes += piece }
+      return String(decoding: bytes, as: UTF8.self)
     } catch {
       // The object store has no content under this key: only the row is indexed.
       if case .notFound = error { return nil }

@@ -19,9 +19,19 @@ enum DocumentInputs {
     optional: "title", schema: titleSchema, "The title. Only a form with a named file may leave it out.")
   static let newTitle = Input<String?>(optional: "title", schema: titleSchema, "The new title.")
   static let newStatus = Input<DocumentStatus?>(optional: "status", "The new status.")
-  static let content = Input<UploadedContent?>(
-    optional: "content", aliases: ["file"],
-    "The content: text in JSON, any bytes in a form. A file's name is the title if there is none.")
+  /// A file in a form is stored while it arrives.
+  static func content(in contents: ContentStore) -> Input<UploadedContent?> {
+    Input(
+      optional: "content", aliases: ["file"],
+      "The content: text in JSON, any bytes in a form. A file's name is the title if there is none."
+    ) { part, form, body in
+      let id = UUID.version7()
+      let stored = try await contents.store(
+        of: id, type: try UploadedContent.type(of: part), length: nil, body: body
+      ) { try await form.nextBytes() }
+      return UploadedContent(source: .stored(id, stored), filename: part.filename)
+    }
+  }
   static let contentType = Input<MediaTypeName?>(
     optional: "content_type", "The media type of the content. It is found out if it is missing.")
   static let createdBy = Input<ActorName?>(
@@ -52,24 +62,29 @@ extension Moment: InputValue {
 
 /// Content as it was sent: a text in JSON, or a part of a form.
 struct UploadedContent: InputValue {
-  let bytes: [UInt8]
-  /// The type and name of a form's part; nil if it has none.
-  let type: String?
+  enum Source {
+    case text([UInt8])
+    /// Stored for a document of this id.
+    case stored(UUID, DocumentContent)
+  }
+  let source: Source
+  /// The name of a form's part; nil if it has none.
   let filename: String?
 
   static let schema = JSONSchema.string()
 
+  init(source: Source, filename: String?) { (self.source, self.filename) = (source, filename) }
+
   init(json: JSONValue) throws(JSONError) {
-    (bytes, type, filename) = (Array(try String(json: json).utf8), "text/plain", nil)
+    self.init(source: .text(Array(try String(json: json).utf8)), filename: nil)
   }
 
-  init(part: FormPart) throws(JSONError) {
-    (bytes, filename) = (part.bytes, part.filename)
+  /// The type that a part names; nil if it has to be found out.
+  static func type(of part: MultipartReader.PartHead) throws -> String? {
     // Clients name application/octet-stream if they know no type.
-    if let given = part.contentType, given != "application/octet-stream" {
-      type = try MediaTypeName(json: .string(given)).text
-    } else {
-      type = nil
+    guard let given = part.contentType, given != "application/octet-stream" else { return nil }
+    do { return try MediaTypeName(json: .string(given)).text } catch {
+      throw Problem(422, "Invalid form", detail: "\(part.name.prefix(80)): \(error.explanation)", field: "Content-Type")
     }
   }
 }
@@ -79,6 +94,8 @@ struct MediaTypeName: InputValue {
   let text: String
 
   static let schema = JSONSchema.string(maxLength: 255)
+
+  var isForm: Bool { text.lowercased().hasPrefix("multipart/form-data") }
 
   init(json: JSONValue) throws(JSONError) {
     let text = try String(json: json)

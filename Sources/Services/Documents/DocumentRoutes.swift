@@ -4,18 +4,21 @@ import Events
 import HTTPServer
 import Identifiers
 import JSON
-import MediaType
-import Reactor
+import Crypto
+import Logging
+import S3
 
 /// `/documents`: create, read, change, delete.
 struct DocumentRoutes: Sendable {
   private let documents: DocumentService
-  private let detector: MediaTypeDetector
-  private let maximumContent: Int
+  private let contents: ContentStore
+  private let logger: Logger
+  private let maximumJSON: Int
 
-  /// - Parameter maximumContent: The largest content of a document, in bytes.
-  init(_ documents: DocumentService, detector: MediaTypeDetector, maximumContent: Int) {
-    (self.documents, self.detector, self.maximumContent) = (documents, detector, maximumContent)
+  /// - Parameter maximumJSON: The largest JSON body, in bytes.
+  init(_ documents: DocumentService, maximumJSON: Int, logger: Logger) {
+    (self.documents, contents, self.maximumJSON) = (documents, documents.content, maximumJSON)
+    self.logger = logger.labelled("documents")
   }
 
   var group: RouteGroup {
@@ -24,10 +27,10 @@ struct DocumentRoutes: Sendable {
       routes: [
         Route(
           .post, "/documents", "Create a document.", right: .change,
-          // JSON may write six bytes for one.
-          body: .fieldsOrForm(limit: maximumContent * 2 + 65_536),
+          // A form has the other fields beside the content.
+          body: .fieldsOrForm(limit: maximumJSON, form: contents.maximum + 1 << 20),
           answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.title,
-          DocumentInputs.content, DocumentInputs.contentType, DocumentInputs.createdBy, handler: create),
+          DocumentInputs.content(in: contents), DocumentInputs.contentType, DocumentInputs.createdBy, handler: create),
         Route(
           .get, "/documents/{id}", "Read a document; counts a view.", right: .read,
           answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id, DocumentInputs.asOf,
@@ -41,10 +44,15 @@ struct DocumentRoutes: Sendable {
           answers: [Answer(204, "Deleted.")], DocumentInputs.id, DocumentInputs.ifMatch, handler: delete),
         Route(
           .get, "/documents/{id}/content", "Read the content.", right: .read,
-          answers: [Answer(200, "The content.", schema: .any, mediaType: "*/*")], DocumentInputs.id,
-          handler: readContent),
+
+          answers: [
+            Answer(200, "The content.", schema: .any, mediaType: "*/*"),
+            Answer(206, "The range that was asked for.", schema: .any, mediaType: "*/*"),
+            Answer(304, "The caller has it: If-None-Match names its ETag."),
+            Answer(416, "The content has no such range."),
+          ], DocumentInputs.id, handler: readContent),
         Route(
-          .put, "/documents/{id}/content", "Replace the content.", right: .change, body: .bytes(limit: maximumContent),
+          .put, "/documents/{id}/content", "Replace the content.", right: .change, body: .content,
           answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id,
           Input<MediaTypeName?>(header: "Content-Type", "The media type. It is found out if it is missing."),
           DocumentInputs.ifMatch, handler: replaceContent),
@@ -72,16 +80,26 @@ struct DocumentRoutes: Sendable {
     guard content != nil || type == nil else {
       throw Problem(422, "Invalid body", detail: "content_type without content", field: "/content_type")
     }
-    let bytes = content?.bytes
-    guard (bytes?.count ?? 0) <= maximumContent else {
-      throw Problem(413, "Content too large", detail: "content has at most \(maximumContent) bytes", field: "/content")
-    }
-    var mediaType = type?.text ?? content?.type
-    if mediaType == nil, let bytes { mediaType = await detect(bytes) }
+    let (id, stored) = try await store(content, as: title, type)
     let document = try await documents.create(
-      title: title, content: bytes, type: mediaType, by: createdBy?.text,
-      metadata: request.metadata(named: createdBy?.text))
+      id, title: title, content: stored, by: createdBy?.text, metadata: request.metadata(named: createdBy?.text))
     return Self.answer(document, status: 201, headers: [("Location", "/v1/documents/\(document.id)")])
+  }
+
+  /// The id of a new document and its content, which a form has stored already.
+  private func store(
+    _ content: UploadedContent?, as title: String, _ type: MediaTypeName?
+  ) async throws -> (UUID, DocumentContent?) {
+    switch content?.source {
+    case nil: return (.version7(), nil)
+    case .text(let bytes):
+      try documents.check(title: title)
+      let id = UUID.version7()
+      return (id, try await contents.store(bytes, of: id, type: type?.text ?? "text/plain"))
+    case .stored(let id, let stored):
+      guard let type else { return (id, stored) }
+      return (id, DocumentContent(type: type.text, size: stored.size, key: stored.key, hash: stored.hash))
+    }
   }
 
   @Sendable
@@ -100,24 +118,30 @@ struct DocumentRoutes: Sendable {
   private func replaceContent(
     _ request: Request, _ id: UUID, _ type: MediaTypeName?, _ tag: EntityTag?
   ) async throws -> Response {
-    guard case .bytes(let bytes) = request.body else {
-      throw Problem(400, "Malformed body", detail: "the body is empty, or a form; send the content's bytes")
+    guard !request.body.isEmpty else {
+      throw Problem(400, "Malformed body", detail: "the body is empty; send the content's bytes")
     }
-    let type = if let type { type.text } else { await detect(bytes) }
+    guard type?.isForm != true else {
+      throw Problem(
+        415, "Unsupported media type", detail: "the body is a form; send the content's bytes", field: "Content-Type")
+    }
+    // Looked up before the body is read: content for a missing document is not asked for.
+    let document = try await documents.existing(id)
+    if let expected = tag?.version, expected != document.version {
+      throw UnexpectedVersion(stream: Document.stream(id.description), expected: expected, actual: document.version)
+    }
+    var chunks = try await request.body.chunks(upTo: contents.maximum).makeAsyncIterator()
+    let stored = try await contents.store(
+      of: id, type: type?.text, length: request.body.length, body: request.body
+    ) { try await chunks.next() }
     return Self.answer(
-      try await documents.replaceContent(
-        id, bytes, type: type, expecting: tag?.version, metadata: request.metadata()))
+      try await documents.replaceContent(id, stored, expecting: tag?.version, metadata: request.metadata()))
   }
 
   @Sendable
   private func delete(_ request: Request, _ id: UUID, _ tag: EntityTag?) async throws -> Response {
     try await documents.delete(id, expecting: tag?.version, metadata: request.metadata())
     return Response(204)
-  }
-
-  /// Off the loop: libmagic may take milliseconds.
-  private func detect(_ bytes: [UInt8]) async -> String {
-    await Reactor.offLoop { [detector] in detector.detect(bytes) }
   }
 
   // MARK: Reading
@@ -143,14 +167,53 @@ struct DocumentRoutes: Sendable {
     guard let content = document.content else {
       throw Problem(404, "Not found", detail: "the document has no content yet; PUT some here")
     }
-    let bytes = try await documents.readContent(content.key)
+    let tag = "\"\(content.hash)\""
     // A browser must never run uploaded content as a page of this origin.
+    let headers: [(name: String, value: String)] = [
+      ("Content-Type", content.type), ("X-Content-Type-Options", "nosniff"), ("Content-Disposition", "attachment"),
+      ("Accept-Ranges", "bytes"), ("ETag", tag),
+    ]
+    if let known = request.headers["If-None-Match"], ByteRange.matches(known, tag) {
+      return Response(304, headers: [("ETag", tag)])
+    }
+    switch ByteRange.asked(by: request.headers, tag: tag, size: Int(content.size)) {
+    case .all: return try await answer(request, 200, headers, content, nil)
+    case .some(let range):
+      let place = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(content.size)"
+      return try await answer(request, 206, headers + [("Content-Range", place)], content, range)
+    case .none:
+      throw Problem(
+        416, "Range not satisfiable", detail: "the content has \(content.size) bytes", field: "Range",
+        headers: [("Content-Range", "bytes */\(content.size)")])
+    }
+  }
+
+  private func answer(
+    _ request: Request, _ status: Int, _ headers: [(name: String, value: String)], _ content: DocumentContent,
+    _ range: Range<Int>?
+  ) async throws -> Response {
+    let length = range?.count ?? Int(content.size)
+    // Opened before the answer: a missing object must not be answered with 200.
+    let download = request.method == .head || length == 0 ? nil : try await contents.read(content, range: range)
     return Response(
-      200,
-      headers: [
-        ("Content-Type", content.type), ("X-Content-Type-Options", "nosniff"),
-        ("Content-Disposition", "attachment"), ("ETag", "\"\(content.key.dropFirst("sha256/".count))\""),
-      ], body: .bytes(bytes))
+      status, headers: headers,
+      body: .stream(length: length) { [logger] body in
+        guard let download else { return }
+        let hash = SHA256.Running()
+        do {
+          while let piece = try await download.next() {
+            if range == nil { hash.update(piece) }
+            try await body.write(piece)
+          }
+        } catch  where !(error is ClientGone) && !(error is CancellationError) {
+          logger.warning("The content ends too early", metadata: ["key": content.key, .error: "\(error)"])
+          throw error
+        }
+        guard range == nil, hash.finish().hexadecimal != content.hash else { return }
+        // The status is sent already: the connection is cut, so that the client does not take the content for whole.
+        logger.error("The content in the object store was changed", metadata: ["key": content.key])
+        throw Problem.internalError
+      })
   }
 
   @Sendable

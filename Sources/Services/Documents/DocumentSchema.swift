@@ -10,6 +10,7 @@ extension Document {
     .init("content_type", .nullable(.string())),
     .init("content_size", .nullable(.integer), "Bytes."),
     .init("s3_key", .nullable(.string()), "Key of the content in the object store."),
+    .init("content_sha256", .nullable(.string()), "SHA-256 of the content, in hexadecimal digits; also its ETag."),
     .init("status", DocumentStatus.schema),
     .init("created_by", .string()),
     .init("created_at", .string(format: "date-time")),

@@ -1,20 +1,17 @@
-import Crypto
 import Domain
 import EventStore
 import Events
 import Identifiers
-import Reactor
 import Redis
-import S3
 import Time
 
 /// The commands and readings of documents, on one reactor.
 struct DocumentService: Sendable {
   let store: AggregateStore<Document>
   let redis: RedisClient
-  let content: S3Client
+  let content: ContentStore
 
-  init(store: EventStore, redis: RedisClient, content: S3Client) {
+  init(store: EventStore, redis: RedisClient, content: ContentStore) {
     (self.store, self.redis, self.content) = (AggregateStore(store), redis, content)
   }
 
@@ -23,17 +20,25 @@ struct DocumentService: Sendable {
   /// Creates a document. Content goes to the object store first: an object that no event names is swept up later, an
   /// event that names no object would be a loss.
   ///
-  /// - Parameter by: The creator; the actor if nil.
+  /// - Parameters:
+  ///   - by: The creator; the actor if nil.
+  ///   - content: Stored already.
   func create(
-    title: String, content bytes: [UInt8]?, type: String?, by creator: String?, metadata: EventMetadata
+    _ id: UUID, title: String, content: DocumentContent?, by creator: String?, metadata: EventMetadata
   ) async throws -> Document {
-    let id = UUID.version7()
-    let by = creator ?? metadata.actor
-    // Decided once without content, so that a refused command leaves no object.
-    _ = try Document.decide(.create(id: id, title: title, content: nil, by: by, at: .now()), nil)
-    let stored: DocumentContent? = if let bytes, let type { try await store(bytes, type: type) } else { nil }
-    return try await store.create(
-      id.description, .create(id: id, title: title, content: stored, by: by, at: .now()), metadata: metadata)
+    let command = DocumentCommand.create(
+      id: id, title: title, content: content, by: creator ?? metadata.actor, at: .now())
+    do { return try await store.create(id.description, command, metadata: metadata) } catch let refusal
+      as DocumentRefusal
+    {
+      if let content { await self.content.discard(content) }
+      throw refusal
+    }
+  }
+
+  /// Decides without content, so that a refused command stores none.
+  func check(title: String) throws {
+    _ = try Document.decide(.create(id: .version7(), title: title, content: nil, by: "", at: .now()), nil)
   }
 
   func amend(
@@ -42,13 +47,22 @@ struct DocumentService: Sendable {
     try await execute(.amend(title: title, status: status, at: .now()), on: id, expecting, metadata)
   }
 
+  /// - Parameter stored: Stored already.
   func replaceContent(
-    _ id: UUID, _ bytes: [UInt8], type: String, expecting: StreamVersion?, metadata: EventMetadata
+    _ id: UUID, _ stored: DocumentContent, expecting: StreamVersion?, metadata: EventMetadata
   ) async throws -> Document {
-    // Looked up first, so that content for a missing document is not stored.
-    _ = try await existing(id)
-    let stored = try await store(bytes, type: type)
-    return try await execute(.replaceContent(stored, at: .now()), on: id, expecting, metadata)
+    do {
+      let document = try await execute(.replaceContent(stored, at: .now()), on: id, expecting, metadata)
+      // The document had the same content already.
+      if document.content?.key != stored.key, document.content?.isSame(as: stored) == true {
+        await content.discard(stored)
+      }
+      return document
+    } catch {
+      // Refused before anything was appended. After any other error the event may be there.
+      if error is DocumentRefusal || error is UnexpectedVersion { await content.discard(stored) }
+      throw error
+    }
   }
 
   func delete(_ id: UUID, expecting: StreamVersion?, metadata: EventMetadata) async throws {
@@ -61,14 +75,6 @@ struct DocumentService: Sendable {
     let document = try await store.execute(command, on: id.description, expecting: expecting, metadata: metadata)
     guard let document else { throw DocumentRefusal.notFound }
     return document
-  }
-
-  private func store(_ bytes: [UInt8], type: String) async throws -> DocumentContent {
-    // Large content is hashed off the loop: a megabyte takes most of a millisecond.
-    let hash = bytes.count < 65_536 ? SHA256.hash(bytes) : await Reactor.offLoop { SHA256.hash(bytes) }
-    let key = "sha256/\(hash.hexadecimal)"
-    try await content.put(key, bytes, contentType: type)
-    return DocumentContent(type: type, size: Int64(bytes.count), key: key)
   }
 
   // MARK: Reading
@@ -86,6 +92,4 @@ struct DocumentService: Sendable {
     guard !document.isDeleted else { throw DocumentRefusal.deleted }
     return document
   }
-
-  func readContent(_ key: String) async throws -> [UInt8] { try await content.get(key) }
 }

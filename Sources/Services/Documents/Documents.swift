@@ -21,9 +21,11 @@ public struct Documents: Feature {
   public var aggregates: [any Aggregate.Type] { [Document.self] }
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
+    let contents = ContentStore(
+      context.content, detector: try MediaTypeDetector(), maximum: context.settings[Self.maximumContent].bytes)
     let routes = DocumentRoutes(
-      DocumentService(store: context.store, redis: context.redis, content: context.content),
-      detector: try MediaTypeDetector(), maximumContent: context.settings[Self.maximumContent].bytes)
+      DocumentService(store: context.store, redis: context.redis, content: contents),
+      maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes, logger: context.logger)
     return [routes.group]
   }
 

@@ -56,7 +56,7 @@ extension S3Error: ProblemConvertible {
     if case .notFound = self {
       return Problem(404, "Not found", detail: "the content is not in the object store")
     }
-    if case .refused = self, !isRetriable { return .internalError }
-    return .unavailable("The object store")
+    if case .cancelled = self { return .cancelled }
+    return isRetriable ? .unavailable("The object store") : .internalError
   }
 }

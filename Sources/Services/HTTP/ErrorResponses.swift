@@ -16,7 +16,7 @@ public struct ErrorResponses: Middleware {
           "Request failed",
           metadata: [
             "method": request.method.rawValue, "path": String(request.target.prefix { $0 != "?" }),
-            "status": "\(problem.status)", .error: "\(error)",
+            "status": "\(problem.status)", "request_id": request.id, .error: "\(error)",
           ])
       }
       return problem.response

@@ -1,4 +1,4 @@
-import HTTPServer
+public import HTTPServer
 import JSON
 
 /// One thing that a route reads from a request, declared once: validation, the refusal of everything undeclared and the
@@ -19,12 +19,21 @@ public struct InputDescription: Sendable {
   public let isRequired: Bool
   public let schema: JSONSchema
   public let meaning: String
+  /// Takes a part of a form while it arrives; nil: the part is a short text.
+  let receive: (@Sendable (MultipartReader.PartHead, Form, RequestBody) async throws -> any Sendable)?
 
   public init(
     _ place: Place, _ name: String, aliases: [String] = [], isRequired: Bool, schema: JSONSchema, _ meaning: String
   ) {
+    self.init(place, name, aliases: aliases, isRequired: isRequired, schema: schema, meaning, receive: nil)
+  }
+
+  init(
+    _ place: Place, _ name: String, aliases: [String], isRequired: Bool, schema: JSONSchema, _ meaning: String,
+    receive: (@Sendable (MultipartReader.PartHead, Form, RequestBody) async throws -> any Sendable)?
+  ) {
     (self.place, self.name, self.aliases, self.isRequired) = (place, name, aliases, isRequired)
-    (self.schema, self.meaning) = (schema, meaning)
+    (self.schema, self.meaning, self.receive) = (schema, meaning, receive)
   }
 }
 
@@ -77,6 +86,17 @@ extension Input {
     _ meaning: String
   ) where Value == V? {
     description = InputDescription(.field, name, aliases: aliases, isRequired: false, schema: schema, meaning)
+    read = { reader throws(Problem) in try reader.field(name, aliases) }
+  }
+
+  /// A field of the body that may be missing or null. In a form it may be of any size: `receive` takes it while it
+  /// arrives. The parts that follow it may still be refused.
+  public init<V: InputValue>(
+    optional name: String, aliases: [String] = [], _ meaning: String,
+    receive: @escaping @Sendable (MultipartReader.PartHead, Form, RequestBody) async throws -> V
+  ) where Value == V? {
+    description = InputDescription(
+      .field, name, aliases: aliases, isRequired: false, schema: V.schema, meaning, receive: receive)
     read = { reader throws(Problem) in try reader.field(name, aliases) }
   }
 }

@@ -1,5 +1,5 @@
 public import Events
-public import HTTPServer
+import HTTPServer
 public import Identifiers
 public import JSON
 public import Time
@@ -11,15 +11,15 @@ public protocol InputValue: JSONReadable, Sendable {
   /// Reads a path segment, a query parameter or a header.
   init(text: String) throws(JSONError)
 
-  /// Reads a part of a form.
-  init(part: FormPart) throws(JSONError)
+  /// Reads a part of a form that is a short text.
+  init(part: [UInt8]) throws(JSONError)
 }
 
 extension InputValue {
   public init(text: String) throws(JSONError) { try self.init(json: .string(text)) }
 
-  public init(part: FormPart) throws(JSONError) {
-    guard let text = String(validating: part.bytes, as: UTF8.self) else { throw JSONError(.invalidUTF8) }
+  public init(part: [UInt8]) throws(JSONError) {
+    guard let text = String(validating: part, as: UTF8.self) else { throw JSONError(.invalidUTF8) }
     try self.init(text: text)
   }
 }

@@ -98,7 +98,7 @@ public enum OpenAPI {
     case .fieldsOrForm:
       let form: JSONValue = ["schema": closed(properties { [$0.name] + $0.aliases })]
       return ["required": true, "content": ["application/json": json, "multipart/form-data": form]]
-    case .bytes: return ["required": true, "content": ["*/*": ["schema": [:]]]]
+    case .content: return ["required": true, "content": ["*/*": ["schema": [:]]]]
     }
   }
 

@@ -1,10 +1,11 @@
 import HTTPServer
 import JSON
+import Reactor
 import Spelling
 
 /// Reads the declared inputs of one request, and refuses what nobody declared: a mistyped filter would filter nothing
 /// without a word.
-struct RequestReader: Sendable {
+struct RequestReader {
   /// The names that a route declares.
   struct Names: Sendable {
     let query: [String]
@@ -23,49 +24,108 @@ struct RequestReader: Sendable {
     }
   }
 
-  private enum Fields: Sendable {
+  private struct Part {
+    enum Content {
+      case text([UInt8])
+      /// Taken while it arrived.
+      case received(any Sendable)
+    }
+    let name: String
+    let content: Content
+  }
+
+  private enum Fields {
     case none
     case json(JSONObject)
-    case form([FormPart])
+    case form([Part])
   }
+
+  /// Larger JSON is parsed off the loop.
+  static let parsedOnLoop = 256 << 10
+  /// Limit on the values in a JSON body: each takes memory, however short it is.
+  static let maximumValues = 100_000
+  /// Limit on a part of a form that is a short text, in bytes.
+  static let maximumText = 64 << 10
 
   let request: Request
   private let names: Names
-  private let fields: Fields
+  private var fields = Fields.none
 
-  init(_ request: Request, _ names: Names) throws(Problem) {
-    (self.request, self.names) = (request, names)
-    fields = names.body.isFields ? try Self.fields(of: request, names.body) : .none
+  init(_ request: Request, _ names: Names) { (self.request, self.names) = (request, names) }
+
+  // MARK: The body
+
+  mutating func readBody(_ inputs: [InputDescription]) async throws {
+    switch names.body {
+    case .none, .content: break
+    case .fields(let limit): fields = .json(try await json(upTo: limit))
+    case .fieldsOrForm(let limit, let formLimit):
+      if let form = try await Form(request, upTo: formLimit) {
+        fields = .form(try await parts(of: form, inputs))
+      } else {
+        fields = .json(try await json(upTo: limit))
+      }
+    }
   }
 
-  private static func fields(of request: Request, _ body: Route.Body) throws(Problem) -> Fields {
-    switch request.body {
-    case .form(let parts):
-      if case .fieldsOrForm = body { return .form(parts) }
+  private func json(upTo limit: Int) async throws -> JSONObject {
+    let type = request.headers["Content-Type"] ?? ""
+    guard type.isEmpty || Self.isJSON(type) else {
       throw Problem(
-        415, "Unsupported media type", detail: "the body is a form; send application/json", field: "Content-Type")
-    case .bytes(let bytes):
-      if let type = request.headers["Content-Type"], !Self.isJSON(type) {
-        throw Problem(
-          415, "Unsupported media type", detail: "the body is “\(type.prefix(80))”; send application/json",
-          field: "Content-Type")
-      }
-      do throws(JSONError) {
-        let value = try JSONValue(parsing: bytes)
-        guard case .object(let object) = value else {
-          throw JSONError(.wrongType(expected: "object", found: value.kind))
-        }
-        return .json(object)
-      } catch {
-        let type = request.headers["Content-Type"] ?? ""
-        guard type.lowercased().hasPrefix("application/x-www-form-urlencoded") else { throw Problem(error) }
-        throw Problem(
-          415, "Unsupported media type", detail: "the body is not JSON (\(error)); send application/json",
-          field: "Content-Type")
-      }
-    case .empty, .stream:
+        415, "Unsupported media type", detail: "the body is “\(type.prefix(80))”; send application/json",
+        field: "Content-Type")
+    }
+    guard (request.body.length ?? 0) <= limit else { throw tooLarge(limit) }
+    let bytes = try await request.body.bytes(upTo: limit)
+    guard !bytes.isEmpty else {
       throw Problem(400, "Malformed body", detail: "the body is empty; a JSON object is expected")
     }
+    do throws(JSONError) {
+      let value: JSONValue
+      if bytes.count <= Self.parsedOnLoop {
+        value = try JSONValue(parsing: bytes, maximumValues: Self.maximumValues)
+      } else {
+        value = try await Reactor.offLoop { () throws(JSONError) in
+          try JSONValue(parsing: bytes, maximumValues: Self.maximumValues)
+        }
+      }
+      guard case .object(let object) = value else {
+        throw JSONError(.wrongType(expected: "object", found: value.kind))
+      }
+      return object
+    } catch {
+      guard type.lowercased().hasPrefix("application/x-www-form-urlencoded") else { throw Problem(error) }
+      throw Problem(
+        415, "Unsupported media type", detail: "the body is not JSON (\(error)); send application/json",
+        field: "Content-Type")
+    }
+  }
+
+  private func tooLarge(_ limit: Int) -> Problem {
+    var detail = "a JSON body may have at most \(limit) bytes"
+    if case .fieldsOrForm = names.body { detail += "; send larger content as a form, or by PUT" }
+    return Problem(413, "Content too large", detail: detail)
+  }
+
+  private func parts(of form: Form, _ inputs: [InputDescription]) async throws -> [Part] {
+    var parts: [Part] = []
+    while let head = try await form.nextPart() {
+      guard let input = inputs.first(where: { $0.place == .field && ([$0.name] + $0.aliases).contains(head.name) })
+      else {
+        throw problem(
+          .field, head.name,
+          "there is no part “\(head.name.prefix(80))” here; use \(names.parts.joined(separator: ", "))")
+      }
+      guard !parts.contains(where: { input.name == $0.name || input.aliases.contains($0.name) }) else {
+        throw problem(.field, head.name, "the part is there twice")
+      }
+      if let receive = input.receive {
+        parts.append(Part(name: head.name, content: .received(try await receive(head, form, request.body))))
+      } else {
+        parts.append(Part(name: head.name, content: .text(try await form.bytes(upTo: Self.maximumText))))
+      }
+    }
+    return parts
   }
 
   /// JSON, or the type that curl names if nobody tells it one.
@@ -90,15 +150,17 @@ struct RequestReader: Sendable {
         throw Problem(JSONError(error.reason, path: [.name(name)] + error.path))
       }
     case .form(let parts):
-      let found = parts.filter { $0.name == name || aliases.contains($0.name) }
-      guard let part = found.first else { return nil }
-      guard found.count == 1 else { throw problem(.field, part.name, "the part is there twice") }
-      do { return try V(part: part) } catch { throw problem(.field, part.name, error.explanation) }
+      guard let part = parts.first(where: { $0.name == name || aliases.contains($0.name) }) else { return nil }
+      switch part.content {
+      case .received(let value): return value as? V
+      case .text(let bytes):
+        do { return try V(part: bytes) } catch { throw problem(.field, part.name, error.explanation) }
+      }
     }
   }
 
-  /// Refuses what no input has declared.
-  func end() throws(Problem) {
+  /// Refuses query parameters that no input has declared.
+  func checkQuery() throws(Problem) {
     for (index, item) in request.query.enumerated() where !names.ignoresQuery {
       guard names.query.contains(item.name) else {
         throw problem(
@@ -110,21 +172,17 @@ struct RequestReader: Sendable {
         throw problem(.query, item.name, "the parameter is given twice")
       }
     }
-    switch fields {
-    case .none: break
-    case .json(let object):
-      for member in object.members where !names.fields.contains(member.name) {
-        throw Problem(
-          JSONError(
-            .unknown(member.name, nearest: nearest(to: member.name, in: names.fields)), path: [.name(member.name)])
-        )
-      }
-    case .form(let parts):
-      for part in parts where !names.parts.contains(part.name) {
-        throw problem(
-          .field, part.name,
-          "there is no part “\(part.name.prefix(80))” here; use \(names.parts.joined(separator: ", "))")
-      }
+  }
+
+  /// Refuses what no input has declared. The parts of a form were checked while they arrived.
+  func end() throws(Problem) {
+    try checkQuery()
+    guard case .json(let object) = fields else { return }
+    for member in object.members where !names.fields.contains(member.name) {
+      throw Problem(
+        JSONError(
+          .unknown(member.name, nearest: nearest(to: member.name, in: names.fields)), path: [.name(member.name)])
+      )
     }
   }
 

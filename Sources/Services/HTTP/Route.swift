@@ -9,22 +9,16 @@ public struct Route: Sendable {
     case none
     /// A JSON object whose members are the declared fields, up to that many bytes.
     case fields(limit: Int)
-    /// A JSON object of the declared fields, or a form (multipart/form-data) with parts of these names.
-    case fieldsOrForm(limit: Int)
-    /// Bytes of any type, collected, up to that many.
-    case bytes(limit: Int)
+    /// A JSON object of the declared fields up to `limit` bytes, or a form (multipart/form-data) with parts of these
+    /// names, up to `form` bytes.
+    case fieldsOrForm(limit: Int, form: Int)
+    /// Bytes of any type. The handler reads them itself, within its own limit.
+    case content
 
     var isFields: Bool {
       switch self {
       case .fields, .fieldsOrForm: true
-      case .none, .bytes: false
-      }
-    }
-
-    var policy: Router.BodyPolicy {
-      switch self {
-      case .none: .none
-      case .fields(let limit), .fieldsOrForm(let limit), .bytes(let limit): .collect(limit: limit)
+      case .none, .content: false
       }
     }
   }
@@ -54,9 +48,21 @@ public struct Route: Sendable {
     var descriptions: [InputDescription] = []
     for input in repeat each inputs { descriptions.append(input.description) }
     self.inputs = descriptions
-    let names = RequestReader.Names(descriptions, body, ignoresQuery: ignoresQuery)
+    let declarations = descriptions
+    let names = RequestReader.Names(declarations, body, ignoresQuery: ignoresQuery)
     self.handler = { request in
-      let reader = try RequestReader(request, names)
+      if case .none = body, !request.body.isEmpty {
+        throw Problem(400, "Bad request", detail: "this request must not have a body")
+      }
+      var reader = RequestReader(request, names)
+      if body.isFields {
+        // Everything at the request's head is checked before the body is read.
+        for input in repeat each inputs {
+          if input.description.place != .field { _ = try input.read(reader) }
+        }
+        try reader.checkQuery()
+        try await reader.readBody(declarations)
+      }
       let values = (repeat try (each inputs).read(reader))
       try reader.end()
       return try await handler(request, repeat each values)
@@ -125,7 +131,7 @@ extension Router {
           { try await middleware.handle($0, next: next) }
         }
         for prefix in group.prefixes {
-          on(route.method, prefix + route.path, label: route.path, body: route.body.policy, handler)
+          on(route.method, prefix + route.path, label: route.path, handler)
         }
       }
     }

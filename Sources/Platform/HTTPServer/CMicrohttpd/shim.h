@@ -2,6 +2,11 @@
 #include <microhttpd.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/ioctl.h>
+#include <netinet/in.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <string.h>
 
 // Variadic calls, which Swift cannot make.
 static inline struct MHD_Daemon *annals_mhd_start(unsigned flags, uint16_t port, MHD_AccessHandlerCallback access,
@@ -29,3 +34,19 @@ static const ssize_t ANNALS_MHD_END_OF_STREAM = -1;
 static const ssize_t ANNALS_MHD_END_WITH_ERROR = -2;
 static const uint64_t ANNALS_MHD_SIZE_UNKNOWN = (uint64_t)-1;
 static const short ANNALS_POLLRDHUP = 0x2000;
+
+// Bytes of a TCP connection that the other side has acknowledged; 0 for another kind of socket. The C library's struct
+// ends before this field (tcpi_bytes_acked, since Linux 4.1), and the kernel's header defines the same name again.
+static inline long annals_bytes_acked(int descriptor) {
+  unsigned char info[128];
+  socklen_t length = sizeof(info);
+  unsigned long long bytes = 0;
+  if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, info, &length) != 0 || length < sizeof(info)) return 0;
+  memcpy(&bytes, info + 120, sizeof(bytes));
+  return (long)bytes;
+}
+// Bytes that were written and are not acknowledged.
+static inline long annals_unsent(int descriptor) {
+  int count = 0;
+  return ioctl(descriptor, SIOCOUTQ, &count) == 0 ? count : 0;
+}

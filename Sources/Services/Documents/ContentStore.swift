@@ -1,0 +1,117 @@
+import Crypto
+import Domain
+import HTTPServer
+import Identifiers
+import MediaType
+import Reactor
+import S3
+import Time
+
+/// The contents of documents in the object store.
+///
+/// Each upload has a key of its own, below its day and its document: `documents/2026-11-24/<document>/<upload>`. So an
+/// object is written once and named by the events of one stream, and an object that no event names can be deleted
+/// without looking at the rest of the log (decision 0009).
+struct ContentStore: Sendable {
+  private let objects: S3Client
+  private let detector: MediaTypeDetector
+  /// Largest content, in bytes.
+  let maximum: Int
+
+  /// Content up to this size is kept in memory and written by one request, which can be repeated. Larger content passes
+  /// through.
+  static let smallContent = 256 << 10
+  static let prefix = "documents/"
+
+  init(_ objects: S3Client, detector: MediaTypeDetector, maximum: Int) {
+    (self.objects, self.detector, self.maximum) = (objects, detector, maximum)
+  }
+
+  // MARK: Writing
+
+  /// Stores content that is in memory.
+  func store(_ bytes: [UInt8], of document: UUID, type: String?) async throws -> DocumentContent {
+    guard bytes.count <= maximum else { throw tooLarge }
+    // Large content is hashed off the loop: a megabyte takes most of a millisecond.
+    let hash = bytes.count < 65_536 ? SHA256.hash(bytes) : await Reactor.offLoop { SHA256.hash(bytes) }
+    let type = await self.type(of: bytes, type)
+    let key = Self.key(of: document)
+    try await objects.put(key, bytes, contentType: type)
+    return DocumentContent(type: type, size: Int64(bytes.count), key: key, hash: hash.hexadecimal)
+  }
+
+  /// Stores content while it arrives.
+  ///
+  /// - Parameters:
+  ///   - length: The declared length; nil: unknown.
+  ///   - body: The request's body, for the memory that is needed.
+  ///   - next: The next bytes; nil at the end.
+  func store(
+    of document: UUID, type: String?, length: Int?, body: RequestBody, next: () async throws -> [UInt8]?
+  ) async throws -> DocumentContent {
+    var beginning: [UInt8] = []
+    var isComplete = false
+    while beginning.count <= Self.smallContent, !isComplete {
+      if let piece = try await next() {
+        try await body.reserve(piece.count)
+        beginning += piece
+      } else {
+        isComplete = true
+      }
+    }
+    if isComplete { return try await store(beginning, of: document, type: type) }
+    // Without a length the object store's client collects parts.
+    if length == nil { try await body.reserve(S3Upload.smallestPart) }
+    return try await pass(beginning, of: document, type: type, length: length, next: next)
+  }
+
+  private func pass(
+    _ beginning: [UInt8], of document: UUID, type: String?, length: Int?, next: () async throws -> [UInt8]?
+  ) async throws -> DocumentContent {
+    let type = await self.type(of: beginning, type)
+    let key = Self.key(of: document)
+    let upload = objects.write(key, contentType: type, length: length)
+    let hash = SHA256.Running()
+    var size = 0
+    do {
+      var piece: [UInt8]? = beginning
+      while let bytes = piece {
+        size += bytes.count
+        guard size <= maximum else { throw tooLarge }
+        hash.update(bytes)
+        try await upload.write(bytes)
+        piece = try await next()
+      }
+      try await upload.finish()
+    } catch {
+      await upload.abort()
+      throw error
+    }
+    return DocumentContent(type: type, size: Int64(size), key: key, hash: hash.finish().hexadecimal)
+  }
+
+  var tooLarge: Problem {
+    Problem(413, "Content too large", detail: "content has at most \(maximum) bytes", field: "/content")
+  }
+
+  /// Off the loop: libmagic may take milliseconds.
+  private func type(of bytes: [UInt8], _ given: String?) async -> String {
+    if let given { return given }
+    return await Reactor.offLoop { [detector] in detector.detect(bytes) }
+  }
+
+  private static func key(of document: UUID) -> String {
+    "\(prefix)\(Timestamp.now().description.prefix(10))/\(document)/\(UUID.version7())"
+  }
+
+  /// Deletes content that no event names and none will name: its command was refused. What cannot be deleted now is left
+  /// to the sweep.
+  func discard(_ content: DocumentContent) async { try? await objects.delete(content.key) }
+
+  // MARK: Reading
+
+  /// Begins to read content, or some of its bytes.
+  func read(_ content: DocumentContent, range: Range<Int>? = nil) async throws -> S3Download {
+    try await objects.read(content.key, range: range)
+  }
+}
