@@ -57,6 +57,7 @@ public actor HTTPClient {
     _ transfer: StreamedTransfer, _ look: (StreamedTransfer) -> Value?
   ) async throws(HTTPClientError) -> Value {
     while true {
+      let seen = transfer.changes
       if let value = look(transfer) { return value }
       if case .failure(let error) = transfer.result {
         failures.increment()
@@ -65,7 +66,7 @@ public actor HTTPClient {
       if Task.isCancelled { throw transfer.failure(.cancelled, "cancelled") }
       if case .success = transfer.result { throw transfer.failure(.broken, "the server closed without a response") }
       await withTaskCancellationHandler {
-        await transfer.wait()
+        await transfer.wait(since: seen)
       } onCancel: {
         reactor.post { transfer.wake() }
       }

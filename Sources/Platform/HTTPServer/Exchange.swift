@@ -323,8 +323,8 @@ actor Exchange {
         await withTaskCancellationHandler {
           await withCheckedContinuation { continuation in
             reader = continuation
-            // A cancellation before this line found no reader to wake.
-            if Task.isCancelled { wakeReader() }
+            // What happened before this line found no reader to wake.
+            if Task.isCancelled || isGone || upload.hasNext { wakeReader() }
           }
         } onCancel: {
           reactor.post { self.assumeIsolated { $0.wakeReader() } }
@@ -363,7 +363,7 @@ actor Exchange {
       await withTaskCancellationHandler {
         await withCheckedContinuation { continuation in
           writer = continuation
-          if Task.isCancelled { wakeWriter() }
+          if Task.isCancelled || isGone || !download.isFull { wakeWriter() }
         }
       } onCancel: {
         reactor.post { self.assumeIsolated { $0.wakeWriter() } }

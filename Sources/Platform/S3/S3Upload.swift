@@ -8,8 +8,9 @@ import HTTPClient
 /// With a known length the bytes pass through at once, in parts of `partSize`. Without one a part of `smallestPart` is
 /// kept in memory, because the object store must be told its length first.
 public final class S3Upload {
-  /// Parts of an upload whose length is known, in bytes.
-  static let partSize = 64 << 20
+  /// Parts of an upload whose length is known, in bytes. They are large: the object store needs a while to end each one,
+  /// and a part that passes through cannot be sent again anyway. S3 takes 5 GiB at most.
+  static let partSize = 1 << 30
   /// The smallest part that S3 accepts, except for the last one.
   public static let smallestPart = 5 << 20
   /// S3's limit.

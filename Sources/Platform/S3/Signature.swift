@@ -114,13 +114,15 @@ struct SignedChunks {
   /// The chunks that are complete with these bytes, framed.
   mutating func add(_ bytes: [UInt8]) -> [UInt8] {
     pending += bytes
+    guard pending.count >= Self.size else { return [] }
     var framed: [UInt8] = []
+    framed.reserveCapacity(pending.count / Self.size * (Self.size + 100))
     var start = 0
     while pending.count - start >= Self.size {
       frame(pending[start..<start + Self.size], into: &framed)
       start += Self.size
     }
-    if start > 0 { pending.removeFirst(start) }
+    pending.removeFirst(start)
     return framed
   }
 
@@ -138,7 +140,6 @@ struct SignedChunks {
       SHA256.hash(chunk).hexadecimal,
     ].joined(separator: "\n")
     previous = SHA256.authenticationCode(of: Array(text.utf8), key: signed.key).hexadecimal
-    framed.reserveCapacity(framed.count + chunk.count + 100)
     framed += "\(String(chunk.count, radix: 16));chunk-signature=\(previous)\r\n".utf8
     framed += chunk
     framed += [13, 10]

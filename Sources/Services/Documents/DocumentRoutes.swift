@@ -205,7 +205,7 @@ struct DocumentRoutes: Sendable {
             if range == nil { hash.update(piece) }
             try await body.write(piece)
           }
-        } catch  where !(error is ClientGone) && !(error is CancellationError) {
+        } catch  where !(error is ClientGone) && !Task.isCancelled {
           logger.warning("The content ends too early", metadata: ["key": content.key, .error: "\(error)"])
           throw error
         }
