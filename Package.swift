@@ -130,7 +130,7 @@ let package = Package(
       ["Support", "Relay", "Events", "EventStore", "Postgres", "Kafka", "Reactor", "Identifiers", "JSON", "Time"]),
     tests("Kafka", ["Support", "Kafka", "Reactor"]),
     tests("Redis", ["Support", "Redis", "Reactor", "Metrics"]),
-    tests("HTTP", ["Support", "HTTPServer", "HTTPClient", "S3", "Crypto", "Reactor", "Metrics"]),
+    tests("HTTP", ["Support", "HTTPServer", "HTTPClient", "S3", "Crypto", "Reactor", "Metrics", "Time"]),
     tests(
       "Projections",
       [
@@ -138,7 +138,12 @@ let package = Package(
         "Metrics",
         "JSON", "Identifiers",
       ]),
-    tests("EndToEnd", ["Support", "HTTPClient", "Reactor", "JSON"]),
+    tests(
+      "EndToEnd",
+      [
+        "Support", "Services", "EventStore", "S3", "HTTPClient", "Reactor", "JSON", "Crypto", "Identifiers", "Time",
+        "Postgres", "Metrics", "Files",
+      ]),
     tests("Clients", ["Support", "HTTPClient", "Identifiers", "JSON"]),
     tests(
       "Services",

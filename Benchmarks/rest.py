@@ -55,6 +55,7 @@ class Bench:
         self.name = stack.unique("bench_")
         self.environment = dict(
             os.environ, ANNALS_POSTGRES_URL=self.database_url(), ANNALS_HTTP_PORT=str(PORT),
+            ANNALS_OPERATIONS_PORT=str(PORT + 3),
             ANNALS_RELAY_SLOT=self.name, ANNALS_LOG_LEVEL="warning")
         self.database = ScratchDatabase(self.name, options.binary[0], self.environment)
         for file, text in (("nginx.conf", NGINX.format(folder=self.folder, port=NGINX_PORT)), ("post.lua", POST),

@@ -1,10 +1,13 @@
+import Configuration
 public import HTTPServer
 public import Lifecycle
 import Reactor
 
 /// Serves routes on one or more reactors, on one port. Each reactor has a listener of its own.
 public struct HTTPService: Service {
-  public let name = "http"
+  public let name: String
+  private let stopDelay: Duration
+  private let reactor: Reactor
   private let listeners: [HTTPServer]
 
   /// - Parameters:
@@ -12,8 +15,12 @@ public struct HTTPService: Service {
   ///   - contexts: One for each reactor.
   ///   - groups: The routes of one reactor.
   public init(
-    _ options: HTTPServerOptions, contexts: [Context], groups: (Context) throws -> [RouteGroup]
+    _ options: HTTPServerOptions, name: String = "http", contexts: [Context],
+    groups: (Context) throws -> [RouteGroup]
   ) throws {
+    self.name = name
+    stopDelay = contexts[0].settings[HTTPSettings.stopDelay]
+    reactor = contexts[0].reactor
     listeners = try contexts.map { context in
       HTTPServer(
         options, router: Router(try groups(context), middleware: [ErrorResponses(logger: context.logger)]),
@@ -34,6 +41,8 @@ public struct HTTPService: Service {
       throw error
     }
     await stop.wait()
+    // Cut short if the group cancels its services.
+    do { try await reactor.sleep(for: stopDelay) } catch {}
     await Self.shutdown(listeners)
   }
 

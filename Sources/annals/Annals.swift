@@ -5,6 +5,7 @@ import Glibc
 @main
 struct Annals {
   static func main() async {
+    prepare()
     do {
       try await program.parse(Array(Swift.CommandLine.arguments.dropFirst())).run()
       leave(0)
@@ -17,6 +18,16 @@ struct Annals {
     }
   }
 
+  /// A closed pipe or connection is an error to handle, never the end of the process. Each client needs a descriptor: as
+  /// many are used as the system allows.
+  private static func prepare() {
+    signal(SIGPIPE, SIG_IGN)
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  }
+
   private static let program = Program(
     root: Command(
       "annals", "Annals keeps documents as events and streams every change, without loss.",
@@ -27,7 +38,7 @@ struct Annals {
       ],
       subcommands: [
         Commands.all, Commands.serve, Commands.relay, Commands.project, Commands.migrate, Commands.load,
-        Commands.verify, Commands.doctor, Commands.settings, Commands.metrics, Commands.openAPI,
+        Commands.verify, Commands.sweep, Commands.doctor, Commands.settings, Commands.metrics, Commands.openAPI,
       ]),
     version: Runtime.version, sharedTitle: "Settings (also ANNALS_… in the environment, or in a file)",
     sharedOptions: [

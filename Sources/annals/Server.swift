@@ -21,14 +21,16 @@ struct Server {
     await withTaskGroup { group in
       for context in parts.contexts { group.addTask { await context.start(connections, poolSize: poolSize) } }
     }
+    let operationsPort = parts.serving.isEmpty ? port : runtime.settings[HTTPSettings.operationsPort]
+    let url = parts.serving.isEmpty ? "none" : "http://\(runtime.settings[HTTPSettings.address]):\(port)"
     runtime.logger.notice(
       "Serving",
       metadata: [
-        "url": "http://\(runtime.settings[HTTPSettings.address]):\(port)", "reactors": "\(parts.serving.count)",
-        "features": features.map(\.name).joined(separator: ", "),
+        "url": url, "operations": "http://\(operationsAddress):\(operationsPort)",
+        "reactors": "\(parts.serving.count)", "features": features.map(\.name).joined(separator: ", "),
       ])
     try await ServiceGroup(
-      [parts.http] + parts.workers, stop: parts.stop, on: parts.background.reactor, logger: runtime.logger
+      parts.listeners + parts.workers, stop: parts.stop, on: parts.background.reactor, logger: runtime.logger
     ).run()
     for context in parts.contexts { await context.close() }
   }
@@ -38,12 +40,10 @@ struct Server {
     let stop: StopSignal
     let serving: [Context]
     let background: Context
-    let http: HTTPService
+    /// The API, if the process has one, and the operators' port.
+    let listeners: [HTTPService]
     let workers: [any Worker]
-    /// Each context once.
-    var contexts: [Context] {
-      serving.contains { $0.reactor === background.reactor } ? serving : serving + [background]
-    }
+    var contexts: [Context] { serving + [background] }
   }
 
   func parts() throws -> Parts {
@@ -52,7 +52,7 @@ struct Server {
     let workers = try features.flatMap { try $0.workers(background) }
     // A process without routes of its own has operators' routes only: one loop is enough.
     let hasRoutes = try features.contains { try !$0.routes(background).isEmpty }
-    let serving = hasRoutes ? try servingReactors.map { try runtime.context(on: $0) } : [background]
+    let serving = hasRoutes ? try servingReactors.map { try runtime.context(on: $0) } : []
     let workerChecks = workers.map { worker in
       // Requests never wait for a worker: one that stands still takes no requests from the services.
       Check(worker.name, isRequired: !hasRoutes, isPublic: true) {
@@ -60,16 +60,30 @@ struct Server {
         return "works"
       }
     }
-    let http = try HTTPService(
-      HTTPServerOptions(
-        address: runtime.settings[HTTPSettings.address], port: UInt16(port), runtime.settings, logger: runtime.logger),
-      contexts: serving
+    let apiChecks = hasRoutes ? try features.flatMap { try $0.checks(background) } : []
+    let operators = try HTTPService(
+      options(operationsAddress, hasRoutes ? runtime.settings[HTTPSettings.operationsPort] : port), name: "operations",
+      contexts: [background]
     ) { context in
-      let groups = try features.flatMap { try $0.routes(context) }
-      let checks = (hasRoutes ? try features.flatMap { try $0.checks(context) } : []) + workerChecks
-      return groups + Operations(context, checks: checks, described: groups, stop: stop).groups
+      Operations(context, checks: apiChecks + workerChecks, described: [], stop: stop).operators
     }
-    return Parts(stop: stop, serving: serving, background: background, http: http, workers: workers)
+    guard hasRoutes else {
+      return Parts(stop: stop, serving: [], background: background, listeners: [operators], workers: workers)
+    }
+    let api = try HTTPService(options(runtime.settings[HTTPSettings.address], port), contexts: serving) { context in
+      let groups = try features.flatMap { try $0.routes(context) }
+      let checks = try features.flatMap { try $0.checks(context) } + workerChecks
+      return groups + Operations(context, checks: checks, described: groups, stop: stop).open
+    }
+    return Parts(stop: stop, serving: serving, background: background, listeners: [api, operators], workers: workers)
+  }
+
+  private var operationsAddress: String {
+    runtime.settings[HTTPSettings.operationsAddress]
+  }
+
+  private func options(_ address: String, _ port: Int) -> HTTPServerOptions {
+    HTTPServerOptions(address: address, port: UInt16(port), runtime.settings, logger: runtime.logger)
   }
 
   /// One reactor for each core, or as many as the settings say.

@@ -4,6 +4,7 @@ import Metrics
 import S3
 import Support
 import Testing
+import Time
 
 @Suite("The object store", .timeLimit(.minutes(5))) struct S3Tests {
   @Test("keeps and returns objects under any name")
@@ -27,6 +28,62 @@ import Testing
       }
       await #expect(throws: S3Error.notFound(key: "none")) { try await s3.get("none") }
       #expect(try await !s3.exists("none"))
+      await client.close()
+    }
+  }
+
+  @Test("takes an object in parts of unknown number, in one piece of a known length, or not at all")
+  func uploads() async throws {
+    try await withReactor { reactor in
+      let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
+      let s3 = S3Client(
+        S3Options(
+          endpoint: try Stack.s3,
+          bucket: Stack.uniqueName("bucket").lowercased().split(separator: "_").joined(separator: "-"),
+          accessKey: "annals", secretKey: "annals-secret"), over: client)
+      let piece = (0..<1_000_003).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+      for (count, length) in [(0, nil), (0, 0), (1, nil), (1, piece.count), (12, nil), (12, 12 * piece.count)] {
+        let upload = s3.write("object", contentType: "a/b", length: length)
+        for _ in 0..<count { try await upload.write(piece) }
+        try await upload.finish()
+        let download = try await s3.read("object")
+        var read: [UInt8] = []
+        while let bytes = try await download.next() { read += bytes }
+        #expect(read == (0..<count).flatMap { _ in piece }, "\(count) \(length ?? -1)")
+      }
+      // Neither an aborted upload nor one of the wrong length leaves an object; parts of a crash are swept up.
+      for length in [nil, 12 * piece.count] {
+        let upload = s3.write("none", contentType: "a/b", length: length)
+        for _ in 0..<11 { try await upload.write(piece) }
+        if length != nil { await #expect(throws: S3Error.self) { try await upload.finish() } }
+        await upload.abort()
+        #expect(try await !s3.exists("none"))
+      }
+      let crashed = s3.write("none", contentType: "a/b", length: nil)
+      for _ in 0..<6 { try await crashed.write(piece) }
+      let now = Timestamp.now()
+      #expect(try await s3.abortUploads("none", before: Timestamp(microseconds: now.microseconds - 60_000_000)) == 0)
+      #expect(try await s3.abortUploads("none", before: Timestamp(microseconds: now.microseconds + 60_000_000)) == 1)
+      await #expect(throws: S3Error.self) { try await crashed.finish() }
+      await client.close()
+    }
+  }
+
+  @Test("lists objects in pages")
+  func listing() async throws {
+    try await withReactor { reactor in
+      let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
+      let s3 = S3Client(
+        S3Options(
+          endpoint: try Stack.s3,
+          bucket: Stack.uniqueName("bucket").lowercased().split(separator: "_").joined(separator: "-"),
+          accessKey: "annals", secretKey: "annals-secret"), over: client)
+      #expect(try await s3.list("a/").isEmpty)
+      for key in ["a/1", "a/2", "a/3", "b/1"] { try await s3.put(key, [1], contentType: "a/b") }
+      let page = try await s3.list("a/")
+      #expect(page.map(\.key) == ["a/1", "a/2", "a/3"])
+      #expect(page.allSatisfy { abs($0.at.microseconds - Timestamp.now().microseconds) < 60_000_000 })
+      #expect(try await s3.list("a/", after: "a/2").map(\.key) == ["a/3"])
       await client.close()
     }
   }

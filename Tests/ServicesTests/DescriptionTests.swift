@@ -27,7 +27,7 @@ func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) 
       let operations = Operations(context, checks: [], described: groups, stop: StopSignal())
       let document = operations.document
       #expect(document["openapi"] == "3.1.0")
-      let routes = groups.flatMap(\.routes) + operations.groups[0].routes
+      let routes = groups.flatMap(\.routes) + operations.operators.flatMap(\.routes)
       var identifiers: [String] = []
       for (path, item) in document["paths"]?.object?.members.map({ ($0.name, $0.value) }) ?? [] {
         for member in item.object?.members ?? [] where member.name != "servers" {
@@ -84,7 +84,7 @@ func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) 
       struct Broken: Error, CustomStringConvertible { let description = "no disk" }
       func ask(_ checks: [Check], _ target: String = "/readyz") async throws -> (Int, JSONValue) {
         let operations = Operations(context, checks: checks, described: [], stop: stop)
-        let router = Router(operations.groups, middleware: [])
+        let router = Router(operations.open, middleware: [])
         let answer = try await router.respond(to: try Request(.get, target))
         return (answer.status, try json(answer))
       }

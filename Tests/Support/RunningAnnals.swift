@@ -3,16 +3,20 @@ import Glibc
 public import HTTPClient
 public import JSON
 import Metrics
-import Postgres
+public import Postgres
 public import Reactor
 
 /// The built program, everything in one process, on a database and names of its own.
 public struct RunningAnnals: Sendable {
   public let url: String
+  /// The operators' port.
+  public let operationsURL: String
   public let topic: String
   public let client: HTTPClient
   public let reactor: Reactor
   public let environment: [String: String]
+  /// Connections to its database.
+  public let pool: PostgresPool
 
   public func send(
     _ method: HTTPRequest.Method, _ path: String, _ body: String? = nil,
@@ -59,11 +63,12 @@ public func withAnnals(
 ) async throws {
   try await withDatabase { database in
     let name = Stack.uniqueName("e2e")
-    let port = Stack.uniquePort()
+    let (port, operationsPort) = (Stack.uniquePort(), Stack.uniquePort())
     var environment = [
       "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": try Stack.redis,
       "ANNALS_KAFKA_BROKERS": try Stack.kafka, "ANNALS_ELASTICSEARCH_URL": try Stack.elasticsearch,
-      "ANNALS_S3_ENDPOINT": try Stack.s3, "ANNALS_HTTP_PORT": "\(port)", "ANNALS_ELASTICSEARCH_ALIAS": name,
+      "ANNALS_S3_ENDPOINT": try Stack.s3, "ANNALS_HTTP_PORT": "\(port)",
+      "ANNALS_OPERATIONS_PORT": "\(operationsPort)", "ANNALS_ELASTICSEARCH_ALIAS": name,
       "ANNALS_RELAY_TOPIC": "\(name).{aggregate}s", "ANNALS_RELAY_SLOT": name, "ANNALS_PROJECTION_GROUP": name,
       "ANNALS_LOG_FORM": "json",
     ]
@@ -78,8 +83,9 @@ public func withAnnals(
       RunningAnnals.binary, ["all"], environment: environment, output: log, on: database.reactor)
     let client = HTTPClient(on: database.reactor, metrics: MetricsRegistry())
     let annals = RunningAnnals(
-      url: "http://127.0.0.1:\(port)", topic: "\(name).documents", client: client, reactor: database.reactor,
-      environment: environment)
+      url: "http://127.0.0.1:\(port)", operationsURL: "http://127.0.0.1:\(operationsPort)", topic: "\(name).documents",
+      client: client, reactor: database.reactor,
+      environment: environment, pool: database.pool)
     let result: Result<Void, any Error>
     do {
       try await eventually("it serves", on: database.reactor) {

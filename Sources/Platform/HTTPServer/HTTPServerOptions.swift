@@ -64,7 +64,7 @@ public enum HTTPServerError: Error, CustomStringConvertible {
     switch self {
     case .address(let text): "“\(text)” is not an IPv4 or IPv6 address"
     case .listening(let address, let port, let reason):
-      "cannot listen on \(address) port \(port): \(reason). Stop the program that uses the port, or choose another http.port"
+      "cannot listen on \(address) port \(port): \(reason). Stop the program that uses the port, or choose another one: http.port, operations.port, relay.port or projection.port"
     }
   }
 }

@@ -25,6 +25,9 @@ extension S3Client {
 
   /// Removes the parts of uploads that were begun before a time and neither completed nor aborted.
   ///
+  /// MinIO lists the uploads of one key only, so `prefix` finds none there unless it is a whole key; it removes such parts
+  /// itself after a day (`stale_uploads_expiry`).
+  ///
   /// - Returns: How many uploads there were.
   public func abortUploads(_ prefix: String, before limit: Timestamp) async throws(S3Error) -> Int {
     var count = 0

@@ -23,23 +23,30 @@ extension DocumentService {
       guard let row = cached.row else { throw DocumentRefusal.deleted }
       return Reading(row: row, version: cached.version, isFromCache: true)
     }
-    guard let document = try await document(id) else {
-      await forgetCounts(id)
-      throw DocumentRefusal.notFound
-    }
+    guard let document = try await document(id) else { throw DocumentRefusal.notFound }
     guard !document.isDeleted else { throw DocumentRefusal.deleted }
+    await countView(of: id, visitor)
     return Reading(row: document.rowImage, version: document.version, isFromCache: false)
   }
 
+  /// Reads a document and counts the view; counts nothing for one that is not there.
+  private static let readAndCount = RedisScript(
+    "document-read",
+    """
+    local found = redis.call('HMGET', KEYS[1], 'version', 'row')
+    if found[2] then
+      redis.call('INCR', KEYS[2])
+      redis.call('PFADD', KEYS[3], ARGV[1])
+    end
+    return found
+    """)
+
   private func cached(_ id: UUID, visitor: String) async -> (version: StreamVersion, row: [UInt8]?)? {
     do {
-      let replies = try await redis.pipeline([
-        RedisCommand("HMGET", DocumentCache.key(id.description), "version", "row"),
-        RedisCommand("INCR", Self.viewsKey(id)),
-        RedisCommand("PFADD", Self.visitorsKey(id), visitor),
-      ])
-      guard let fields = replies[0].array, fields.count == 2, let text = fields[0].text, let version = Int64(text)
-      else {
+      let reply = try await redis.evaluate(
+        Self.readAndCount, keys: [DocumentCache.key(id.description), Self.viewsKey(id), Self.visitorsKey(id)],
+        arguments: [Array(visitor.utf8)])
+      guard let fields = reply.array, fields.count == 2, let text = fields[0].text, let version = Int64(text) else {
         return nil
       }
       return (StreamVersion(version), fields[1].bytes)
@@ -49,10 +56,12 @@ extension DocumentService {
     }
   }
 
-  /// Removes the counts of an id that no document has: a caller may ask for any number of such ids.
-  private func forgetCounts(_ id: UUID) async {
-    // Clean-up: without Redis there are no counts to remove.
-    _ = try? await redis.command(RedisCommand("DEL", Self.viewsKey(id), Self.visitorsKey(id)))
+  /// Counts a view of a document that the cache does not have yet.
+  private func countView(of id: UUID, _ visitor: String) async {
+    // Documents are readable without Redis, uncounted.
+    _ = try? await redis.pipeline([
+      RedisCommand("INCR", Self.viewsKey(id)), RedisCommand("PFADD", Self.visitorsKey(id), visitor),
+    ])
   }
 
   struct Statistics {

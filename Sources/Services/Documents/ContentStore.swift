@@ -22,6 +22,8 @@ struct ContentStore: Sendable {
   /// through.
   static let smallContent = 256 << 10
   static let prefix = "documents/"
+  /// Well below the age from which on the sweep deletes content without an event.
+  static let longestUpload = Duration.seconds(12 * 3_600)
 
   init(_ objects: S3Client, detector: MediaTypeDetector, maximum: Int) {
     (self.objects, self.detector, self.maximum) = (objects, detector, maximum)
@@ -72,12 +74,16 @@ struct ContentStore: Sendable {
     let key = Self.key(of: document)
     let upload = objects.write(key, contentType: type, length: length)
     let hash = SHA256.Running()
+    let start = ContinuousClock.now
     var size = 0
     do {
       var piece: [UInt8]? = beginning
       while let bytes = piece {
         size += bytes.count
         guard size <= maximum else { throw tooLarge }
+        guard .now - start < Self.longestUpload else {
+          throw Problem(408, "Request timeout", detail: "content may take \(Self.longestUpload) to arrive")
+        }
         hash.update(bytes)
         try await upload.write(bytes)
         piece = try await next()

@@ -199,21 +199,32 @@ struct DocumentRoutes: Sendable {
       status, headers: headers,
       body: .stream(length: length) { [logger] body in
         guard let download else { return }
-        let hash = SHA256.Running()
-        do {
-          while let piece = try await download.next() {
-            if range == nil { hash.update(piece) }
-            try await body.write(piece)
-          }
-        } catch  where !(error is ClientGone) && !Task.isCancelled {
-          logger.warning("The content ends too early", metadata: ["key": content.key, .error: "\(error)"])
+        do { try await Self.pass(download, to: body, hash: range == nil ? content.hash : nil) } catch
+          where
+          !(error is ClientGone) && !Task.isCancelled
+        {
+          // The status is sent already: the connection is cut, so that the client does not take the content for whole.
+          logger.error("The content ends too early", metadata: ["key": content.key, .error: "\(error)"])
           throw error
         }
-        guard range == nil, hash.finish().hexadecimal != content.hash else { return }
-        // The status is sent already: the connection is cut, so that the client does not take the content for whole.
-        logger.error("The content in the object store was changed", metadata: ["key": content.key])
-        throw Problem.internalError
       })
+  }
+
+  private struct ContentChanged: Error, CustomStringConvertible {
+    let description = "the object store's content does not have the hash that its event names"
+  }
+
+  /// - Parameter hash: Expected of all bytes; nil: not checked. The last bytes are sent after the comparison.
+  private static func pass(_ download: S3Download, to body: BodyWriter, hash expected: String?) async throws {
+    let hash = SHA256.Running()
+    var last: [UInt8] = []
+    while let piece = try await download.next() {
+      if expected != nil { hash.update(piece) }
+      try await body.write(last)
+      last = piece
+    }
+    if let expected, hash.finish().hexadecimal != expected { throw ContentChanged() }
+    try await body.write(last)
   }
 
   @Sendable

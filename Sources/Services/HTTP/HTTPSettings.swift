@@ -35,6 +35,14 @@ public enum HTTPSettings {
   static let drainTimeout = Setting(
     "http.drain-timeout", default: Duration.seconds(20),
     "At a stop, the requests under way may take this long. Below the grace period of 25 s.")
+  static let stopDelay = Setting(
+    "http.stop-delay", default: Duration.zero,
+    "At a stop, /readyz says 503 for this long before new connections are refused: load balancers need the time.")
+  public static let operationsAddress = Setting(
+    "operations.address", default: "127.0.0.1", "IP address of the operators' port.")
+  public static let operationsPort = portSetting(
+    "operations.port", default: 28_083,
+    "Port of /metrics and of all operations of a process with an API. /healthz, /livez and /readyz are on both ports.")
   static let accessLog = Setting(
     "http.access-log", default: false, "Log each request: method, path, status, duration, client, request id.")
 
@@ -42,7 +50,7 @@ public enum HTTPSettings {
     address.description, port.description, reactors.description, maximumConnections.description,
     idleTimeout.description, headTimeout.description, leastRate.description, patience.description,
     handlerTimeout.description, drainTimeout.description, maximumJSON.description, bodyMemory.description,
-    accessLog.description,
+    accessLog.description, stopDelay.description, operationsAddress.description, operationsPort.description,
   ]
 
   /// A setting for a port.

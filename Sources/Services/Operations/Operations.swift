@@ -3,7 +3,7 @@ public import JSON
 public import Lifecycle
 import Metrics
 
-/// The routes for operators: `/healthz`, `/readyz`, `/metrics`, and the API's description.
+/// The routes for operators and probes: `/healthz`, `/livez`, `/readyz`, `/metrics`, and the API's description.
 public struct Operations: Sendable {
   private let context: Context
   private let checks: [Check]
@@ -23,16 +23,18 @@ public struct Operations: Sendable {
     )
   }
 
-  public var groups: [RouteGroup] { [operators] + (described.isEmpty ? [] : [description]) }
+  /// For everybody, beside the API.
+  public var open: [RouteGroup] { [probes, description] }
 
-  private var operators: RouteGroup {
+  /// For operators, on a port of their own.
+  public var operators: [RouteGroup] { [probes, metrics] }
+
+  private var probes: RouteGroup {
     RouteGroup(
-      "Operations", prefixes: [""], middleware: [],
+      "Health", prefixes: [""], middleware: [],
       routes: [
-        Route(
-          .get, "/healthz", "Says that the process runs.", right: .anyone, ignoresQuery: true,
-          answers: [Answer(200, "It runs.", schema: .string(), mediaType: "text/plain")]
-        ) { _ in .text("ok\n") },
+        Self.alive("/healthz"),
+        Self.alive("/livez"),
         Route(
           .get, "/readyz", "Says whether the process can take requests.", right: .anyone,
           ignoresQuery: true,
@@ -42,6 +44,20 @@ public struct Operations: Sendable {
           ],
           Input<String?>(query: "verbose", "With any value: run all checks, not only the required ones."),
           handler: ready),
+      ])
+  }
+
+  private static func alive(_ path: String) -> Route {
+    Route(
+      .get, path, "Says that the process runs.", right: .anyone, ignoresQuery: true,
+      answers: [Answer(200, "It runs.", schema: .string(), mediaType: "text/plain")]
+    ) { _ in .text("ok\n") }
+  }
+
+  private var metrics: RouteGroup {
+    RouteGroup(
+      "Operations", prefixes: [""], middleware: [],
+      routes: [
         Route(
           .get, "/metrics", "All metrics in Prometheus' text format.", right: .operate, ignoresQuery: true,
           answers: [Answer(200, "The metrics.", schema: .string(), mediaType: "text/plain")]
@@ -49,7 +65,7 @@ public struct Operations: Sendable {
           Response(
             200, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
             body: .bytes(Array(metrics.prometheusText().utf8)))
-        },
+        }
       ])
   }
 
@@ -83,7 +99,7 @@ public struct Operations: Sendable {
   }
 
   /// The description of the process's routes.
-  public var document: JSONValue { OpenAPI.document(described + [operators], version: context.version) }
+  public var document: JSONValue { OpenAPI.document(described + [probes, metrics], version: context.version) }
 
   private var description: RouteGroup {
     // Made once: it is the same for every request.
