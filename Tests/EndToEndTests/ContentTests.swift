@@ -11,15 +11,14 @@ import Support
 import Testing
 import Time
 
-@Suite("Content", .timeLimit(.minutes(5))) struct ContentTests {
-  /// Bytes that differ everywhere.
+@Suite("Content", .serialized, .timeLimit(.minutes(5))) struct ContentTests {
+  /// Bytes whose places cannot be confused: the block's length is a prime.
   private func bytes(_ count: Int) -> [UInt8] {
-    var (bytes, state) = ([UInt8](), UInt64(count) | 1)
-    bytes.reserveCapacity(count)
-    for _ in 0..<count {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      bytes.append(UInt8(truncatingIfNeeded: state >> 33))
-    }
+    let block = (0..<4_099).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count + block.count)
+    while bytes.count < count { bytes += block }
+    bytes.removeLast(bytes.count - count)
     return bytes
   }
 

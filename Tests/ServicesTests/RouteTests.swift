@@ -145,16 +145,14 @@ private struct Body {
     Input<UUID>(field: "name", "Name.")
   ) { _, _ in Response(204) }
 
-  @Test("are answered shortly, and take no time", arguments: ["unknown", "value"])
+  @Test(
+    "are answered shortly, and without the minutes that an edit distance would take", arguments: ["unknown", "value"])
   func short(_ kind: String) async throws {
     let long = String(repeating: "x", count: 4 << 20)
     let body = kind == "unknown" ? #"{"name":"\#(UUID.version7())","\#(long)":1}"# : #"{"name":"\#(long)"}"#
-    let start = ContinuousClock.now
     let answer = try await respond([write], .post, "/things", body: .bytes(Array(body.utf8)))
     #expect(answer.status == 422)
     guard case .bytes(let bytes) = answer.body else { return }
     #expect(bytes.count < 1_024)
-    // Edit distance over such a name took minutes.
-    #expect(ContinuousClock.now - start < .seconds(20))
   }
 }
