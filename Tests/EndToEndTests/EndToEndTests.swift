@@ -268,6 +268,7 @@ private func row(of hit: JSONValue?) -> JSONValue? {
       var environment = annals.environment
       let url = try #require(environment["ANNALS_POSTGRES_URL"])
       environment["ANNALS_POSTGRES_URL"] = url.replacing(try postgresAddress(), with: "127.0.0.1:\(gate.port)")
+      environment["ANNALS_OPERATIONS_PORT"] = "\(Stack.uniquePort())"
       let child = try await ChildProcess.start(
         RunningAnnals.binary, ["serve", "search", "--port", "\(port)"], environment: environment, output: STDERR_FILENO,
         on: annals.reactor)
