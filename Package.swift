@@ -74,7 +74,7 @@ let package = Package(
     platform("Kafka", over: "CRdkafka", ["Reactor", "Logging"]),
     platform("Redis", over: "CHiredis", ["Reactor", "Logging", "Metrics"]),
     platform("HTTPClient", over: "CCurl", ["Reactor", "Metrics"]),
-    platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON", "Identifiers"]),
+    platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON"]),
     platform("S3", ["HTTPClient", "Crypto", "Reactor", "Time"]),
 
     platform("Elasticsearch", ["HTTPClient", "JSON"]),

@@ -49,7 +49,7 @@ struct Annals {
       + Runtime.allSettings.map { setting in
         OptionDescription(
           name: setting.key, short: nil, kind: .option, placeholder: setting.placeholder, help: setting.meaning,
-          fallback: setting.isSecret ? "" : setting.fallback, isRequired: false, check: { _ in nil })
+          fallback: setting.fallback, isRequired: false, check: { _ in nil })
       })
 
   private static func fail(_ message: String, status: Int32) -> Never {

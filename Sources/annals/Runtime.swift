@@ -29,6 +29,7 @@ struct Runtime: Sendable {
       case .json: .json
       }
     logger = Logger(label: "annals", level: settings[LogSettings.level], handler: StandardErrorLog(form: form))
+    for warning in settings.warnings { logger.warning("A variable names no setting", metadata: [.error: "\(warning)"]) }
   }
 
   /// Every setting of the program. A feature's are declared in its folder.

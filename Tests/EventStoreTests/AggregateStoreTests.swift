@@ -6,7 +6,7 @@ import Support
 import Testing
 
 /// The smallest aggregate: a number that grows.
-private struct Tally: Aggregate, Equatable {
+struct Tally: Aggregate, Equatable {
   var total: Int64
 
   enum Command: Sendable { case add(Int64), addMany(Int), nothing }

@@ -188,22 +188,33 @@ struct RawClient: Sendable {
 
   @Test("keeps no more bodies in memory than the listener allows: 503, and others are answered again afterwards")
   func memory() async throws {
-    try await withServer(
-      Self.router, options: HTTPServerOptions(port: 0, drainTimeout: .seconds(1), bodyMemory: 1 << 20)
-    ) { server in
-      let holder = await RawClient(server.port)
-      await holder.send("POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
-      await holder.send([UInt8](repeating: 65, count: 900_000))
-      // The server has read the 900,000 bytes when this client is refused.
-      let body = [UInt8](repeating: 65, count: 300_000)
-      try await eventually("the memory is used", on: server.reactor) {
-        let answer = try await server.send(HTTPRequest(.post, server.url + "/take", body: body))
-        return answer.status == 503 && answer.header("retry-after") == "1"
+    try await withReactor { outer in
+      let held = Doorbell(on: outer)
+      var router = Self.router
+      router.on(.post, "/hold") { request in
+        var count = 0
+        for try await chunk in try await request.body.chunks(upTo: 2_000_000) {
+          try await request.body.reserve(chunk.count)
+          count += chunk.count
+          if count == 900_000 { outer.post { held.ring() } }
+        }
+        return .text("\(count)")
       }
-      holder.end()
-      try await eventually("the memory is free again", on: server.reactor) {
-        try await server.send(HTTPRequest(.post, server.url + "/take", body: body)).status == 200
+      let options = HTTPServerOptions(port: 0, drainTimeout: .seconds(1), bodyMemory: 1 << 20)
+      try await withServer(router, options: options) { server in
+        let holder = await RawClient(server.port)
+        await holder.send("POST /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        await holder.send([UInt8](repeating: 65, count: 900_000))
+        await outer.run { #expect(await held.wait(timeout: .seconds(20)) == .rung) }
+        let body = [UInt8](repeating: 65, count: 300_000)
+        let refused = try await server.send(HTTPRequest(.post, server.url + "/take", body: body))
+        #expect(refused.status == 503 && refused.header("retry-after") == "1")
+        holder.end()
+        try await eventually("the memory is free again", on: server.reactor) {
+          try await server.send(HTTPRequest(.post, server.url + "/take", body: body)).status == 200
+        }
       }
+      held.close()
     }
   }
 
@@ -269,7 +280,7 @@ struct RawClient: Sendable {
       }
       let answer = try await server.raw(
         "GET /a/c HTTP/1.1\r\nHost: x\r\nX-Request-ID: a b\r\nConnection: close\r\n\r\n")
-      #expect(answer.contains("X-Request-ID: 0"), "an id that is not harmless is replaced")
+      #expect(answer.contains("X-Request-ID: ") && !answer.contains("a b"), "an id that is not harmless is replaced")
     }
   }
 

@@ -1,3 +1,4 @@
+import Glibc
 import Identifiers
 import Metrics
 import Postgres
@@ -213,6 +214,117 @@ import Time
       }
       stream.close()
       session.close()
+    }
+  }
+}
+
+@Suite("Connecting", .timeLimit(.minutes(2))) struct ConnectingTests {
+  /// A server that takes connections and never answers, and the address of the real one.
+  private func withSilentServer(
+    _ body: @Sendable (_ silent: UInt16, _ host: Substring, _ port: Substring) async throws -> Void
+  )
+    async throws
+  {
+    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        _ = bind(listener, $0, size)
+        listen(listener, 16)
+        getsockname(listener, $0, &size)
+      }
+    }
+    let real = try Stack.postgres.split(separator: "@")[1].split(separator: "/")[0].split(separator: ":")
+    try await body(UInt16(bigEndian: address.sin_port), real[0], real[1])
+  }
+
+  @Test("a host that does not answer costs the next one none of its time", arguments: ["read-write", "prefer-standby"])
+  func failover(_ attributes: String) async throws {
+    try await withSilentServer { silent, host, port in
+      try await withDatabase(migrated: false) { database in
+        var options = database.options
+        options.url =
+          "postgresql://annals@127.0.0.1:\(silent),localhost:\(port)/\(database.name)?target_session_attrs=\(attributes)"
+        options.connectTimeout = .milliseconds(700)
+        let session = try await PostgresSession.connect(options, on: database.reactor, logger: quietLogger())
+        #expect(try await session.execute("select current_database()") == [[database.name]])
+        session.close()
+      }
+    }
+  }
+
+  @Test("names each host that cannot be used, and no password")
+  func messages() async throws {
+    try await withReactor { reactor in
+      for url in [
+        "postgresql://annals:hunter2@none.invalid:1,127.0.0.1:1/x", "postgresql://annals:hunter2@127.0.0.1:x/x",
+        "postgresq://annals:hunter2@h/x", "host=h password=hunter2 nonsense",
+      ] {
+        let error = await #expect(throws: PostgresError.self) {
+          try await PostgresSession.connect(
+            PostgresOptions(url: url, connectTimeout: .seconds(2)), on: reactor, logger: quietLogger())
+        }
+        #expect(error.map { "\($0)".contains("hunter2") } == false, "\(error.map { "\($0)" } ?? "")")
+      }
+    }
+  }
+
+  @Test("a look-up has a time limit and hears a cancellation")
+  func lookUp() async throws {
+    try await withReactor { reactor in
+      let address = try await NameLookup.addresses(of: "127.0.0.1", within: .seconds(1), on: reactor)
+      #expect(address == ["127.0.0.1"])
+      let local = try await NameLookup.addresses(of: "localhost", within: .seconds(10), on: reactor)
+      #expect(local.contains("127.0.0.1"))
+      await #expect(throws: NameLookupError.self) {
+        try await NameLookup.addresses(of: "none.invalid", within: .seconds(10), on: reactor)
+      }
+      await #expect(throws: NameLookupError.self) {
+        try await NameLookup.addresses(of: "none.invalid", within: .zero, on: reactor)
+      }
+      let waiting = Task(executorPreference: reactor) {
+        try await NameLookup.addresses(of: "none.invalid", within: .seconds(60), on: reactor)
+      }
+      waiting.cancel()
+      await #expect(throws: NameLookupError.self) { try await waiting.value }
+    }
+  }
+
+  @Test(
+    "a statement heals after its plan does not fit any more, and behind a transaction that failed before preparing it")
+  func staleStatements() async throws {
+    try await withDatabase(migrated: false) { database in
+      let connection = try await PostgresConnection.connect(
+        database.options, on: database.reactor, logger: quietLogger())
+      let session = try await database.session()
+      try await session.execute("create table t (a int); insert into t values (1)")
+      let all = Query("all", "select * from t")
+      #expect(try await connection.query(all).count == 1)
+      // 0A000: the plan's result type has changed.
+      try await session.execute("alter table t add column b text")
+      #expect(try await connection.query(all)[0].isNull(1))
+      // The first transaction fails before it comes to prepare “later”; calls behind it in the pipeline count on that.
+      let (broken, later) = (Query("broken", "select 1 / $1::int"), Query("later", "select $1::bigint + 1"))
+      let failed = Task(executorPreference: database.reactor) {
+        try await connection.transaction([(broken, [.integer(0)]), (later, [.bigint(1)])])
+      }
+      let behind = [1, 2].map { number in
+        Task(executorPreference: database.reactor) {
+          try await connection.query(later, [.bigint(number)])[0].get(0, as: Int64.self)
+        }
+      }
+      await #expect(throws: PostgresError.self) { _ = try await failed.value }
+      #expect(try await behind[0].value == 2)
+      #expect(try await behind[1].value == 3)
+      // 26000: another client of the same session removed it, as a pooler may.
+      try await connection.query(Query("", "deallocate all"))
+      #expect(try await connection.query(later, [.bigint(5)])[0].get(0, as: Int64.self) == 6)
+      session.close()
+      await connection.close()
     }
   }
 }

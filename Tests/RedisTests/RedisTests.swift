@@ -108,8 +108,46 @@ func withRedis<Value: Sendable>(
   func addresses() throws {
     let options = try RedisOptions(url: "redis://:secret@host:7/3")
     #expect((options.host, options.port, options.password, options.database) == ("host", 7, "secret", 3))
-    for bad in ["host", "redis://", "redis://h:x", "redis://h/x", "http://h"] {
-      #expect(throws: RedisError.invalidURL(bad)) { try RedisOptions(url: bad) }
+    let named = try RedisOptions(url: "redis://u%40x:p%3A%2F%40%25@[::1]:8")
+    #expect((named.user, named.password) == ("u@x", "p:/@%"))
+    #expect((named.host, named.port) == ("::1", 8))
+    for bad in [
+      "host", "redis://", "redis://h:x", "redis://h/x", "http://h", "redis://:hunter2@", "redis://hunter2@h",
+      "rediss://:hunter2@h", "redis://:hunter2%4@h", "redis://:hunter2@h:0", "redis://:hunter2@h/-1",
+    ] {
+      let error = #expect(throws: RedisError.self) { try RedisOptions(url: bad) }
+      #expect(error.map { "\($0)".contains("hunter2") } == false, "\(bad)")
+    }
+  }
+
+  @Test(
+    "signs in with a user and chooses a database before others use the connection; a wrong password is not asked all the time"
+  )
+  func signIn() async throws {
+    try await withRedis { redis, reactor in
+      let (user, key) = (Stack.uniqueName("user"), Stack.uniqueName("key"))
+      _ = try await redis.command(RedisCommand("ACL", "SETUSER", user, "on", ">p@ss", "~*", "+@all"))
+      let address = try Stack.redis.dropFirst("redis://".count)
+      func client(_ password: String) throws -> RedisClient {
+        RedisClient(
+          try RedisOptions(url: "redis://\(user):\(password)@\(address)/3"), on: reactor, logger: quietLogger(),
+          metrics: MetricsRegistry())
+      }
+      let good = try client("p%40ss")
+      try await good.start()
+      #expect(try await good.command(RedisCommand("ACL", "WHOAMI")).text == user)
+      #expect(try await good.command(RedisCommand("SET", key, "1")) == .status("OK"))
+      // It is in database 3, not in the default one.
+      #expect(try await redis.command(RedisCommand("EXISTS", key)) == .integer(0))
+      _ = try await good.command(RedisCommand("DEL", key))
+      await good.close()
+      let wrong = try client("wrong")
+      let error = await #expect(throws: RedisError.self) { try await wrong.start() }
+      #expect(error.map { "\($0)".contains("AUTH") && !"\($0)".contains("wrong") } == true)
+      // While nobody is signed in, a call fails.
+      await #expect(throws: RedisError.self) { try await wrong.command(RedisCommand("PING")) }
+      await wrong.close()
+      _ = try await redis.command(RedisCommand("ACL", "DELUSER", user))
     }
   }
 }

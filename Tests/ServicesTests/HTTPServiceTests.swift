@@ -18,7 +18,13 @@ import Testing
       let stop = StopSignal()
       let port = Stack.uniquePort()
       let underWay = Mutex(0)
-      @Sendable func begin() { if underWay.withLock({ $0 += 1; return $0 == 3 }) { reactor.post { started.ring() } } }
+      @Sendable func begin() {
+        if underWay.withLock({
+          $0 += 1; return $0 == 3
+        }) {
+          reactor.post { started.ring() }
+        }
+      }
       let routes = [
         Route(.get, "/slow", "A slow request.", right: .anyone, answers: []) { _ in
           begin()
@@ -53,7 +59,9 @@ import Testing
         do { return try await client.send(HTTPRequest(.get, url + "/up")).status == 200 } catch { return false }
       }
       let answers = ["/slow", "/stream"].map { path in
-        Task(executorPreference: reactor) { try await client.send(HTTPRequest(.get, url + path, timeout: .seconds(30))) }
+        Task(executorPreference: reactor) {
+          try await client.send(HTTPRequest(.get, url + path, timeout: .seconds(30)))
+        }
       }
       let upload = await client.open(HTTPRequest(.put, url + "/upload", timeout: .seconds(30)), bodyLength: 200_000)
       try await upload.write([UInt8](repeating: 1, count: 100_000))

@@ -4,8 +4,11 @@ import Spelling
 /// The settings of one run. Flags override the environment, the environment the file, and the file the defaults.
 public struct Configuration: Sendable {
   private let values: [String: String]
+  /// Variables of the environment that name no setting. Others put such variables there too: Kubernetes, for each service
+  /// whose name begins with “annals”.
+  public let warnings: [ConfigurationError]
 
-  /// Checks every value. Refuses unknown names in the file and the environment; the command line checks its own flags.
+  /// Checks every value. Refuses unknown names in the file; the command line checks its own flags.
   ///
   /// - Parameters:
   ///   - environment: Only variables that begin with `ANNALS_` are read.
@@ -15,6 +18,7 @@ public struct Configuration: Sendable {
     ignoring: Set<String> = [], flags: [String: String] = [:]
   ) throws(ConfigurationError) {
     var values: [String: String] = [:]
+    var warnings: [ConfigurationError] = []
     let keys = settings.map(\.key)
     for entry in file?.entries ?? [] {
       let place = "\(file?.name ?? ""):\(entry.line)"
@@ -27,7 +31,8 @@ public struct Configuration: Sendable {
     where variable.hasPrefix("ANNALS_") && !ignoring.contains(variable) {
       guard let setting = settings.first(where: { $0.variable == variable }) else {
         let nearest = nearest(to: variable, in: settings.map(\.variable))
-        throw ConfigurationError.unknown(variable, place: "environment", nearest: nearest)
+        warnings.append(.unknown(variable, place: "environment", nearest: nearest))
+        continue
       }
       values[setting.key] = try Self.checked(value, setting, place: "environment", name: variable)
     }
@@ -35,7 +40,7 @@ public struct Configuration: Sendable {
       guard let setting = settings.first(where: { $0.key == key }) else { continue }
       values[key] = try Self.checked(value, setting, place: "command line", name: "--\(key)")
     }
-    self.values = values
+    (self.values, self.warnings) = (values, warnings)
   }
 
   public subscript<Value>(_ setting: Setting<Value>) -> Value {

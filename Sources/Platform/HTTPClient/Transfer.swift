@@ -87,7 +87,16 @@ class Transfer {
 
   final func failure(_ kind: HTTPClientError.Kind, _ reason: String) -> HTTPClientError {
     HTTPClientError(
-      kind: kind, method: request.method.rawValue, url: String(request.url.prefix { $0 != "?" }), reason: reason)
+      kind: kind, method: request.method.rawValue, url: Self.harmless(request.url), reason: reason)
+  }
+
+  /// The URL without its query and without a user and password.
+  private static func harmless(_ url: String) -> String {
+    let url = url.prefix { $0 != "?" }
+    guard let start = url.firstRange(of: "://")?.upperBound else { return String(url) }
+    let authority = url[start...].prefix { $0 != "/" }
+    guard let at = authority.lastIndex(of: "@") else { return String(url) }
+    return String(url[..<start] + url[url.index(after: at)...])
   }
 
   final func failure(_ code: CURLcode) -> HTTPClientError {

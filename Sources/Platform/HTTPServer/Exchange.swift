@@ -58,7 +58,7 @@ actor Exchange {
   private var sendingRate: LeastRate
   private var takingRate: LeastRate
   private var handlerSince = ContinuousClock.now
-  private var lingersSince: ContinuousClock.Instant?
+  private var lingersUntil = ContinuousClock.now
 
   init(target: String, client: ClientConnection?, server: ListenerContext) {
     (self.target, self.client, self.server) = (target, client, server)
@@ -97,7 +97,7 @@ actor Exchange {
 
   private func begin(method: String, version: String) -> MHD_Result {
     let headers = headersOfConnection()
-    requestID = RequestID.of(headers)
+    requestID = server.requestIDs.next(headers)
     let head: RequestHead
     do { head = try RequestHead(method: method, version: version, target: target, headers: headers) } catch {
       // What follows cannot be told apart from another request.
@@ -272,7 +272,7 @@ actor Exchange {
     guard let made else { return .NO }
     defer { MHD_destroy_response(made) }
     for (name, value) in response.headers { MHD_add_response_header(made, name, value) }
-    MHD_add_response_header(made, RequestID.header, requestID)
+    MHD_add_response_header(made, RequestIDs.header, requestID)
     if server.isDraining { MHD_add_response_header(made, "Connection", "close") }
     phase = .sending
     note(response.status)
@@ -282,13 +282,13 @@ actor Exchange {
   /// Answers past libmicrohttpd, in the middle of a body. What still comes is discarded.
   private func answerDirectly(_ response: Response) {
     var response = response
-    response.headers.append((RequestID.header, requestID))
+    response.headers.append((RequestIDs.header, requestID))
     guard let client, let direct = DirectAnswer(response, isHead: head?.request.method == .head) else {
       return abandon()
     }
     direct.write(to: client.descriptor)
     phase = .lingering
-    lingersSince = .now
+    lingersUntil = .now + server.options.lingerTimeout
     note(response.status)
     resume()
   }
@@ -336,6 +336,8 @@ actor Exchange {
 
   /// Counts memory that the handler keeps until the request has ended.
   func reserve(_ bytes: Int) throws(Problem) {
+    // The handler of a client that has gone ends soon; nothing would free what it reserves.
+    if isGone { return }
     guard bytes <= server.memory.spare else { throw .memory }
     reserved += bytes
     account()
@@ -440,13 +442,12 @@ actor Exchange {
     switch phase {
     case .head:
       if now - begun > server.options.headTimeout {
-        timedOut("the head of the request took longer than \(server.options.headTimeout)")
-        return .close
+        return timedOut("the head of the request took longer than \(server.options.headTimeout)")
       }
     case .receiving where !isSuspended:
       if !sendingRate.look(moved: upload.received, now: now) {
-        timedOut("the body came too slowly; at least \(server.options.leastRate) bytes in a second are needed")
-        return .close
+        return timedOut(
+          "the body came too slowly; at least \(server.options.leastRate) bytes in a second are needed")
       }
     case .receiving, .deciding, .received: sendingRate.rest()
     case .sending:
@@ -456,16 +457,21 @@ actor Exchange {
         takingRate.rest()
       }
     case .lingering:
-      if let lingersSince, now - lingersSince > server.options.lingerTimeout { return .close }
+      if now > lingersUntil { return .close }
     }
     return isSuspended ? .ask : .nothing
   }
 
-  private func timedOut(_ detail: String) {
+  private func timedOut(_ detail: String) -> Look {
     guard let client, status == nil,
       let direct = DirectAnswer(Problem(408, "Request timeout", detail: detail).response, isHead: false)
-    else { return }
+    else { return .close }
     direct.write(to: client.descriptor)
     note(408)
+    task?.cancel()
+    phase = .lingering
+    // Long enough for a client that is still sending to read the answer.
+    lingersUntil = .now + min(server.options.lingerTimeout, .seconds(2))
+    return .nothing
   }
 }

@@ -10,6 +10,7 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: used only on t
   let options: HTTPServerOptions
   let errorResponse: @Sendable (any Error, Request) -> Response
   var memory: BodyMemory
+  var requestIDs = RequestIDs()
   var clients: [ObjectIdentifier: ClientConnection] = [:]
   /// True after a connection was resumed: libmicrohttpd must run.
   var needsTurn = false

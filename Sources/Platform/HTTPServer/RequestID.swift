@@ -1,12 +1,15 @@
-import Identifiers
-
-/// The identifier of one request: the client's own, or a new one. It is in the answer and in the log.
-enum RequestID {
+/// Identifiers of requests: the client's own, or new ones. They are in the answers and in the log.
+struct RequestIDs {
   static let header = "X-Request-ID"
 
-  static func of(_ headers: Headers) -> String {
-    if let given = headers[header], isValid(given) { return given }
-    return UUID.version7().description
+  /// Random: no other listener gives the same ids.
+  private let prefix = String(UInt64.random(in: 0...UInt64.max), radix: 36)
+  private var count: UInt64 = 0
+
+  mutating func next(_ headers: Headers) -> String {
+    if let given = headers[Self.header], Self.isValid(given) { return given }
+    count += 1
+    return "\(prefix)-\(String(count, radix: 36))"
   }
 
   /// 1 to 128 bytes that are harmless in any log.

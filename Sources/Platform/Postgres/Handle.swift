@@ -15,8 +15,12 @@ struct Handle: ~Copyable {
     self.host = host.isEmpty ? "its configured address" : host.hasPrefix("/") ? host : "\(host):\(port)"
   }
 
-  /// Starts to connect. This may look a name up, which blocks, so do not call it on a loop.
-  static func start(_ options: PostgresOptions, replication: Bool) throws(PostgresError) -> Handle {
+  /// Starts to connect. This may read files, which blocks, so do not call it on a loop.
+  ///
+  /// - Parameter overrides: Settings that replace those of the connection string.
+  static func start(
+    _ options: PostgresOptions, replication: Bool, _ overrides: [String: String]
+  ) throws(PostgresError) -> Handle {
     var settings = [
       "dbname": options.url,
       "fallback_application_name": options.applicationName,
@@ -32,7 +36,9 @@ struct Handle: ~Copyable {
     } else {
       parameters += " -c statement_timeout=\(options.statementTimeout.inMilliseconds)"
     }
-    settings["options"] = parameters
+    // A replication connection never goes through a pooler.
+    if options.setsSession || replication { settings["options"] = parameters }
+    settings.merge(overrides) { $1 }
     // “dbname” comes first: it is expanded as a connection string, and later settings override its parts.
     let names = settings.keys.sorted { ($0 == "dbname" ? 0 : 1, $0) < ($1 == "dbname" ? 0 : 1, $1) }
     let pointer = withCStrings(names) { keywords in
@@ -122,21 +128,67 @@ extension PostgresError.ServerError {
     }
     self.init(
       sqlState: field("C") ?? "", message: field("M") ?? String(cString: PQresultErrorMessage(result)),
-      detail: field("D"), hint: field("H"), constraint: field("n"), query: query)
+      detail: field("D"), hint: field("H"), constraint: field("n"), query: query, routine: field("R"))
   }
 }
 
-/// Starts to connect on a blocking thread, because a name lookup blocks.
-func startConnecting(
-  _ options: PostgresOptions, replication: Bool = false
-) async throws(PostgresError) -> sending Handle {
-  final class Box: @unchecked Sendable {  // unchecked: filled by one thread, then emptied by another, once
-    var handle: Handle?
-    init(_ handle: consuming Handle) { self.handle = consume handle }
+/// Hands a connected handle over from the thread that made it.
+final class HandleBox: @unchecked Sendable {  // unchecked: filled by one thread, then emptied by another, once
+  private var handle: Handle?
+
+  init(_ handle: consuming Handle) { self.handle = consume handle }
+
+  func take() -> sending Handle {
+    guard let handle = handle.take() else { preconditionFailure("a handle is taken once") }
+    return handle
   }
-  let box = try await Reactor.offLoop { () throws(PostgresError) in
-    Box(try Handle.start(options, replication: replication))
+
+  fileprivate func finishConnecting(within timeout: Duration, on reactor: Reactor) async throws(PostgresError) {
+    try await handle!.finishConnecting(within: timeout, on: reactor)
   }
-  guard let handle = box.handle.take() else { throw .connecting(host: "?", reason: "no handle") }
-  return handle
+}
+
+/// Connects to the first server of a connection string that can be reached and is of the kind that it asks for. Each
+/// address has the whole time-out for itself.
+func connect(
+  _ options: PostgresOptions, replication: Bool = false, on reactor: Reactor
+) async throws(PostgresError) -> HandleBox {
+  let plan = try ConnectionPlan(options.url)
+  var failures: [PostgresError] = []
+  for attributes in plan.passes {
+    for target in plan.targets {
+      var addresses: [String?] = [target.address]
+      if target.needsLookup, let host = target.host {
+        do { addresses = try await NameLookup.addresses(of: host, within: options.connectTimeout, on: reactor) } catch {
+          failures.append(.connecting(host: host, reason: error.reason))
+          continue
+        }
+      }
+      for address in addresses {
+        var settings: [String: String] = [:]
+        settings["host"] = target.host
+        settings["hostaddr"] = address
+        settings["port"] = target.port
+        settings["target_session_attrs"] = attributes
+        do throws(PostgresError) {
+          let box = try await Reactor.offLoop { [settings] () throws(PostgresError) in
+            HandleBox(try Handle.start(options, replication: replication, settings))
+          }
+          try await box.finishConnecting(within: options.connectTimeout, on: reactor)
+          return box
+        } catch {
+          if case .cancelled = error { throw error }
+          failures.append(error)
+        }
+        if Task.isCancelled { throw .cancelled }
+      }
+    }
+  }
+  guard failures.count > 1, let last = failures.last else {
+    throw failures.last ?? .connecting(host: "?", reason: "postgres.url names no host")
+  }
+  // All of them, without repetition.
+  var texts: [String] = []
+  for failure in failures where !texts.contains("\(failure)") { texts.append("\(failure)") }
+  throw texts.count == 1 ? last : .connecting(host: "each of its hosts", reason: texts.joined(separator: "; "))
 }

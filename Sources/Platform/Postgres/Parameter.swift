@@ -21,6 +21,20 @@ public enum Parameter: Sendable {
   case texts([String?])
   case uuids([UUID])
   case jsonbs([[UInt8]])
+
+  /// About how many bytes of memory it holds.
+  var byteCount: Int {
+    switch self {
+    case .null, .bool, .integer, .bigint, .double, .uuid, .timestamp, .lsn, .xid8: 16
+    case .text(let text): text.utf8.count
+    case .bytes(let bytes), .jsonb(let bytes): bytes.count
+    case .integers(let values): values.count * 4
+    case .bigints(let values): values.count * 8
+    case .texts(let texts): texts.reduce(0) { $0 + ($1?.utf8.count ?? 0) }
+    case .uuids(let values): values.count * 16
+    case .jsonbs(let values): values.reduce(0) { $0 + $1.count }
+    }
+  }
 }
 
 /// Parameters encoded one after another, in the form that libpq expects.

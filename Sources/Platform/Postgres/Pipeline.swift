@@ -8,6 +8,7 @@ struct Pipeline {
   private struct Request {
     let number: Int
     let steps: [Step]
+    let bytes: Int
     let since: ContinuousClock.Instant
     var continuation: CheckedContinuation<Result<[Rows], PostgresError>, Never>?
     var step = 0
@@ -18,6 +19,8 @@ struct Pipeline {
   private var requests: [Request] = []
   private var head = 0
   private(set) var nextNumber = 0
+  /// Bytes of the parameters of all requests.
+  private(set) var bytes = 0
 
   var count: Int { requests.count - head }
   var isEmpty: Bool { head == requests.count }
@@ -32,10 +35,11 @@ struct Pipeline {
   }
 
   mutating func append(
-    _ steps: [Step], _ continuation: CheckedContinuation<Result<[Rows], PostgresError>, Never>,
+    _ steps: [Step], bytes: Int, _ continuation: CheckedContinuation<Result<[Rows], PostgresError>, Never>,
     at now: ContinuousClock.Instant
   ) {
-    requests.append(Request(number: nextNumber, steps: steps, since: now, continuation: continuation))
+    requests.append(Request(number: nextNumber, steps: steps, bytes: bytes, since: now, continuation: continuation))
+    self.bytes += bytes
     nextNumber += 1
   }
 
@@ -67,6 +71,7 @@ struct Pipeline {
   /// Completes the oldest request: all its results have arrived.
   mutating func synchronized() {
     let request = requests[head]
+    bytes -= request.bytes
     requests[head].continuation = nil
     requests[head].rows = []
     head += 1
@@ -84,5 +89,6 @@ struct Pipeline {
     for request in requests[head...] { request.continuation?.resume(returning: .failure(error)) }
     requests = []
     head = 0
+    bytes = 0
   }
 }

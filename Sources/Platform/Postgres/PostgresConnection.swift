@@ -18,20 +18,25 @@ public actor PostgresConnection {
   private var endOfTurn: EndOfTurn?
   private var watchdog: LoopTimer?
   private var pipeline = Pipeline()
-  private var prepared: Set<String> = []
+  /// The names under which statements are prepared on the server, by their own names.
+  private var prepared: [String: String] = [:]
+  /// How often a statement had to be prepared again under another name.
+  private var renewals: [String: Int] = [:]
   private var hasUnsent = false
   private var failure: PostgresError?
   private var onClose: [CheckedContinuation<PostgresError, Never>] = []
   private var channels: [String: [@Sendable () -> Void]] = [:]
 
   static let maximumWaiting = 8_192
+  /// Bytes of parameters of calls that wait. A single call may be larger.
+  static let maximumBytes = 64 << 20
 
   public static func connect(
     _ options: PostgresOptions, on reactor: Reactor, logger: Logger
   ) async throws(PostgresError) -> PostgresConnection {
-    let handle = try await startConnecting(options)
-    let connection = PostgresConnection(handle: handle, options: options, reactor: reactor, logger: logger)
-    try await connection.finishConnecting()
+    let box = try await Postgres.connect(options, on: reactor)
+    let connection = PostgresConnection(handle: box.take(), options: options, reactor: reactor, logger: logger)
+    try await connection.enterPipeline()
     return connection
   }
 
@@ -41,8 +46,7 @@ public actor PostgresConnection {
     (self.options, self.reactor, self.logger) = (options, reactor, logger)
   }
 
-  private func finishConnecting() async throws(PostgresError) {
-    try await handle.finishConnecting(within: options.connectTimeout, on: reactor)
+  private func enterPipeline() throws(PostgresError) {
     guard PQenterPipelineMode(handle.pointer) == 1 else {
       throw .connecting(host: host, reason: handle.problem)
     }
@@ -89,29 +93,44 @@ public actor PostgresConnection {
     _ statements: [(query: Query, parameters: [Parameter])]
   ) async throws(PostgresError) -> [Rows] {
     if let failure { throw failure }
-    guard pipeline.count < Self.maximumWaiting else { throw .overloaded(host: host, waiting: pipeline.count) }
-    if Task.isCancelled { throw .cancelled }
-    let number = pipeline.nextNumber
-    let result = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in send(statements, continuation) }
-    } onCancel: {
-      reactor.post { self.assumeIsolated { $0.pipeline.abandon(number) } }
+    var tries = 0
+    while true {
+      let bytes = statements.reduce(0) { $0 + $1.parameters.reduce(0) { $0 + $1.byteCount } }
+      guard pipeline.count < Self.maximumWaiting, pipeline.bytes + bytes <= Self.maximumBytes || pipeline.isEmpty else {
+        throw .overloaded(host: host, waiting: pipeline.count)
+      }
+      if Task.isCancelled { throw .cancelled }
+      let number = pipeline.nextNumber
+      let result = await withTaskCancellationHandler {
+        await withCheckedContinuation { continuation in send(statements, bytes, continuation) }
+      } onCancel: {
+        reactor.post { self.assumeIsolated { $0.pipeline.abandon(number) } }
+      }
+      tries += 1
+      // Nothing of the transaction was executed, and the statement has been renewed: once more is safe.
+      if case .failure(let error) = result, error.isStaleStatement, failure == nil, tries < Self.maximumTries {
+        continue
+      }
+      return try result.get()
     }
-    return try result.get()
   }
 
+  /// More than two: a renewed statement may be stale again if a transaction before it fails while it is prepared.
+  private static let maximumTries = 4
+
   private func send(
-    _ statements: [(query: Query, parameters: [Parameter])],
+    _ statements: [(query: Query, parameters: [Parameter])], _ bytes: Int,
     _ continuation: CheckedContinuation<Result<[Rows], PostgresError>, Never>
   ) {
     var steps: [Pipeline.Step] = []
     steps.reserveCapacity(statements.count * 2)
     var wasSent = true
     for (query, parameters) in statements {
-      let name = options.preparesStatements ? query.name : ""
-      if !name.isEmpty, prepared.insert(name).inserted {
+      let name = options.preparesStatements && !query.name.isEmpty ? serverName(of: query.name) : ""
+      if !name.isEmpty, prepared[query.name] != name {
+        prepared[query.name] = name
         wasSent = wasSent && PQsendPrepare(handle.pointer, name, query.text, 0, nil) == 1
-        steps.append(.prepare(name))
+        steps.append(.prepare(query.name))
       }
       wasSent =
         wasSent
@@ -123,9 +142,21 @@ public actor PostgresConnection {
       steps.append(.execute(query.name))
     }
     wasSent = wasSent && PQpipelineSync(handle.pointer) == 1
-    pipeline.append(steps, continuation, at: .now)
+    pipeline.append(steps, bytes: bytes, continuation, at: .now)
     hasUnsent = true
     if !wasSent { fail(.connectionLost(host: host, reason: handle.problem)) }
+  }
+
+  private func serverName(of name: String) -> String {
+    guard let count = renewals[name] else { return name }
+    return "\(name)#\(count)"
+  }
+
+  /// The statement cannot be used any more under its name: it was not prepared after all, because its transaction failed
+  /// before that, or the server does not accept its plan any more. The next call prepares it under another name.
+  private func renew(_ name: String) {
+    guard prepared.removeValue(forKey: name) != nil else { return }
+    renewals[name, default: 0] += 1
   }
 
   // MARK: Readiness
@@ -165,10 +196,11 @@ public actor PostgresConnection {
       case PGRES_PIPELINE_SYNC: pipeline.synchronized()
       case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: pipeline.succeeded { Rows(copying: result) }
       case PGRES_PIPELINE_ABORTED:
-        if let name = pipeline.failed(nil) { prepared.remove(name) }
+        if let name = pipeline.failed(nil) { renew(name) }
       default:
-        let error = PostgresError.server(.init(result: result, query: pipeline.currentQuery))
-        if let name = pipeline.failed(error) { prepared.remove(name) }
+        let query = pipeline.currentQuery
+        let error = PostgresError.server(.init(result: result, query: query))
+        if let name = pipeline.failed(error) { renew(name) } else if error.isStaleStatement { renew(query) }
       }
     }
     if pipeline.isEmpty, PQstatus(handle.pointer) == CONNECTION_BAD {

@@ -23,10 +23,14 @@ public enum PostgresError: Error, Equatable, Sendable {
     public let constraint: String?
     /// The query's name. Its parameters are never included.
     public let query: String
+    /// The function of the server's source that reported the error.
+    public let routine: String?
 
     public init(
-      sqlState: String, message: String, detail: String?, hint: String?, constraint: String?, query: String
+      sqlState: String, message: String, detail: String?, hint: String?, constraint: String?, query: String,
+      routine: String? = nil
     ) {
+      self.routine = routine
       (self.sqlState, self.message, self.detail) = (sqlState, message, detail)
       (self.hint, self.constraint, self.query) = (hint, constraint, query)
     }
@@ -42,6 +46,14 @@ public enum PostgresError: Error, Equatable, Sendable {
       ["40001", "40P01", "53300", "57P01", "57P02", "57P03", "57014", "55P03"].contains(error.sqlState)
     case .closed, .cancelled, .decoding: false
     }
+  }
+
+  /// True if a prepared statement does not exist (26000) or its plan does not fit any more (0A000, after a change of a
+  /// table). Nothing of its transaction was executed.
+  var isStaleStatement: Bool {
+    guard case .server(let error) = self else { return false }
+    // The server's function tells this case of 0A000 (feature_not_supported) from all others, as in pgjdbc.
+    return error.sqlState == "26000" || error.sqlState == "0A000" && error.routine == "RevalidateCachedQuery"
   }
 }
 

@@ -9,16 +9,21 @@ public struct PostgresOptions: Sendable {
   public var statementTimeout: Duration
   /// Prepares each statement once per connection. Turn it off with a PgBouncer older than 1.21.
   public var preparesStatements: Bool
+  /// Sets the statement time-out and the text forms of values by the start-up parameter `options`, which PgBouncer
+  /// refuses.
+  public var setsSession: Bool
 
   public init(
     url: String, applicationName: String = "annals", connectTimeout: Duration = .seconds(5),
-    statementTimeout: Duration = .seconds(30), preparesStatements: Bool = true
+    statementTimeout: Duration = .seconds(30), preparesStatements: Bool = true,
+    setsSession: Bool = true
   ) {
     self.url = url
     self.applicationName = applicationName
     self.connectTimeout = connectTimeout
     self.statementTimeout = statementTimeout
     self.preparesStatements = preparesStatements
+    self.setsSession = setsSession
   }
 }
 

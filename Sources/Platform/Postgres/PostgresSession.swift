@@ -22,9 +22,8 @@ public final class PostgresSession {
   public static func connect(
     _ options: PostgresOptions, replication: Bool = false, on reactor: Reactor, logger: Logger
   ) async throws(PostgresError) -> PostgresSession {
-    let session = PostgresSession(
-      handle: try await startConnecting(options, replication: replication), options: options, reactor: reactor)
-    try await session.handle.finishConnecting(within: options.connectTimeout, on: reactor)
+    let box = try await Postgres.connect(options, replication: replication, on: reactor)
+    let session = PostgresSession(handle: box.take(), options: options, reactor: reactor)
     session.handle.sendNotices(to: logger)
     return session
   }

@@ -18,12 +18,17 @@ public actor RedisClient {
   private var keeper: Task<Void, Never>?
   private var endOfTurn: EndOfTurn?
   private var watchdog: LoopTimer?
+  /// True until the end of a link has been logged.
+  private var wasConnected = false
   private var waiting = 0
+  private var waitingBytes = 0
   /// Start of the wait for the next reply: the later of the first pending command and the last reply.
   private var waitingSince: ContinuousClock.Instant?
   private let ended: Doorbell
 
   static let maximumWaiting = 65_536
+  /// Bytes of the commands that wait. A single call may be larger.
+  static let maximumBytes = 64 << 20
 
   public init(_ options: RedisOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
     (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("redis"))
@@ -48,31 +53,67 @@ public actor RedisClient {
     if let failure { throw failure }
   }
 
+  /// A connection that ends sooner does not reset the backoff: a server that accepts and closes is not asked all the time.
+  private static let stableAfter = Duration.seconds(10)
+
   private func keep() async {
     var backoff = Backoff()
     while !Task.isCancelled {
-      if link != nil {
-        backoff.reset()
+      let start = ContinuousClock.now
+      while link != nil {
+        // A ring may be of an earlier link.
         if await ended.wait() == .cancelled { return }
-        guard !Task.isCancelled else { return }
+      }
+      guard !Task.isCancelled else { return }
+      if wasConnected {
+        wasConnected = false
+        if .now - start > Self.stableAfter { backoff.reset() }
         logger.warning("Connection to Redis lost", metadata: [.host: host, .error: lastReason])
       }
-      do { try await connect() } catch {
+      if backoff.attempts > 0 {
         let delay = backoff.next()
+        do { try await reactor.sleep(for: delay) } catch { return }
+      } else {
+        _ = backoff.next()
+      }
+      do { try await connect() } catch {
         logger.warning(
           "Redis cannot be reached",
-          metadata: [.host: host, .error: lastReason, .attempt: "\(backoff.attempts)", .delay: "\(delay)"])
-        do { try await reactor.sleep(for: delay) } catch { return }
+          metadata: [.host: host, .error: lastReason, .attempt: "\(backoff.attempts)"])
       }
     }
   }
 
+  /// Connects and signs in; the link is used by others only after that.
   private func connect() async throws(RedisError) {
     do throws(RedisError) {
+      let new = try await openLink()
+      do throws(RedisError) { try await signIn(over: new) } catch {
+        new.close()
+        throw error
+      }
+      new.onEnd = { [weak self] reason in self?.assumeIsolated { $0.linkEnded(reason) } }
+      guard new.context != nil else { throw RedisError.connectionLost(host: host, reason: "closed at once") }
+      link = new
+      wasConnected = true
+      connected.set(1)
+    } catch {
+      lastReason = "\(error)"
+      throw error
+    }
+  }
+
+  private func openLink() async throws(RedisError) -> RedisLink {
+    let addresses: [String]
+    do { addresses = try await NameLookup.addresses(of: options.host, within: options.timeout, on: reactor) } catch {
+      throw .notConnected(host: host, reason: error.reason)
+    }
+    var failure = RedisError.notConnected(host: host, reason: "its name has no address")
+    for address in addresses {
       let new = RedisLink()
-      let context = try await RedisLink.start(host: options.host, port: options.port)
-      do { try new.attach(context, on: reactor) } catch {
-        throw RedisError.notConnected(host: host, reason: "\(error)")
+      do { try new.attach(try RedisLink.start(host: address, port: options.port), on: reactor) } catch {
+        failure = error as? RedisError ?? .notConnected(host: host, reason: "\(error)")
+        continue
       }
       let doorbell = Doorbell(on: reactor)
       defer { doorbell.close() }
@@ -83,27 +124,44 @@ public actor RedisClient {
       }
       let outcome = await doorbell.wait(timeout: options.timeout)
       new.onConnect = { _ in }
-      guard outcome == .rung, problem == nil else {
-        // After a failed connect hiredis frees the context itself.
-        if problem == nil { new.close() }
-        throw RedisError.notConnected(host: host, reason: problem ?? "no answer within \(options.timeout)")
-      }
-      new.onEnd = { [weak self] reason in self?.assumeIsolated { $0.linkEnded(reason) } }
-      link = new
-      if let password = options.password { try await expectOK(RedisCommand("AUTH", password)) }
-      if options.database != 0 { try await expectOK(RedisCommand("SELECT", "\(options.database)")) }
-      connected.set(1)
-    } catch {
-      lastReason = "\(error)"
-      link?.close()
-      link = nil
-      throw error
+      if outcome == .rung, problem == nil { return new }
+      // After a failed connect hiredis frees the context itself.
+      if problem == nil { new.close() }
+      if outcome == .cancelled { throw .cancelled }
+      failure = .notConnected(host: host, reason: problem ?? "no answer within \(options.timeout)")
     }
+    throw failure
   }
 
-  private func expectOK(_ command: RedisCommand) async throws(RedisError) {
-    if case .error(let reason) = try await self.command(command) {
-      throw .refused(command: command.name, reason: reason)
+  /// AUTH and SELECT in one round trip.
+  private func signIn(over link: RedisLink) async throws(RedisError) {
+    var commands: [RedisCommand] = []
+    if let password = options.password {
+      commands.append(options.user.map { RedisCommand("AUTH", $0, password) } ?? RedisCommand("AUTH", password))
+    }
+    if options.database != 0 { commands.append(RedisCommand("SELECT", "\(options.database)")) }
+    guard !commands.isEmpty else { return }
+    let bell = Doorbell(on: reactor)
+    defer { bell.close() }
+    var replies: [RedisValue] = []
+    var missing = commands.count
+    for command in commands {
+      let wasSent = link.send(command) { reply in
+        if let reply { replies.append(reply) }
+        missing -= 1
+        if missing == 0 { bell.ring() }
+      }
+      guard wasSent else { throw .connectionLost(host: host, reason: "closed before \(command.name)") }
+    }
+    link.flush()
+    switch await bell.wait(timeout: options.timeout) {
+    case .rung: break
+    case .timedOut: throw .timedOut(host: host, after: options.timeout)
+    case .cancelled: throw .cancelled
+    }
+    guard replies.count == commands.count else { throw .connectionLost(host: host, reason: "closed while signing in") }
+    for (command, reply) in zip(commands, replies) {
+      if case .error(let reason) = reply { throw .refused(command: command.name, reason: reason) }
     }
   }
 
@@ -125,7 +183,9 @@ public actor RedisClient {
   /// Sends several commands at once and waits for all replies. An error reply is a value.
   public func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
     guard let link else { throw .notConnected(host: host, reason: lastReason) }
-    guard waiting + commands.count <= Self.maximumWaiting else { throw .overloaded(host: host, waiting: waiting) }
+    let bytes = commands.reduce(0) { $0 + $1.byteCount }
+    guard waiting + commands.count <= Self.maximumWaiting, waitingBytes + bytes <= Self.maximumBytes || waiting == 0
+    else { throw .overloaded(host: host, waiting: waiting) }
     guard !commands.isEmpty else { return [] }
     let result = await withCheckedContinuation { continuation in
       send(commands, over: link, continuation)
@@ -141,19 +201,23 @@ public actor RedisClient {
     if waiting == 0 { waitingSince = .now }
     for command in commands {
       waiting += 1
+      let bytes = command.byteCount
+      waitingBytes += bytes
       let wasSent = link.send(command) { [weak self] reply in
-        self?.assumeIsolated { $0.answered() }
+        self?.assumeIsolated { $0.answered(bytes) }
         batch.take(reply)
       }
       if !wasSent {
         waiting -= 1
+        waitingBytes -= bytes
         batch.take(nil)
       }
     }
   }
 
-  private func answered() {
+  private func answered(_ bytes: Int) {
     waiting -= 1
+    waitingBytes -= bytes
     waitingSince = waiting == 0 ? nil : .now
   }
 

@@ -14,12 +14,8 @@ final class RedisLink {
     let pointer: UnsafeMutablePointer<redisAsyncContext>
   }
 
-  /// Starts to connect. This looks the name up, which blocks, so it runs on a blocking thread.
-  static func start(host: String, port: Int32) async throws(RedisError) -> Context {
-    try await Reactor.offLoop { () throws(RedisError) in try startNow(host: host, port: port) }
-  }
-
-  private static func startNow(host: String, port: Int32) throws(RedisError) -> Context {
+  /// Starts to connect to an address. A name would be looked up here, which blocks.
+  static func start(host: String, port: Int32) throws(RedisError) -> Context {
     guard let pointer = redisAsyncConnect(host, port) else {
       throw .notConnected(host: "\(host):\(port)", reason: "out of memory")
     }

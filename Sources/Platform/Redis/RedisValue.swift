@@ -46,6 +46,8 @@ public struct RedisCommand: Sendable {
   public mutating func append(_ word: String) { words.append(Array(word.utf8)) }
   public mutating func append(_ word: [UInt8]) { words.append(word) }
 
+  var byteCount: Int { words.reduce(0) { $0 + $1.count } }
+
   /// The command's name, for errors. Errors never show its arguments.
   public var name: String { words.first.map { String(decoding: $0, as: UTF8.self) } ?? "" }
 }
@@ -58,6 +60,7 @@ public enum RedisError: Error, Equatable, Sendable, CustomStringConvertible {
   case timedOut(host: String, after: Duration)
   case overloaded(host: String, waiting: Int)
   case refused(command: String, reason: String)
+  /// With the problem; never with the URL, which may have a password.
   case invalidURL(String)
   case cancelled
 
@@ -77,36 +80,73 @@ public enum RedisError: Error, Equatable, Sendable, CustomStringConvertible {
     case .timedOut(let host, let after): "Redis at \(host) did not answer within \(after)"
     case .overloaded(let host, let waiting): "\(waiting) commands wait for Redis at \(host); no more are accepted"
     case .refused(let command, let reason): "Redis refused \(command): \(reason)"
-    case .invalidURL(let url): "“\(url)” is not an address of Redis; write redis://[:password@]host[:port][/database]"
+    case .invalidURL(let problem):
+      "redis.url is no address of Redis: \(problem). Write redis://[[user]:password@]host[:port][/database]"
     case .cancelled: "the wait for Redis was cancelled"
     }
   }
 }
 
-/// The address of a server: `redis://[:password@]host[:port][/database]`.
+/// The address of a server: `redis://[[user]:password@]host[:port][/database]`, percent-encoded.
 public struct RedisOptions: Sendable {
   public let host: String
   public let port: Int32
+  /// nil: the server's default user.
+  public let user: String?
   public let password: String?
   public let database: Int
   public var timeout: Duration
 
+  /// - Throws: `RedisError.invalidURL`, which does not repeat the URL: it may have a password.
   public init(url: String, timeout: Duration = .seconds(2)) throws(RedisError) {
-    guard url.hasPrefix("redis://") else { throw .invalidURL(url) }
+    if url.hasPrefix("rediss://") {
+      throw .invalidURL("rediss:// (TLS) is not supported; use a tunnel such as stunnel, and redis://")
+    }
+    guard url.hasPrefix("redis://") else { throw .invalidURL("it does not begin with redis://") }
     var rest = url.dropFirst("redis://".count)
     if let at = rest.lastIndex(of: "@") {
-      let user = rest[..<at]
-      password = user.lastIndex(of: ":").map { String(user[user.index(after: $0)...]) }
+      let parts = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+      guard parts.count == 2, let name = Self.decoded(parts[0]), let secret = Self.decoded(parts[1]) else {
+        throw .invalidURL("what comes before @ must be user:password or :password, percent-encoded")
+      }
+      (user, password) = (name.isEmpty ? nil : name, secret)
       rest = rest[rest.index(after: at)...]
     } else {
-      password = nil
+      (user, password) = (nil, nil)
     }
     let parts = rest.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-    let address = parts[0].split(separator: ":", omittingEmptySubsequences: false)
-    guard let host = address.first, !host.isEmpty, address.count <= 2,
-      let port = address.count == 2 ? Int32(address[1]) : 6379,
-      let database = parts.count == 2 && !parts[1].isEmpty ? Int(parts[1]) : 0
-    else { throw .invalidURL(url) }
-    (self.host, self.port, self.database, self.timeout) = (String(host), port, database, timeout)
+    var (host, port) = (parts[0], Substring("6379"))
+    if host.hasPrefix("["), let end = host.firstIndex(of: "]") {
+      let after = host[host.index(after: end)...]
+      guard after.isEmpty || after.hasPrefix(":") else { throw .invalidURL("the host is malformed") }
+      if !after.isEmpty { port = after.dropFirst() }
+      host = host[host.index(after: host.startIndex)..<end]
+    } else if let colon = host.firstIndex(of: ":") {
+      (host, port) = (host[..<colon], host[host.index(after: colon)...])
+    }
+    guard !host.isEmpty, let number = Int32(port), (1...65_535).contains(number) else {
+      throw .invalidURL("the host is missing, or the port is not a number from 1 to 65535")
+    }
+    guard let database = parts.count == 2 && !parts[1].isEmpty ? Int(parts[1]) : 0, database >= 0 else {
+      throw .invalidURL("the database is not a number")
+    }
+    (self.host, self.port, self.database, self.timeout) = (String(host), number, database, timeout)
+  }
+
+  private static func decoded(_ text: Substring) -> String? {
+    var (bytes, rest) = ([UInt8](), text.utf8[...])
+    while let byte = rest.first {
+      if byte == UInt8(ascii: "%") {
+        guard let value = UInt8(String(Substring(rest.dropFirst().prefix(2))), radix: 16), rest.count > 2 else {
+          return nil
+        }
+        bytes.append(value)
+        rest = rest.dropFirst(3)
+      } else {
+        bytes.append(byte)
+        rest = rest.dropFirst()
+      }
+    }
+    return String(validating: bytes, as: UTF8.self)
   }
 }

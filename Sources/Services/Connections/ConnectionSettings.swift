@@ -7,7 +7,7 @@ import S3
 /// The servers that every process talks to.
 public enum ConnectionSettings {
   public static let postgresURL = Setting(
-    "postgres.url", default: "postgresql://annals@127.0.0.1:25432/annals",
+    "postgres.url", default: "postgresql://annals@127.0.0.1:25432/annals", isSecret: true,
     "Connection string of libpq. The relay's role needs the replication right, the role of `annals migrate` the right to create."
   )
   public static let postgresPool = Setting(
@@ -18,9 +18,14 @@ public enum ConnectionSettings {
   static let preparedStatements = Setting(
     "postgres.prepared-statements", default: true,
     "Prepare statements. Turn it off for a PgBouncer older than 1.21.")
+  static let setsSession = Setting(
+    "postgres.set-session", default: true,
+    "Set the statement time-out for each session by the start-up parameter “options”. Turn it off for PgBouncer, which refuses it, and set statement_timeout for the role."
+  )
 
   static let redisURL = Setting(
-    "redis.url", default: "redis://127.0.0.1:26379", "Address of Redis: redis://[:password@]host[:port][/database].")
+    "redis.url", default: "redis://127.0.0.1:26379", isSecret: true,
+    "Address of Redis: redis://[[user]:password@]host[:port][/database], percent-encoded.")
 
   static let kafkaBrokers = Setting(
     "kafka.brokers", default: "127.0.0.1:29092", "Bootstrap servers of Kafka, separated by commas.")
@@ -30,7 +35,7 @@ public enum ConnectionSettings {
     accepts: { KafkaSettings($0) != nil }, remedy: "name=value pairs separated by commas")
 
   static let elasticsearchURL = Setting(
-    "elasticsearch.url", default: "http://127.0.0.1:29200",
+    "elasticsearch.url", default: "http://127.0.0.1:29200", isSecret: true,
     "Address of Elasticsearch: http://[user:password@]host:port.")
 
   static let s3Endpoint = Setting("s3.endpoint", default: "http://127.0.0.1:29000", "Address of the object store.")
@@ -42,6 +47,7 @@ public enum ConnectionSettings {
 
   public static let all: [SettingDescription] = [
     postgresURL.description, postgresPool.description, statementTimeout.description, preparedStatements.description,
+    setsSession.description,
     redisURL.description, kafkaBrokers.description, kafkaSettings.description, elasticsearchURL.description,
     s3Endpoint.description, s3Bucket.description, s3AccessKey.description, s3SecretKey.description,
     s3Region.description,
@@ -52,7 +58,8 @@ extension PostgresOptions {
   init(_ settings: Configuration) {
     self.init(
       url: settings[ConnectionSettings.postgresURL], statementTimeout: settings[ConnectionSettings.statementTimeout],
-      preparesStatements: settings[ConnectionSettings.preparedStatements])
+      preparesStatements: settings[ConnectionSettings.preparedStatements],
+      setsSession: settings[ConnectionSettings.setsSession])
   }
 }
 

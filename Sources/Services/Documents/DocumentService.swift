@@ -10,6 +10,8 @@ struct DocumentService: Sendable {
   let store: AggregateStore<Document>
   let redis: RedisClient
   let content: ContentStore
+  /// Documents that exist: reading one again needs no look before its view is counted.
+  let known = RecentIDs(limit: 10_000)
 
   init(store: EventStore, redis: RedisClient, content: ContentStore) {
     (self.store, self.redis, self.content) = (AggregateStore(store), redis, content)

@@ -1,0 +1,68 @@
+import Glibc
+import Synchronization
+
+/// The reason why a host's name leads to no address.
+public struct NameLookupError: Error, CustomStringConvertible {
+  public let host: String
+  public let reason: String
+  public var description: String { "the name \(host) cannot be looked up: \(reason)" }
+}
+
+/// Looks names up without blocking a loop.
+public enum NameLookup {
+  /// The IP addresses of a host, in the system's order of preference. An address is its own answer.
+  ///
+  /// - Parameter timeout: Time limit. The system's own may be much longer; the blocked thread is left to itself then.
+  /// - Throws: Also as soon as the task is cancelled.
+  public static func addresses(
+    of host: String, within timeout: Duration, on reactor: Reactor
+  ) async throws(NameLookupError) -> [String] {
+    if isAddress(host) { return [host] }
+    let answer = Answer()
+    let bell = Doorbell(on: reactor)
+    defer { bell.close() }
+    let ring: @Sendable () -> Void = { [weak reactor] in reactor?.post { bell.ring() } }
+    BlockingThreads.shared.run {
+      answer.set(Result { () throws(NameLookupError) in try lookUp(host) })
+      ring()
+    }
+    switch await bell.wait(timeout: timeout) {
+    case .rung: break
+    case .timedOut: throw NameLookupError(host: host, reason: "no answer within \(timeout)")
+    case .cancelled: throw NameLookupError(host: host, reason: "cancelled")
+    }
+    guard let result = answer.value else { throw NameLookupError(host: host, reason: "no answer") }
+    return try result.get()
+  }
+
+  private final class Answer: Sendable {
+    private let result = Mutex<Result<[String], NameLookupError>?>(nil)
+    var value: Result<[String], NameLookupError>? { result.withLock { $0 } }
+    func set(_ value: Result<[String], NameLookupError>) { result.withLock { $0 = value } }
+  }
+
+  private static func isAddress(_ host: String) -> Bool {
+    var (version4, version6) = (in_addr(), in6_addr())
+    return inet_pton(AF_INET, host, &version4) == 1 || inet_pton(AF_INET6, host, &version6) == 1
+  }
+
+  private static func lookUp(_ host: String) throws(NameLookupError) -> [String] {
+    var hints = addrinfo()
+    hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    var list: UnsafeMutablePointer<addrinfo>?
+    let status = getaddrinfo(host, nil, &hints, &list)
+    guard status == 0 else { throw NameLookupError(host: host, reason: String(cString: gai_strerror(status))) }
+    defer { freeaddrinfo(list) }
+    var addresses: [String] = []
+    var next = list
+    while let info = next?.pointee {
+      var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+      if getnameinfo(info.ai_addr, info.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0 {
+        let address = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        if !addresses.contains(address) { addresses.append(address) }
+      }
+      next = info.ai_next
+    }
+    return addresses
+  }
+}
