@@ -47,7 +47,7 @@ golden: install ## Compare the relay's messages with recorded ones of Debezium (
 	@[ -n "$(CASES)" ] || { Tests/Golden/golden.py; exit 1; }
 	@$(ON_STACK) Tests/Golden/golden.py $(CASES)
 
-fuzz: ## Mangle messages for a while and look for traps in the relay (FUZZ_SECONDS=60, CASES=DIR)
+fuzz: ## Mangle input for a while and look for traps in relay and HTTP server (FUZZ_SECONDS=60, CASES=DIR)
 	@Tests/Fuzz/fuzz.py $(FUZZ_SECONDS) $(CASES)
 
 tsan: install ## Run the relay under ThreadSanitizer

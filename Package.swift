@@ -33,14 +33,19 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 /// Built by Tests/Fuzz/fuzz.py alone, with the flags that it needs: libFuzzer brings the main function.
+func fuzzer(_ name: String, _ source: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(
+    name: name, dependencies: dependencies, path: "Tests/Fuzz", sources: [source],
+    swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])],
+    linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])])
+}
+
 let fuzzers: [Target] =
   Context.environment["ANNALS_FUZZ"] == nil
   ? []
   : [
-    .executableTarget(
-      name: "relay-fuzz", dependencies: ["Relay", "Postgres", "Logging", "JSON", "Time"], path: "Tests/Fuzz",
-      swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])],
-      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])])
+    fuzzer("relay-fuzz", "RelayFuzz.swift", ["Relay", "Postgres", "Logging", "JSON", "Time"]),
+    fuzzer("http-fuzz", "HTTPFuzz.swift", ["HTTPServer", "JSON"]),
   ]
 
 let package = Package(

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Mangles pgoutput messages, under libFuzzer and AddressSanitizer, and looks for a trap in the relay's decoder and encoders.
+"""Mangles input, under libFuzzer and AddressSanitizer, and looks for traps: pgoutput messages in the relay's decoder and
+encoders, and request heads, forms and JSON texts in their readers.
 
   fuzz.py [SECONDS] [CASES]
 
-SECONDS: how long (60). CASES: a folder of recorded cases whose pgoutput.txt files are the seeds; without it, a few messages
+SECONDS: how long, for each of the two (60). CASES: a folder of recorded cases whose pgoutput.txt files are the seeds; without it, a few messages
 of this program. An input that breaks something is kept in .build/fuzz/crash-…, and the program ends with 1.
 """
 import os
@@ -39,28 +40,48 @@ def streamed(messages):
     yield b"c" + struct.pack(">IBQQq", 700, 0, 1_000, 1_008, 0)
 
 
+HTTP_SEEDS = [
+    (0, "GET /a/b/c?x=1&y=%41+z HTTP/1.1\nHost: x\nContent-Length: 3"),
+    (0, "POST http://h:1/a//%C3%A9?&= HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\nExpect: 100-continue"),
+    (0, "OPTIONS * HTTP/1.0\nX: y"),
+    (1, "--b\r\nContent-Disposition: form-data; name=\"a\\\"\"; filename*=UTF-8''%41\r\nContent-Type: text/plain\r\n\r\n"
+        "x\r\n--\r\n--b \r\ncontent-disposition: form-data;name=c\r\n\r\n\r\n--b--\r\n"),
+    (2, '{"a":[1,-0,1e400,0.10,12345678901234567890,true,null],"\\u00e9\\ud83d\\ude00":{"b":"c\\n"}}'),
+]
+
+
+def fuzz(product, corpus, seconds, build):
+    """Runs one fuzzer; returns whether nothing broke."""
+    command = ["swift", "build", "--scratch-path", build, "--product", product, "-Xswiftc", "-sanitize=fuzzer,address"]
+    subprocess.run(command, cwd=ROOT, check=True, env=dict(os.environ, ANNALS_FUZZ="1"), stdout=subprocess.DEVNULL)
+    environment = dict(os.environ, SWIFT_BACKTRACE="enable=no", ASAN_OPTIONS="detect_leaks=0")
+    result = subprocess.run([os.path.join(build, "debug", product), corpus, f"-max_total_time={seconds}",
+                             f"-artifact_prefix={build}/", "-print_final_stats=1", "-timeout=10", "-rss_limit_mb=2048"],
+                            env=environment, capture_output=True, text=True)
+    for line in result.stderr.splitlines():
+        if "stat::" in line or "ERROR" in line or "atal error" in line or "artifact" in line.lower():
+            print(line)
+    print(f"{product}: " + ("nothing broke" if result.returncode == 0 else "SOMETHING BROKE"))
+    return result.returncode == 0
+
+
 def main():
     seconds = sys.argv[1] if len(sys.argv) > 1 else "60"
     build = os.path.join(ROOT, ".build", "fuzz")
-    corpus = os.path.join(build, "corpus")
-    os.makedirs(corpus, exist_ok=True)
+    corpus, http = os.path.join(build, "corpus"), os.path.join(build, "corpus-http")
+    for folder in (corpus, http):
+        os.makedirs(folder, exist_ok=True)
     for number, messages in enumerate(inputs(sys.argv[2] if len(sys.argv) > 2 else None)):
         for form, sent in (("whole", messages), ("streamed", list(streamed(messages)))):
             body = b"".join(struct.pack(">H", len(message)) + message for message in sent)
             for choice in (0, 2, 1 | 4, 64 | 128 | 8 | 16):
                 with open(os.path.join(corpus, f"seed-{number}-{choice}-{form}"), "wb") as file:
                     file.write(bytes([choice]) + body)
-    command = ["swift", "build", "--scratch-path", build, "--product", "relay-fuzz", "-Xswiftc", "-sanitize=fuzzer,address"]
-    subprocess.run(command, cwd=ROOT, check=True, env=dict(os.environ, ANNALS_FUZZ="1"), stdout=subprocess.DEVNULL)
-    environment = dict(os.environ, SWIFT_BACKTRACE="enable=no", ASAN_OPTIONS="detect_leaks=0")
-    result = subprocess.run([os.path.join(build, "debug", "relay-fuzz"), corpus, f"-max_total_time={seconds}",
-                             f"-artifact_prefix={build}/", "-print_final_stats=1", "-timeout=10", "-rss_limit_mb=2048"],
-                            env=environment, capture_output=True, text=True)
-    for line in result.stderr.splitlines():
-        if "stat::" in line or "ERROR" in line or "atal error" in line or "artifact" in line.lower():
-            print(line)
-    print("nothing broke" if result.returncode == 0 else "SOMETHING BROKE")
-    sys.exit(1 if result.returncode else 0)
+    for number, (choice, text) in enumerate(HTTP_SEEDS):
+        with open(os.path.join(http, f"seed-{number}"), "wb") as file:
+            file.write(bytes([choice]) + text.encode())
+    results = [fuzz("relay-fuzz", corpus, seconds, build), fuzz("http-fuzz", http, seconds, build)]
+    sys.exit(0 if all(results) else 1)
 
 
 main()

@@ -32,10 +32,10 @@ struct TestServer: Sendable {
   }
 }
 
-/// A blocking connection with a timeout of five seconds.
+/// A blocking connection with a timeout of twenty seconds.
 func connectTo(_ port: UInt16) -> Int32 {
   let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-  var timeout = timeval(tv_sec: 5, tv_usec: 0)
+  var timeout = timeval(tv_sec: 20, tv_usec: 0)
   setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
   var address = sockaddr_in()
   address.sin_family = sa_family_t(AF_INET)

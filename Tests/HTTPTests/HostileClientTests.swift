@@ -72,9 +72,10 @@ struct RawClient: Sendable {
   func slowHead() async throws {
     try await withServer(Self.router, options: Self.strict) { server in
       let client = await RawClient(server.port)
+      await client.send("GET /split HTTP/1.1\r\nX: ")
       let trickle = Task {
-        for byte in Array(("GET /split HTTP/1.1\r\nX: " + String(repeating: "y", count: 10_000)).utf8) {
-          guard await client.send([byte]) == 1 else { return }
+        for _ in 0..<10_000 {
+          guard await client.send([121]) == 1 else { return }
           try await Task.sleep(for: .milliseconds(20))
         }
       }
