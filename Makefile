@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-http pages install
+.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -60,6 +60,10 @@ bench-relay: ## Rows per second and latency beside pg_recvlogical and Debezium
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench
 	@$(ON_STACK) Benchmarks/rest.py $(ARGUMENTS)
+
+bench-content: ## Large contents beside the object store, uploads at once, idle and trickling clients
+	@scripts/install $(EXTRA) bench
+	@$(ON_STACK) Benchmarks/content.py $(ARGUMENTS)
 
 lint: ## Form, direction and use of imports, printed pages
 	@scripts/lint

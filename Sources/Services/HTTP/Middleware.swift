@@ -2,7 +2,7 @@ public import HTTPServer
 
 /// A step around handlers. It may answer itself, change the request, or look at the answer.
 ///
-/// It sees the request's head and must not depend on the body: a later server runs it before the body is read.
+/// It runs at the request's head: what it refuses is answered before the body is read. It must not read the body.
 public protocol Middleware: Sendable {
   /// The headers that it reads, for the API's description.
   var inputs: [InputDescription] { get }

@@ -13,7 +13,7 @@ extension Commands {
     "serve", "Serve the REST API.", options: [feature.description, port.description],
     examples: [
       ("annals serve", "on 127.0.0.1 port 28080"),
-      ("annals serve documents --port 8005", "one feature, on another port"),
+      ("annals serve documents --port 8005 --operations.port 8006", "one feature, on ports of its own"),
       ("annals serve --http.address 0.0.0.0", "for other machines"),
     ]
   ) { arguments in
