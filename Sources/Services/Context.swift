@@ -28,6 +28,7 @@ public struct Context: Sendable {
   public let http: HTTPClient
   public let elasticsearch: ElasticsearchClient
   public let content: S3Client
+  private let contentHTTP: HTTPClient
 
   public init(
     settings: Configuration, features: [any Feature], version: String, on reactor: Reactor, logger: Logger,
@@ -41,7 +42,11 @@ public struct Context: Sendable {
       try RedisOptions(url: settings[ConnectionSettings.redisURL]), on: reactor, logger: logger, metrics: metrics)
     http = HTTPClient(on: reactor, metrics: metrics)
     elasticsearch = ElasticsearchClient(url: settings[ConnectionSettings.elasticsearchURL], over: http)
-    content = S3Client(.init(settings), over: http)
+    // Contents have connections of their own, as many as there are clients: each is as slow as its client, and must keep
+    // nothing else waiting.
+    contentHTTP = HTTPClient(
+      on: reactor, maximumConnections: settings[HTTPSettings.maximumConnections], metrics: metrics)
+    content = S3Client(.init(settings), over: contentHTTP)
   }
 
   public var postgres: PostgresOptions { PostgresOptions(settings) }
@@ -72,5 +77,6 @@ public struct Context: Sendable {
     await redis.close()
     await pool.close()
     await http.close()
+    await contentHTTP.close()
   }
 }

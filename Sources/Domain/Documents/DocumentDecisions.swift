@@ -7,7 +7,8 @@ public enum DocumentCommand: Sendable {
   case create(id: UUID, title: String, content: DocumentContent?, by: String, at: Time.Timestamp)
   /// Title and status together: both change or neither. nil leaves a field as it is.
   case amend(title: String?, status: DocumentStatus?, at: Time.Timestamp)
-  case replaceContent(DocumentContent, at: Time.Timestamp)
+  /// `evenIfSame`: also by the same bytes, because the object that the document names is lost.
+  case replaceContent(DocumentContent, evenIfSame: Bool = false, at: Time.Timestamp)
   case delete(at: Time.Timestamp)
 }
 
@@ -73,9 +74,9 @@ extension Document: Aggregate {
     switch command {
     case .create: throw .exists
     case .amend(let title, let status, let at): return try amend(document, title, status, at)
-    case .replaceContent(let content, let at):
+    case .replaceContent(let content, let evenIfSame, let at):
       // The same content again changes nothing.
-      return document.content.map(content.isSame) == true ? [] : [.contentReplaced(content, at: at)]
+      return !evenIfSame && document.content.map(content.isSame) == true ? [] : [.contentReplaced(content, at: at)]
     case .delete(let at): return [.deleted(at: at)]
     }
   }

@@ -75,6 +75,8 @@ public actor HTTPClient {
 
   func onLoop(_ transfer: StreamedTransfer, _ body: (StreamedTransfer) -> Void) { body(transfer) }
 
+  func isAnswered(_ transfer: StreamedTransfer) -> Bool { transfer.head != nil }
+
   nonisolated func drop(_ transfer: StreamedTransfer) { assumeIsolated { $0.multi.cancel(transfer.number) } }
 
   /// Cancels all requests in progress and closes all connections.

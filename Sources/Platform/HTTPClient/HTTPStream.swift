@@ -25,6 +25,9 @@ public final class HTTPStream: Sendable {
     await client.onLoop(transfer) { $0.write(bytes) }
   }
 
+  /// True if the server has answered. Before the end of the body that is a refusal: the rest is not wanted.
+  public var isAnswered: Bool { get async { await client.isAnswered(transfer) } }
+
   /// The request's body is complete.
   public func endBody() async { await client.onLoop(transfer) { $0.endBody() } }
 

@@ -7,6 +7,7 @@ final class Multi {
   private var multi: UnsafeMutableRawPointer?
   private var timer: LoopTimer?
   private var stalls: LoopTimer?
+  private var looksForStalls = false
   private var watches: [Int32: Watch] = [:]
   private var transfers: [UnsafeMutableRawPointer: Transfer] = [:]
   private var spare: [UnsafeMutableRawPointer] = []
@@ -94,7 +95,9 @@ final class Multi {
       request, length: length, number: number, easy: easy, connectTimeout: connectTimeout)
     transfers[easy] = transfer
     curl_multi_add_handle(multi, easy)
-    stalls?.start(after: .seconds(1), every: .seconds(1))
+    // A timer that is started again would begin again: with many new streams it would never fire.
+    if !looksForStalls { stalls?.start(after: .seconds(1), every: .seconds(1)) }
+    looksForStalls = true
     return transfer
   }
 
@@ -109,7 +112,9 @@ final class Multi {
       streamed.fail(streamed.failure(.timedOut, "no progress for \(streamed.request.timeout)"))
       drop(easy)
     }
-    if !isNeeded { stalls?.stop() }
+    guard !isNeeded else { return }
+    stalls?.stop()
+    looksForStalls = false
   }
 
   private func remove(_ easy: UnsafeMutableRawPointer) -> Transfer? {
@@ -148,7 +153,7 @@ final class Multi {
     multi = nil
     timer?.cancel()
     stalls?.cancel()
-    (timer, stalls) = (nil, nil)
+    (timer, stalls, looksForStalls) = (nil, nil, false)
     for watch in watches.values { watch.cancel() }
     watches = [:]
   }

@@ -132,7 +132,7 @@ final class StreamedTransfer: Transfer, @unchecked Sendable {  // unchecked: use
   var hasRoom: Bool { outgoingBytes < Self.highWater || result != nil || head != nil }
 
   func write(_ bytes: [UInt8]) {
-    guard result == nil, !bytes.isEmpty else { return }
+    guard result == nil, head == nil, !bytes.isEmpty else { return }
     outgoing.append(bytes)
     outgoingBytes += bytes.count
     unpause(sending: true)

@@ -2,6 +2,8 @@
 ///
 /// It belongs to one task. `nextPart` skips what was not read of the part before.
 public final class Form {
+  private static let maximumEpilogue = 64 << 10
+
   private var reader: MultipartReader
   private var chunks: BodyChunks.Iterator
   private var pending: MultipartReader.Event?
@@ -64,8 +66,14 @@ public final class Form {
         if let chunk = try await chunks.next() { reader.feed(chunk) } else { reader.finish() }
       }
     }
-    // The rest of the body says nothing, but the client must be able to send it.
-    while try await chunks.next() != nil {}
+    // The rest of the body says nothing.
+    var rest = 0
+    while let chunk = try await chunks.next() {
+      rest += chunk.count
+      guard rest <= Self.maximumEpilogue else {
+        throw Self.problem(.init(description: "more than \(Self.maximumEpilogue) bytes follow its last boundary"))
+      }
+    }
     return nil
   }
 

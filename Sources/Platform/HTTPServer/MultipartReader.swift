@@ -23,6 +23,7 @@ public struct MultipartReader {
   /// The reason why a body is not a form.
   public struct Malformed: Error, Equatable, CustomStringConvertible {
     public let description: String
+    init(description: String) { self.description = description }
   }
 
   private enum State { case start, boundary, head, body, end }

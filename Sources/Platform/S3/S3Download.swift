@@ -25,7 +25,9 @@ extension S3Client {
     do {
       let head = try await stream.head()
       if head.status == 404 { throw S3Error.notFound(key: key) }
-      guard head.status == (range == nil ? 200 : 206) else {
+      // Some servers answer a range with 200 and Content-Range.
+      let isRange = head.header("content-range") != nil
+      guard head.isSuccess, isRange == (range != nil) else {
         throw refused("reading \(key)", try await stream.response())
       }
       return S3Download(stream, length: head.header("content-length").flatMap { Int($0) }, client: self)

@@ -74,7 +74,9 @@ public final class S3Upload {
     stream?.cancel()
     stream = nil
     buffer = []
-    if let uploadID { try? await client.abortUpload(key, uploadID) }
+    guard let uploadID else { return }
+    // A task of its own: the caller's may be cancelled, and would send nothing.
+    await Task { [client, key] in try? await client.abortUpload(key, uploadID) }.value
   }
 
   // MARK: Parts
@@ -102,7 +104,13 @@ public final class S3Upload {
 
   private func send(_ bytes: [UInt8]) async throws(S3Error) {
     guard let stream, let framed = chunks?.add(bytes), !framed.isEmpty else { return }
-    do { try await stream.write(framed) } catch { throw client.failed(error) }
+    do {
+      try await stream.write(framed)
+      guard await stream.isAnswered else { return }
+      throw client.refused("writing \(key)", try await stream.response())
+    } catch let error as S3Error { throw error } catch let error as HTTPClientError {
+      throw client.failed(error)
+    } catch { throw .unusable(reason: "\(error)") }
   }
 
   private func endPart() async throws(S3Error) {
@@ -167,7 +175,8 @@ extension S3Client {
     let body = "<CompleteMultipartUpload>\(parts)</CompleteMultipartUpload>"
     let response = try await send(.post, key: key, query: [("uploadId", id)], body: Array(body.utf8))
     // An error may come with the status 200, after the server has kept the connection alive for a while.
-    guard response.isSuccess, XMLText(response.body).first("ETag") != nil else {
+    let text = String(decoding: response.body, as: UTF8.self)
+    guard response.isSuccess, text.contains("<CompleteMultipartUploadResult"), !text.contains("<Error>") else {
       // A repeated request finds the upload gone if the first one had succeeded and its answer was lost.
       if response.status == 404, try await exists(key) { return }
       throw refused("completing \(key)", response)

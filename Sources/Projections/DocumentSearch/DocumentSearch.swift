@@ -64,34 +64,41 @@ public struct DocumentSearch: View {
     """
 
   public func apply(_ changes: [ViewChange]) async throws {
-    // Each bulk request has at most 100 documents. Contents are held in memory for one request at a time.
-    var rest = changes[...]
+    // A bulk request ends above this size: Elasticsearch refuses 100 MiB, and each text is in memory until then.
+    let maximumBulk = 8 << 20
+    var (rest, body, count) = (changes[...], [UInt8](), 0)
     while !rest.isEmpty {
-      let part = rest.prefix(100)
-      rest = rest.dropFirst(100)
-      try await index(Array(part))
-    }
-  }
-
-  private func index(_ changes: [ViewChange]) async throws {
-    let texts = try await texts(of: changes)
-    var body: [UInt8] = []
-    for (change, text) in zip(changes, texts) {
-      var line = JSONWriter()
-      line.object {
-        $0.name("index")
-        $0.object {
-          $0.member("_index", index)
-          $0.member("_id", change.id)
-          $0.member("version", change.version.value)
-          $0.member("version_type", "external")
+      let part = Array(rest.prefix(16))
+      rest = rest.dropFirst(16)
+      for (change, text) in zip(part, try await texts(of: part)) {
+        body += action(change, text)
+        count += 1
+        if body.count >= maximumBulk {
+          try await send(body, count)
+          (body, count) = ([], 0)
         }
       }
-      body += line.bytes + [0x0A]
-      body += Self.document(change, text: text) + [0x0A]
     }
+    if count > 0 { try await send(body, count) }
+  }
+
+  private func action(_ change: ViewChange, _ text: String?) -> [UInt8] {
+    var line = JSONWriter()
+    line.object {
+      $0.name("index")
+      $0.object {
+        $0.member("_index", index)
+        $0.member("_id", change.id)
+        $0.member("version", change.version.value)
+        $0.member("version_type", "external")
+      }
+    }
+    return line.bytes + [0x0A] + Self.document(change, text: text) + [0x0A]
+  }
+
+  private func send(_ body: [UInt8], _ count: Int) async throws {
     let (_, answer) = try await elasticsearch.send(
-      .post, "/_bulk", body, contentType: "application/x-ndjson", operation: "indexing \(changes.count) documents")
+      .post, "/_bulk", body, contentType: "application/x-ndjson", operation: "indexing \(count) documents")
     try check(answer)
   }
 

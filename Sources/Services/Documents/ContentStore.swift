@@ -112,12 +112,40 @@ struct ContentStore: Sendable {
 
   /// Deletes content that no event names and none will name: its command was refused. What cannot be deleted now is left
   /// to the sweep.
-  func discard(_ content: DocumentContent) async { try? await objects.delete(content.key) }
+  func discard(_ content: DocumentContent) async {
+    // A task of its own: the caller's may be cancelled, and would send nothing.
+    await Task { [objects] in try? await objects.delete(content.key) }.value
+  }
 
   // MARK: Reading
 
   /// Begins to read content, or some of its bytes.
+  ///
+  /// - Throws: `ContentDamaged` if the object has another length than the event names.
   func read(_ content: DocumentContent, range: Range<Int>? = nil) async throws -> S3Download {
-    try await objects.read(content.key, range: range)
+    let download = try await objects.read(content.key, range: range)
+    let expected = range?.count ?? Int(content.size)
+    guard download.length == expected else {
+      throw ContentDamaged(key: content.key, expected: expected, found: download.length)
+    }
+    return download
+  }
+
+  /// True if the object is there with its length.
+  func isThere(_ content: DocumentContent) async throws -> Bool {
+    do {
+      _ = try await read(content)
+      return true
+    } catch is ContentDamaged { return false } catch S3Error.notFound { return false }
+  }
+}
+
+/// An object is not what its event names.
+struct ContentDamaged: Error, CustomStringConvertible {
+  let key: String
+  let expected: Int
+  let found: Int?
+  var description: String {
+    "the object \(key) has \(found.map { "\($0)" } ?? "an unknown number of") bytes, its event names \(expected)"
   }
 }

@@ -29,7 +29,7 @@ enum DocumentInputs {
       let stored = try await contents.store(
         of: id, type: try UploadedContent.type(of: part), length: nil, body: body
       ) { try await form.nextBytes() }
-      return UploadedContent(source: .stored(id, stored), filename: part.filename)
+      return UploadedContent(source: .stored(id, stored, at: .now), filename: part.filename)
     }
   }
   static let contentType = Input<MediaTypeName?>(
@@ -65,7 +65,7 @@ struct UploadedContent: InputValue {
   enum Source {
     case text([UInt8])
     /// Stored for a document of this id.
-    case stored(UUID, DocumentContent)
+    case stored(UUID, DocumentContent, at: ContinuousClock.Instant)
   }
   let source: Source
   /// The name of a form's part; nil if it has none.

@@ -96,7 +96,12 @@ struct DocumentRoutes: Sendable {
       try documents.check(title: title)
       let id = UUID.version7()
       return (id, try await contents.store(bytes, of: id, type: type?.text ?? "text/plain"))
-    case .stored(let id, let stored):
+    case .stored(let id, let stored, let at):
+      // The sweep takes content of that age without an event for an orphan.
+      guard .now - at < ContentStore.longestUpload else {
+        await contents.discard(stored)
+        throw Problem(408, "Request timeout", detail: "a form may take \(ContentStore.longestUpload) to arrive")
+      }
       guard let type else { return (id, stored) }
       return (id, DocumentContent(type: type.text, size: stored.size, key: stored.key, hash: stored.hash))
     }
@@ -174,9 +179,13 @@ struct DocumentRoutes: Sendable {
       ("Accept-Ranges", "bytes"), ("ETag", tag),
     ]
     if let known = request.headers["If-None-Match"], ByteRange.matches(known, tag) {
-      return Response(304, headers: [("ETag", tag)])
+      // As in the answer to HEAD: the length is the content's.
+      return Response(304, headers: [("ETag", tag)], body: .stream(length: Int(content.size)) { _ in })
     }
-    switch ByteRange.asked(by: request.headers, tag: tag, size: Int(content.size)) {
+    // A range is defined for GET alone.
+    let asked =
+      request.method == .get ? ByteRange.asked(by: request.headers, tag: tag, size: Int(content.size)) : .all
+    switch asked {
     case .all: return try await answer(request, 200, headers, content, nil)
     case .some(let range):
       let place = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(content.size)"

@@ -55,11 +55,13 @@ struct DocumentService: Sendable {
   ) async throws -> Document {
     do {
       let document = try await execute(.replaceContent(stored, at: .now()), on: id, expecting, metadata)
-      // The document had the same content already.
-      if document.content?.key != stored.key, document.content?.isSame(as: stored) == true {
+      guard let old = document.content, old.key != stored.key else { return document }
+      // The document has the same content already, unless the object store has lost it.
+      if try await content.isThere(old) {
         await content.discard(stored)
+        return document
       }
-      return document
+      return try await execute(.replaceContent(stored, evenIfSame: true, at: .now()), on: id, expecting, metadata)
     } catch {
       // Refused before anything was appended. After any other error the event may be there.
       if error is DocumentRefusal || error is UnexpectedVersion { await content.discard(stored) }

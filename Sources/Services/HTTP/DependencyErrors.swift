@@ -53,9 +53,6 @@ extension ElasticsearchError: ProblemConvertible {
 
 extension S3Error: ProblemConvertible {
   var problem: Problem {
-    if case .notFound = self {
-      return Problem(404, "Not found", detail: "the content is not in the object store")
-    }
     if case .cancelled = self { return .cancelled }
     return isRetriable ? .unavailable("The object store") : .internalError
   }

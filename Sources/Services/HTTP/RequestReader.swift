@@ -45,7 +45,7 @@ struct RequestReader {
   /// Limit on the values in a JSON body: each takes memory, however short it is.
   static let maximumValues = 100_000
   /// Limit on a part of a form that is a short text, in bytes.
-  static let maximumText = 64 << 10
+  static let maximumText = 16 << 10
 
   let request: Request
   private let names: Names
@@ -122,7 +122,9 @@ struct RequestReader {
       if let receive = input.receive {
         parts.append(Part(name: head.name, content: .received(try await receive(head, form, request.body))))
       } else {
-        parts.append(Part(name: head.name, content: .text(try await form.bytes(upTo: Self.maximumText))))
+        let bytes = try await form.bytes(upTo: Self.maximumText)
+        try await request.body.reserve(bytes.count)
+        parts.append(Part(name: head.name, content: .text(bytes)))
       }
     }
     return parts
