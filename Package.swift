@@ -66,6 +66,7 @@ let package = Package(
     platform("Identifiers"),
     platform("Spelling"),
     platform("Files"),
+    platform("PercentCoding"),
     platform("JSON", ["Spelling"]),
     platform("Logging", ["JSON", "Time"]),
     platform("Metrics"),
@@ -77,12 +78,12 @@ let package = Package(
     platform("Lifecycle", ["Reactor", "Logging"]),
     platform("Postgres", over: "CLibpq", ["Reactor", "Logging", "Metrics", "Identifiers", "Time"]),
     platform("Kafka", over: "CRdkafka", ["Reactor", "Logging"]),
-    platform("Redis", over: "CHiredis", ["Reactor", "Logging", "Metrics"]),
+    platform("Redis", over: "CHiredis", ["Reactor", "Logging", "Metrics", "PercentCoding"]),
     platform("HTTPClient", over: "CCurl", ["Reactor", "Metrics"]),
-    platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON"]),
+    platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON", "PercentCoding"]),
     platform("S3", ["HTTPClient", "Crypto", "Reactor", "Time"]),
 
-    platform("Elasticsearch", ["HTTPClient", "JSON"]),
+    platform("Elasticsearch", ["HTTPClient", "JSON", "PercentCoding"]),
 
     .target(
       name: "Schema", dependencies: ["Crypto"], path: "sql", exclude: ["roles"], sources: ["Schema.swift"],

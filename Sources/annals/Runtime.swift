@@ -17,11 +17,11 @@ struct Runtime: Sendable {
 
   init(_ arguments: Arguments) throws {
     var flags = arguments.shared
-    var environment = Self.environment
-    let path = flags.removeValue(forKey: "config") ?? environment.removeValue(forKey: "ANNALS_CONFIG")
+    let environment = Self.environment
+    let path = flags.removeValue(forKey: "config") ?? environment["ANNALS_CONFIG"]
     settings = try Configuration(
       Self.allSettings, file: try path.map { try SettingsFile(path: $0) }, environment: environment,
-      ignoring: ["ANNALS_ENGINES"], flags: flags)
+      ignoring: ["ANNALS_ENGINES", "ANNALS_CONFIG"], flags: flags)
     let form: StandardErrorLog.Form? =
       switch settings[LogSettings.form] {
       case .auto: nil

@@ -1,7 +1,7 @@
 import Glibc
 import Identifiers
 import Metrics
-import Postgres
+@testable import Postgres
 import Reactor
 import Support
 import Testing
@@ -257,12 +257,21 @@ import Time
     }
   }
 
+  @Test("hosts without ports have the usual one")
+  func ports() throws {
+    let plan = try ConnectionPlan("postgresql://a,b:7/x")
+    #expect(plan.targets.map(\.host) == ["a", "b"] && plan.targets.map(\.port) == ["5432", "7"])
+    #expect(try ConnectionPlan("host=/run,b port=9").targets.map(\.port) == ["9", "9"])
+    #expect(try ConnectionPlan("host=/run,b port=9").targets.map(\.needsLookup) == [false, true])
+  }
+
   @Test("names each host that cannot be used, and no password")
   func messages() async throws {
     try await withReactor { reactor in
       for url in [
         "postgresql://annals:hunter2@none.invalid:1,127.0.0.1:1/x", "postgresql://annals:hunter2@127.0.0.1:x/x",
-        "postgresq://annals:hunter2@h/x", "host=h password=hunter2 nonsense",
+        "postgresq://annals:hunter2@h/x", "host=h password=hunter2 nonsense", "postgresql://annals:se@hunter2@h/x",
+        "host=a,b hostaddr=,127.0.0.1 password=hunter2", "host=a,b port=1,2,3 password=hunter2",
       ] {
         let error = await #expect(throws: PostgresError.self) {
           try await PostgresSession.connect(

@@ -1,3 +1,4 @@
+import PercentCoding
 public import HTTPClient
 public import JSON
 
@@ -32,11 +33,14 @@ public struct ElasticsearchClient: Sendable {
   private let timeout: Duration
   private let client: HTTPClient
 
-  /// - Parameter url: `http://[user:password@]host:port`.
+  /// - Parameter url: `[http://][user:password@]host:port`; user and password are percent-encoded.
   public init(url: String, timeout: Duration = .seconds(30), over client: HTTPClient) {
     (self.timeout, self.client) = (timeout, client)
+    let url = url.contains("://") ? url : "http://" + url
     if let scheme = url.firstRange(of: "://"), let at = url.lastIndex(of: "@") {
-      authorization = "Basic " + Self.base64(Array(url[scheme.upperBound..<at].utf8))
+      let credentials = url[scheme.upperBound..<at]
+      authorization =
+        "Basic " + Self.base64(Array((PercentCoding.decoded(credentials.utf8) ?? String(credentials)).utf8))
       endpoint = String(url[..<scheme.upperBound] + url[url.index(after: at)...])
     } else {
       authorization = nil

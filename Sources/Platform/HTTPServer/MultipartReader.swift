@@ -1,3 +1,4 @@
+import PercentCoding
 import Glibc
 
 /// Takes a multipart/form-data body apart while it arrives (RFC 7578; RFC 2046, section 5.1).

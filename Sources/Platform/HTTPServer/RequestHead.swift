@@ -1,3 +1,4 @@
+import PercentCoding
 /// The head of a request, checked more strictly than by libmicrohttpd 0.9.75: a head that two servers could interpret
 /// differently is refused (RFC 9112, section 11.2, “Request Smuggling”).
 struct RequestHead {

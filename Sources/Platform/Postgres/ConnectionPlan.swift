@@ -1,4 +1,5 @@
 import CLibpq
+import Glibc
 
 /// The servers that a connection string names, in the order in which they are tried.
 ///
@@ -37,18 +38,37 @@ struct ConnectionPlan {
       if let value = next.pointee.val { values[String(cString: keyword)] = String(cString: value) }
       next += 1
     }
+    // libpq's own variables stand in for what the string does not say.
+    for (name, variable) in [
+      ("host", "PGHOST"), ("hostaddr", "PGHOSTADDR"), ("port", "PGPORT"),
+      ("target_session_attrs", "PGTARGETSESSIONATTRS"),
+    ] where values[name] == nil {
+      values[name] = getenv(variable).map { String(cString: $0) }
+    }
     func list(_ name: String) -> [String] {
       values[name].map { $0.split(separator: ",", omittingEmptySubsequences: false).map { String($0) } } ?? []
     }
     let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"))
     let count = max(hosts.count, addresses.count, 1)
+    // A password with an “@” that is not encoded ends up in the host.
+    guard !hosts.contains(where: { $0.dropFirst().contains("@") && !$0.hasPrefix("/") }) else {
+      throw .connecting(host: "?", reason: "postgres.url has an “@” in its password: write %40")
+    }
+    guard addresses.isEmpty || addresses.count == count && !addresses.contains(""),
+      ports.count <= 1 || ports.count == count
+    else {
+      throw .connecting(host: "?", reason: "postgres.url has not as many values of hostaddr or port as hosts")
+    }
     targets = (0..<count).map { index in
       Target(
         host: index < hosts.count ? hosts[index] : nil,
         address: index < addresses.count && !addresses[index].isEmpty ? addresses[index] : nil,
-        port: ports.count == 1 ? ports[0] : index < ports.count ? ports[index] : nil)
+        // libpq would take an empty value for none, and then its own list.
+        port: ports.isEmpty ? nil : Self.port(ports.count == 1 ? ports[0] : ports[index]))
     }
     let wanted = values["target_session_attrs"]
     passes = wanted == "prefer-standby" && count > 1 ? ["standby", "any"] : [wanted]
   }
+
+  private static func port(_ text: String) -> String { text.isEmpty ? "5432" : text }
 }

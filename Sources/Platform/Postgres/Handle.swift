@@ -160,6 +160,7 @@ func connect(
       var addresses: [String?] = [target.address]
       if target.needsLookup, let host = target.host {
         do { addresses = try await NameLookup.addresses(of: host, within: options.connectTimeout, on: reactor) } catch {
+          if Task.isCancelled { throw .cancelled }
           failures.append(.connecting(host: host, reason: error.reason))
           continue
         }

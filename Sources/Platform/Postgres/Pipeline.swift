@@ -25,6 +25,9 @@ struct Pipeline {
   var count: Int { requests.count - head }
   var isEmpty: Bool { head == requests.count }
   var oldest: ContinuousClock.Instant? { isEmpty ? nil : requests[head].since }
+  /// Since when the server has worked on the oldest request: it waited for the one before.
+  var oldestIsRunSince: ContinuousClock.Instant? { oldest.map { max($0, lastEnd ?? $0) } }
+  private var lastEnd: ContinuousClock.Instant?
 
   /// The name of the query whose result comes next.
   var currentQuery: String {
@@ -69,7 +72,8 @@ struct Pipeline {
   mutating func stepEnded() { requests[head].step += 1 }
 
   /// Completes the oldest request: all its results have arrived.
-  mutating func synchronized() {
+  mutating func synchronized(at now: ContinuousClock.Instant) {
+    lastEnd = now
     let request = requests[head]
     bytes -= request.bytes
     requests[head].continuation = nil

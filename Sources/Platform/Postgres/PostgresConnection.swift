@@ -188,12 +188,16 @@ public actor PostgresConnection {
   private func takeResults() {
     while !pipeline.isEmpty, PQisBusy(handle.pointer) == 0 {
       guard let result = PQgetResult(handle.pointer) else {
+        // After a loss of synchronization libpq gives no results for ever.
+        if PQstatus(handle.pointer) == CONNECTION_BAD {
+          return fail(.connectionLost(host: host, reason: handle.problem))
+        }
         pipeline.stepEnded()
         continue
       }
       defer { PQclear(result) }
       switch PQresultStatus(result) {
-      case PGRES_PIPELINE_SYNC: pipeline.synchronized()
+      case PGRES_PIPELINE_SYNC: pipeline.synchronized(at: .now)
       case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: pipeline.succeeded { Rows(copying: result) }
       case PGRES_PIPELINE_ABORTED:
         if let name = pipeline.failed(nil) { renew(name) }
@@ -210,7 +214,8 @@ public actor PostgresConnection {
 
   /// Closes the connection if its oldest call is older than the server's own time-out plus 5 s.
   private func watchOver() {
-    guard let since = pipeline.oldest, ContinuousClock.now - since > options.statementTimeout + .seconds(5) else {
+    guard let since = pipeline.oldestIsRunSince, ContinuousClock.now - since > options.statementTimeout + .seconds(5)
+    else {
       return
     }
     fail(

@@ -48,12 +48,14 @@ public enum PostgresError: Error, Equatable, Sendable {
     }
   }
 
-  /// True if a prepared statement does not exist (26000) or its plan does not fit any more (0A000, after a change of a
+  /// True if a prepared statement does not exist (26000), exists already (42P05: another client of a pooler's session made
+  /// it) or its plan does not fit any more (0A000, after a change of a
   /// table). Nothing of its transaction was executed.
   var isStaleStatement: Bool {
     guard case .server(let error) = self else { return false }
     // The server's function tells this case of 0A000 (feature_not_supported) from all others, as in pgjdbc.
-    return error.sqlState == "26000" || error.sqlState == "0A000" && error.routine == "RevalidateCachedQuery"
+    return ["26000", "42P05"].contains(error.sqlState)
+      || error.sqlState == "0A000" && error.routine == "RevalidateCachedQuery"
   }
 }
 

@@ -41,6 +41,8 @@ public actor PostgresPool {
     if first == nil, let lastError { throw lastError }
   }
 
+  private static let stableAfter = Duration.seconds(10)
+
   /// Keeps one connection open until the pool is closed.
   private func keep(_ initial: PostgresConnection?) async {
     var backoff = Backoff()
@@ -54,7 +56,7 @@ public actor PostgresPool {
           await established.close()
           return
         }
-        backoff.reset()
+        let start = ContinuousClock.now
         if !connections.contains(where: { $0 === established }) { connections.append(established) }
         connected.set(connections.count)
         let reason = await established.ended()
@@ -65,6 +67,13 @@ public actor PostgresPool {
         if case .closed = reason { return }
         reconnects.increment()
         logger.warning("Connection to Postgres lost", metadata: [.host: established.host, .error: "\(reason)"])
+        // A server that accepts and closes is not asked all the time.
+        if .now - start > Self.stableAfter { backoff.reset() }
+        if backoff.attempts > 0 {
+          do { try await reactor.sleep(for: backoff.next()) } catch { return }
+        } else {
+          _ = backoff.next()
+        }
       } catch {
         lastError = error
         let delay = backoff.next()

@@ -21,10 +21,9 @@ public enum NameLookup {
     let answer = Answer()
     let bell = Doorbell(on: reactor)
     defer { bell.close() }
-    let ring: @Sendable () -> Void = { [weak reactor] in reactor?.post { bell.ring() } }
-    BlockingThreads.shared.run {
-      answer.set(Result { () throws(NameLookupError) in try lookUp(host) })
-      ring()
+    LookUps.shared.start(host) { [weak reactor] result in
+      answer.set(result)
+      reactor?.post { bell.ring() }
     }
     switch await bell.wait(timeout: timeout) {
     case .rung: break
@@ -35,10 +34,31 @@ public enum NameLookup {
     return try result.get()
   }
 
+  fileprivate typealias Result = Swift.Result<[String], NameLookupError>
+
   private final class Answer: Sendable {
-    private let result = Mutex<Result<[String], NameLookupError>?>(nil)
-    var value: Result<[String], NameLookupError>? { result.withLock { $0 } }
-    func set(_ value: Result<[String], NameLookupError>) { result.withLock { $0 = value } }
+    private let result = Mutex<Result?>(nil)
+    var value: Result? { result.withLock { $0 } }
+    func set(_ value: Result) { result.withLock { $0 = value } }
+  }
+
+  /// One look-up of a name at a time, whose answer all get that wait for it: a resolver that does not answer holds one
+  /// thread for each name, not one for each attempt.
+  private final class LookUps: Sendable {
+    static let shared = LookUps()
+    private let waiting = Mutex<[String: [@Sendable (Result) -> Void]]>([:])
+
+    func start(_ host: String, _ done: @escaping @Sendable (Result) -> Void) {
+      let isFirst = waiting.withLock { waiting in
+        waiting[host, default: []].append(done)
+        return waiting[host]?.count == 1
+      }
+      guard isFirst else { return }
+      BlockingThreads.shared.run {
+        let result = Result { () throws(NameLookupError) in try NameLookup.lookUp(host) }
+        for done in self.waiting.withLock({ $0.removeValue(forKey: host) ?? [] }) { done(result) }
+      }
+    }
   }
 
   private static func isAddress(_ host: String) -> Bool {

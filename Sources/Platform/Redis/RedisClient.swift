@@ -161,7 +161,10 @@ public actor RedisClient {
     }
     guard replies.count == commands.count else { throw .connectionLost(host: host, reason: "closed while signing in") }
     for (command, reply) in zip(commands, replies) {
-      if case .error(let reason) = reply { throw .refused(command: command.name, reason: reason) }
+      // The first word only: some servers repeat the arguments, and so the password.
+      if case .error(let reason) = reply {
+        throw .refused(command: command.name, reason: String(reason.prefix { $0 != " " }))
+      }
     }
   }
 
@@ -223,9 +226,9 @@ public actor RedisClient {
 
   private func watchOver() {
     guard let waitingSince, ContinuousClock.now - waitingSince > options.timeout else { return }
-    lastReason = "no answer within \(options.timeout)"
     self.waitingSince = nil
     link?.close()
+    lastReason = "no answer within \(options.timeout)"
   }
 
   // MARK: Scripts

@@ -1,3 +1,4 @@
+import PercentCoding
 import CHiredis
 
 /// A reply of Redis (RESP2).
@@ -106,7 +107,9 @@ public struct RedisOptions: Sendable {
     var rest = url.dropFirst("redis://".count)
     if let at = rest.lastIndex(of: "@") {
       let parts = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-      guard parts.count == 2, let name = Self.decoded(parts[0]), let secret = Self.decoded(parts[1]) else {
+      guard parts.count == 2, let name = PercentCoding.decoded(parts[0].utf8),
+        let secret = PercentCoding.decoded(parts[1].utf8)
+      else {
         throw .invalidURL("what comes before @ must be user:password or :password, percent-encoded")
       }
       (user, password) = (name.isEmpty ? nil : name, secret)
@@ -131,22 +134,5 @@ public struct RedisOptions: Sendable {
       throw .invalidURL("the database is not a number")
     }
     (self.host, self.port, self.database, self.timeout) = (String(host), number, database, timeout)
-  }
-
-  private static func decoded(_ text: Substring) -> String? {
-    var (bytes, rest) = ([UInt8](), text.utf8[...])
-    while let byte = rest.first {
-      if byte == UInt8(ascii: "%") {
-        guard let value = UInt8(String(Substring(rest.dropFirst().prefix(2))), radix: 16), rest.count > 2 else {
-          return nil
-        }
-        bytes.append(value)
-        rest = rest.dropFirst(3)
-      } else {
-        bytes.append(byte)
-        rest = rest.dropFirst()
-      }
-    }
-    return String(validating: bytes, as: UTF8.self)
   }
 }

@@ -61,7 +61,7 @@ extension DocumentService {
       guard let fields = reply.array, fields.count == 2, let text = fields[0].text, let version = Int64(text) else {
         return nil
       }
-      known.insert(id)
+      if fields[1].bytes == nil { known.remove(id) } else { known.insert(id) }
       return (StreamVersion(version), fields[1].bytes)
     } catch {
       // Documents are readable without Redis; the client has logged that its connection is lost.

@@ -13,6 +13,8 @@ final class RecentIDs: Sendable {
 
   func contains(_ id: UUID) -> Bool { ids.withLock { $0.contains(id) } }
 
+  func remove(_ id: UUID) { _ = ids.withLock { $0.remove(id) } }
+
   /// Forgets all others if there are too many.
   func insert(_ id: UUID) {
     ids.withLock { ids in

@@ -1,7 +1,7 @@
 /// Percent escapes in targets and headers (RFC 3986, section 2.1).
-enum PercentCoding {
+public enum PercentCoding {
   /// Decodes percent escapes; nil if an escape is malformed or the result is not UTF-8.
-  static func decoded(_ text: Substring.UTF8View, plusIsSpace: Bool) -> String? {
+  public static func decoded(_ text: Substring.UTF8View, plusIsSpace: Bool = false) -> String? {
     guard text.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else {
       return String(Substring(text))
     }
