@@ -140,6 +140,23 @@ import Time
     }
   }
 
+  @Test(
+    "that the object store has lost is an error of the server, and is there again after the same content is sent again")
+  func lost() async throws {
+    try await withContent { annals, s3 in
+      let (id, content) = (try await newDocument(annals), bytes(300_000))
+      #expect(try await put(annals, id, content).status == 200)
+      try await s3.delete(try await s3.list("documents/")[0].key)
+      #expect(try await get(annals, id).status == 500)
+      let repaired = try await put(annals, id, content)
+      #expect(repaired.header("etag") == "\"3\"")
+      #expect(try await get(annals, id).body == content)
+      // Shorter than its event says: no answer pretends to be whole.
+      try await s3.put(try await s3.list("documents/")[0].key, [1, 2, 3], contentType: "a/b")
+      #expect(try await get(annals, id).status == 500)
+    }
+  }
+
   @Test("that was changed in the object store is not taken for whole")
   func tampered() async throws {
     try await withContent { annals, s3 in

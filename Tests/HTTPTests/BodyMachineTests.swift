@@ -68,6 +68,17 @@ private func receive(_ upload: inout Upload, _ count: Int, spare: Int = 1 << 30)
     #expect(problem?.headers.contains { $0.name == "Retry-After" } == true)
   }
 
+  @Test("is counted once, also when the handler has taken it")
+  func counted() throws {
+    var upload = Upload(declared: 10)
+    try upload.ask(.whole, upTo: 10)
+    _ = receive(&upload, 10)
+    upload.end()
+    let step = try upload.next()
+    #expect(step == .chunk([UInt8](repeating: 1, count: 10)))
+    #expect(upload.buffered == 0)
+  }
+
   @Test("is discarded after the answer, up to a limit")
   func discard() throws {
     var small = Upload(declared: 1_000)

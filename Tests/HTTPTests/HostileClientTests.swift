@@ -219,6 +219,20 @@ struct RawClient: Sendable {
     }
   }
 
+  @Test("asks for the head of a stream: the next answer on its connection, or another connection, is sound")
+  func headOfStream() async throws {
+    try await withServer(Self.router) { server in
+      let client = await RawClient(server.port)
+      await client.send(
+        "HEAD /large HTTP/1.1\r\nHost: x\r\n\r\nGET /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+      let answer = await client.read()
+      #expect(answer.hasPrefix("HTTP/1.1 200"))
+      let end = answer.firstRange(of: "\r\n\r\n")?.upperBound ?? answer.endIndex
+      #expect(answer[end...].isEmpty || answer[end...].hasPrefix("HTTP/1.1 404"), "\(answer[end...].prefix(40))")
+      client.end()
+    }
+  }
+
   @Test("goes away: the producer of its answer is cancelled, also one that began at once")
   func producerCancelled() async throws {
     try await withReactor { outer in
@@ -274,6 +288,12 @@ struct RawClient: Sendable {
         ("GET ftp://x/a HTTP/1.1\r\nHost: x", "HTTP/1.1 400"),
         ("GET /a#b HTTP/1.1\r\nHost: x", "HTTP/1.1 400"), ("BREW /a HTTP/1.1\r\nHost: x", "HTTP/1.1 501"),
         ("GET /a/c HTTP/1.1\r\nHost: x\r\nExpect: cake", "HTTP/1.1 417"),
+        ("GET /a/c HTTP/1.1\r\nHost: x\r\nX-Fold: a\r\n b", "HTTP/1.1 400"),
+        ("POST /a/c HTTP/1.1\r\nHost: x\r\nContent-Len: 44\r\n gth", "HTTP/1.1 400"),
+        (
+          "GET /a/c HTTP/1.1\r\nHost: x"
+            + (0..<200).map { "\r\nX-\($0): \(String(repeating: "y", count: 80))" }.joined(), "HTTP/1.1 431"
+        ),
       ]
       for (request, expected) in requests {
         let answer = try await server.raw(request + "\r\nConnection: close\r\n\r\n")

@@ -77,6 +77,10 @@ import Testing
     #expect(throws: MultipartReader.Malformed.self) {
       try read(Array(("--b o\r\n" + String(repeating: "X: y\r\n", count: 2_000)).utf8), piece: 1_000)
     }
+    #expect(throws: MultipartReader.Malformed.self) {
+      let many = (0..<17).map { "a\($0)=x" }.joined(separator: ";")
+      _ = try MultipartReader(contentType: "multipart/form-data; \(many); boundary=b")
+    }
     for boundary in ["", String(repeating: "x", count: 71), "\"x \""] {
       #expect(throws: MultipartReader.Malformed.self) {
         try MultipartReader(contentType: "multipart/form-data; boundary=\(boundary)")

@@ -77,6 +77,34 @@ import Testing
     }
   }
 
+  @Test("fail when their server makes no progress, also while others begin all the time")
+  func stall() async throws {
+    var router = Self.echo
+    router.on(.get, "/silent") { _ in
+      Response(
+        200,
+        body: .stream(length: nil) { writer in
+          try await writer.write([1])
+          try await Task.sleep(for: .seconds(60))
+        })
+    }
+    try await withServer(router) { server in
+      let silent = await server.client.open(HTTPRequest(.get, server.url + "/silent", timeout: .seconds(2)))
+      _ = try await silent.next()
+      let others = Task(executorPreference: server.reactor) {
+        while !Task.isCancelled {
+          let other = await server.client.open(HTTPRequest(.get, server.url + "/bytes/10"))
+          _ = try await other.response()
+          try await server.reactor.sleep(for: .milliseconds(100))
+        }
+      }
+      let error = await #expect(throws: HTTPClientError.self) { try await silent.next() }
+      #expect(error?.kind == .timedOut)
+      others.cancel()
+      _ = await others.result
+    }
+  }
+
   @Test("send a body of a known length while the server reads it")
   func upload() async throws {
     try await withServer(Self.echo) { server in

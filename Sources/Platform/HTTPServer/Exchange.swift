@@ -36,6 +36,7 @@ actor Exchange {
   private var isGone = false
 
   private var head: RequestHead?
+  private var isHead = false
   private var route: Router.Route?
   private var parameters: [String: String] = [:]
   private var requestID = ""
@@ -96,15 +97,19 @@ actor Exchange {
   }
 
   private func begin(method: String, version: String) -> MHD_Result {
-    let headers = headersOfConnection()
+    let (headers, isFolded) = headersOfConnection()
     requestID = server.requestIDs.next(headers)
     let head: RequestHead
-    do { head = try RequestHead(method: method, version: version, target: target, headers: headers) } catch {
-      // What follows cannot be told apart from another request.
-      var response = error.problem.response
-      response.headers.append(("Connection", "close"))
-      return queue(response)
+    do throws(RequestHead.Refusal) {
+      if isFolded { throw RequestHead.Refusal(reason: "a header is folded over two lines") }
+      head = try RequestHead(method: method, version: version, target: target, headers: headers)
+    } catch {
+      // What follows cannot be told apart from another request: the connection ends.
+      isHead = method == "HEAD"
+      answerDirectly(error.problem.response)
+      return .YES
     }
+    isHead = head.request.method == .head
     self.head = head
     upload = Upload(declared: head.contentLength)
     let match = server.router.match(head.request)
@@ -178,19 +183,22 @@ actor Exchange {
     return .YES
   }
 
-  private func headersOfConnection() -> Headers {
-    var headers = Headers()
-    withUnsafeMutablePointer(to: &headers) { pointer in
+  /// libmicrohttpd 0.9.75 glues the second line of a folded header to its name, which may give another name. It moves the
+  /// name upwards in memory for that, so a value that lies below its name shows it.
+  private func headersOfConnection() -> (Headers, isFolded: Bool) {
+    var found = (headers: Headers(), isFolded: false)
+    withUnsafeMutablePointer(to: &found) { pointer in
       _ = MHD_get_connection_values(
         connection, .HEADER_KIND,
         { context, _, name, value in
           guard let name else { return .YES }
-          context!.assumingMemoryBound(to: Headers.self).pointee
-            .append(String(cString: name), value.map { String(cString: $0) } ?? "")
+          let found = context!.assumingMemoryBound(to: (headers: Headers, isFolded: Bool).self)
+          if let value, value < name { found.pointee.isFolded = true }
+          found.pointee.headers.append(String(cString: name), value.map { String(cString: $0) } ?? "")
           return .YES
         }, pointer)
     }
-    return headers
+    return (found.headers, found.isFolded)
   }
 
   // MARK: Suspending
@@ -244,7 +252,11 @@ actor Exchange {
   private func handlerAnswered(_ response: Response) {
     server.ended()
     hasAnswered = true
-    guard !isGone else { return }
+    guard !isGone else {
+      // The handler held it until now.
+      reserved = 0
+      return account()
+    }
     answer = response.checked
     // libmicrohttpd calls again only when more of the body arrives, and takes no answer before its end.
     if case .receiving = phase, !upload.discardRest() { answerDirectly(response.checked) }
@@ -271,6 +283,9 @@ actor Exchange {
     }
     guard let made else { return .NO }
     defer { MHD_destroy_response(made) }
+    // libmicrohttpd 0.9.75 ends a chunked answer to HEAD with a chunk, which the next answer would begin with. Without
+    // chunks the connection is closed instead.
+    if isHead, case .stream(nil, _) = response.body { annals_mhd_without_chunks(made) }
     for (name, value) in response.headers { MHD_add_response_header(made, name, value) }
     MHD_add_response_header(made, RequestIDs.header, requestID)
     if server.isDraining { MHD_add_response_header(made, "Connection", "close") }
@@ -283,7 +298,7 @@ actor Exchange {
   private func answerDirectly(_ response: Response) {
     var response = response
     response.headers.append((RequestIDs.header, requestID))
-    guard let client, let direct = DirectAnswer(response, isHead: head?.request.method == .head) else {
+    guard let client, let direct = DirectAnswer(response, isHead: isHead) else {
       return abandon()
     }
     direct.write(to: client.descriptor)
@@ -416,9 +431,10 @@ actor Exchange {
     task = nil
     wakeReader()
     wakeWriter()
-    server.memory.change(by: -accounted)
-    accounted = 0
-    reserved = 0
+    _ = upload.discardRest()
+    // A handler that still runs holds what it has taken.
+    if !hasStarted || hasAnswered { reserved = 0 }
+    account()
     resume()
   }
 
@@ -444,6 +460,8 @@ actor Exchange {
       if now - begun > server.options.headTimeout {
         return timedOut("the head of the request took longer than \(server.options.headTimeout)")
       }
+    case .receiving where upload.demand == .whole && answer == nil && now - begun > wholeBodyLimit:
+      return timedOut("the body took longer than \(wholeBodyLimit)")
     case .receiving where !isSuspended:
       if !sendingRate.look(moved: upload.received, now: now) {
         return timedOut(
@@ -462,12 +480,17 @@ actor Exchange {
     return isSuspended ? .ask : .nothing
   }
 
+  /// A body in memory keeps others from the memory, so the least rate alone would let it arrive for hours.
+  private var wholeBodyLimit: Duration {
+    server.options.handlerTimeout + .seconds((upload.declared ?? upload.received) / (64 << 10))
+  }
+
   private func timedOut(_ detail: String) -> Look {
-    guard let client, status == nil,
-      let direct = DirectAnswer(Problem(408, "Request timeout", detail: detail).response, isHead: false)
-    else { return .close }
+    // An answer that only waited for the rest of the body is given first.
+    let response = answer ?? Problem(408, "Request timeout", detail: detail).response
+    guard let client, status == nil, let direct = DirectAnswer(response, isHead: isHead) else { return .close }
     direct.write(to: client.descriptor)
-    note(408)
+    note(response.status)
     task?.cancel()
     phase = .lingering
     // Long enough for a client that is still sending to read the answer.

@@ -143,8 +143,8 @@ public actor HTTPServer {
   public func shutdown() async {
     guard let daemon else { return }
     context.isDraining = true
-    // Connections in the backlog are accepted, and what they have sent is read.
-    turn()
+    // Connections in the backlog are accepted, and what they have sent is read; libmicrohttpd takes about ten at a time.
+    for _ in 0..<100 { turn() }
     let listening = MHD_quiesce_daemon(daemon)
     if listening >= 0 {
       Glibc.shutdown(listening, Int32(SHUT_RDWR))
@@ -220,5 +220,8 @@ private let onConnection: MHD_NotifyConnectionCallback = { context, connection, 
     slot?.pointee = nil
     let client = Unmanaged<ClientConnection>.fromOpaque(held).takeRetainedValue()
     server.clients[ObjectIdentifier(client)] = nil
+    // libmicrohttpd closes some connections without a word about their request. The descriptor is another's soon.
+    client.exchange?.assumeIsolated { $0.completed() }
+    client.exchange = nil
   }
 }

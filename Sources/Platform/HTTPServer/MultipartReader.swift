@@ -24,7 +24,6 @@ public struct MultipartReader {
   /// The reason why a body is not a form.
   public struct Malformed: Error, Equatable, CustomStringConvertible {
     public let description: String
-    init(description: String) { self.description = description }
   }
 
   private enum State { case start, boundary, head, body, end }
@@ -36,6 +35,8 @@ public struct MultipartReader {
   private let delimiter: [UInt8]
   private var buffer: [UInt8] = [13, 10]
   private var index = 0
+  /// No head ends before this index.
+  private var searched = 0
   private var state = State.start
   private var parts = 0
   private var isFinished = false
@@ -54,6 +55,7 @@ public struct MultipartReader {
   public mutating func feed(_ bytes: [UInt8]) {
     if index > 0 {
       buffer.removeFirst(index)
+      searched = max(0, searched - index)
       index = 0
     }
     buffer.append(contentsOf: bytes)
@@ -125,37 +127,37 @@ public struct MultipartReader {
   }
 
   private mutating func head() throws(Malformed) -> PartHead? {
+    // Looked at once: a head that comes byte by byte is not searched from its beginning each time.
+    var end = max(index, searched)
+    while end < buffer.count, !isHeadEnd(end) { end += 1 }
+    guard min(end, buffer.count) - index <= Self.maximumHead else {
+      throw Malformed(description: "the head of a part is longer than \(Self.maximumHead) bytes")
+    }
+    guard end < buffer.count else {
+      searched = max(index, buffer.count - 3)
+      return try needMore()
+    }
     var lines: [(name: String, value: String)] = []
-    var start = index
-    while true {
-      guard let end = lineEnd(from: start) else {
-        guard buffer.count - index <= Self.maximumHead else { break }
-        return try needMore()
-      }
-      guard end - index <= Self.maximumHead else { break }
-      if end == start {
-        index = end + 2
-        return try PartHead(lines)
-      }
-      guard let line = String(validating: buffer[start..<end], as: UTF8.self),
-        let colon = line.utf8.firstIndex(of: UInt8(ascii: ":"))
+    var rest = buffer[index..<end]
+    index = end + (end == index ? 2 : 4)
+    searched = 0
+    while !rest.isEmpty {
+      // A bare LF or CR is no line end, and no header has one.
+      let line = rest.prefix { $0 != 13 }
+      rest = rest.dropFirst(line.count + 2)
+      guard let text = String(validating: line, as: UTF8.self), let colon = text.utf8.firstIndex(of: UInt8(ascii: ":"))
       else { throw Malformed(description: "a header of a part is malformed") }
-      let (name, value) = (String(line[..<colon]), String(line[line.utf8.index(after: colon)...].trimmed))
+      let (name, value) = (String(text[..<colon]), String(text[text.utf8.index(after: colon)...].trimmed))
       guard Headers.isSound(name, value) else { throw Malformed(description: "a header of a part is malformed") }
       lines.append((name, value))
-      start = end + 2
     }
-    throw Malformed(description: "the head of a part is longer than \(Self.maximumHead) bytes")
+    return try PartHead(lines)
   }
 
-  /// The index of the next CR LF. A bare LF is not a line end, and a header has none.
-  private func lineEnd(from start: Int) -> Int? {
-    var at = start
-    while at + 1 < buffer.count {
-      if buffer[at] == 13, buffer[at + 1] == 10 { return at }
-      at += 1
-    }
-    return nil
+  /// True where an empty line ends the head: two line ends, or one right at its beginning.
+  private func isHeadEnd(_ at: Int) -> Bool {
+    func lineEnds(_ at: Int) -> Bool { at + 1 < buffer.count && buffer[at] == 13 && buffer[at + 1] == 10 }
+    return lineEnds(at) && (at == index || lineEnds(at + 2))
   }
 
   private mutating func body() throws(Malformed) -> Event? {
@@ -213,6 +215,7 @@ extension MultipartReader.PartHead {
 
 /// Parameters of a header: `; name="value"; other=token`. A name that is given twice is refused.
 private struct HeaderParameters {
+  private static let maximum = 16
   private var values: [(name: String, value: String)] = []
 
   init(_ text: Substring) throws(MultipartReader.Malformed) {
@@ -256,6 +259,9 @@ private struct HeaderParameters {
         rest = rest.dropFirst(token.count)
         value = Array(token)
         while value.last == 0x20 || value.last == 0x09 { value.removeLast() }
+      }
+      guard values.count < Self.maximum else {
+        throw MultipartReader.Malformed(description: "a header has more than \(Self.maximum) parameters")
       }
       guard !values.contains(where: { $0.name == key }), let text = String(validating: value, as: UTF8.self) else {
         throw MultipartReader.Malformed(description: "the parameter \(key.prefix(40)) is given twice, or is not UTF-8")

@@ -9,6 +9,9 @@ struct RequestHead {
   /// The client waits for “100 Continue” before it sends the body.
   let expectsContinue: Bool
 
+  /// Bytes of the target and the headers, with 64 for each header.
+  static let maximumSize = 24 << 10
+
   /// A head that is not accepted.
   struct Refusal: Error {
     var status = 400
@@ -18,6 +21,7 @@ struct RequestHead {
       let title =
         switch status {
         case 417: "Expectation failed"
+        case 431: "Request header fields too large"
         case 501: "Not implemented"
         default: "Bad request"
         }
@@ -27,6 +31,9 @@ struct RequestHead {
 
   init(method: String, version: String, target: String, headers: Headers) throws(Refusal) {
     guard version == "HTTP/1.1" || version == "HTTP/1.0" else { throw Refusal(reason: "use HTTP version 1.1") }
+    // libmicrohttpd needs room for its answer beside the head.
+    let size = headers.fields.reduce(target.utf8.count) { $0 + $1.name.utf8.count + $1.value.utf8.count + 64 }
+    guard size <= Self.maximumSize else { throw Refusal(status: 431, reason: "the head is too large") }
     for (name, value) in headers.fields where !Headers.isSound(name, value) {
       throw Refusal(reason: "the header \(name.prefix(40)) is malformed")
     }

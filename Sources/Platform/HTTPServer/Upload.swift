@@ -122,7 +122,7 @@ struct Upload {
     switch demand {
     case .whole:
       guard isComplete else { return .wait }
-      defer { whole = [] }
+      defer { (whole, buffered) = ([], 0) }
       return whole.isEmpty ? .end : .chunk(whole)
     case .nothing, .chunks:
       guard !chunks.isEmpty else { return isComplete ? .end : .wait }

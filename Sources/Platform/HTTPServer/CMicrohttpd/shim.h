@@ -29,6 +29,9 @@ static inline void *annals_mhd_socket_context(struct MHD_Connection *connection)
   const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
   return info ? info->socket_context : NULL;
 }
+static inline void annals_mhd_without_chunks(struct MHD_Response *response) {
+  MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+}
 // Macros with casts, which Swift does not import.
 static const ssize_t ANNALS_MHD_END_OF_STREAM = -1;
 static const ssize_t ANNALS_MHD_END_WITH_ERROR = -2;
