@@ -146,4 +146,10 @@ import Testing
     }
     #expect(accepted > 0)
   }
+
+  @Test("a long name is cut in the place of an error")
+  func longNames() {
+    let error = JSONError(.missing("a"), path: [.name(String(repeating: "x~", count: 1_000_000)), .name("a/b")])
+    #expect(error.pointer.utf8.count < 200 && error.pointer.hasSuffix("/a~1b"))
+  }
 }

@@ -34,13 +34,13 @@ public struct JSONError: Error, Equatable, Sendable {
 
   func inside(_ step: Step) -> JSONError { JSONError(reason, offset: offset, path: [step] + path) }
 
-  /// The JSON Pointer (RFC 6901) of the value concerned.
+  /// The JSON Pointer (RFC 6901) of the value concerned. Of a long name only the beginning: a client chooses its length.
   public var pointer: String {
     path.map { step in
       switch step {
       case .name(let name):
         "/"
-          + name.split(separator: "~", omittingEmptySubsequences: false).joined(separator: "~0")
+          + Self.cut(name).split(separator: "~", omittingEmptySubsequences: false).joined(separator: "~0")
           .split(separator: "/", omittingEmptySubsequences: false).joined(separator: "~1")
       case .index(let index): "/\(index)"
       }

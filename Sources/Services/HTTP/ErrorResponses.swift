@@ -29,6 +29,8 @@ public struct ErrorResponses: Middleware {
     case let error as any ProblemConvertible: error.problem
     case let refusal as any Refusal: Problem(refusal)
     case is CancellationError: .cancelled
+    // Nobody receives it, and it is no failure of the server.
+    case let gone as ClientGone: Problem(400, "Client closed", detail: "\(gone)")
     default: .internalError
     }
   }
