@@ -54,11 +54,33 @@ public enum NameLookup {
         return waiting[host]?.count == 1
       }
       guard isFirst else { return }
-      BlockingThreads.shared.run {
+      let work = Work {
         let result = Result { () throws(NameLookupError) in try NameLookup.lookUp(host) }
         for done in self.waiting.withLock({ $0.removeValue(forKey: host) ?? [] }) { done(result) }
       }
+      // A thread of its own: a look-up must not wait for other blocking calls, nor they for it.
+      let context = Unmanaged.passRetained(work)
+      var thread = pthread_t()
+      let status = pthread_create(
+        &thread, nil,
+        { context in
+          Unmanaged<Work>.fromOpaque(context!).takeRetainedValue().body()
+          return nil
+        }, context.toOpaque())
+      if status == 0 {
+        pthread_detach(thread)
+      } else {
+        context.release()
+        let error = NameLookupError(
+          host: host, reason: "no thread can be started: \(String(cString: strerror(status)))")
+        for done in waiting.withLock({ $0.removeValue(forKey: host) ?? [] }) { done(.failure(error)) }
+      }
     }
+  }
+
+  private final class Work: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
   }
 
   private static func isAddress(_ host: String) -> Bool {
