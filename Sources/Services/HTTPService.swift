@@ -41,8 +41,9 @@ public struct HTTPService: Service {
       throw error
     }
     await stop.wait()
-    // Cut short if the group cancels its services.
-    do { try await reactor.sleep(for: stopDelay) } catch {}
+    do { try await reactor.sleep(for: stopDelay) } catch {
+      // The group has cancelled its services: there is no time left to wait.
+    }
     await Self.shutdown(listeners)
   }
 

@@ -151,7 +151,7 @@ private func receive(_ upload: inout Upload, _ count: Int, spare: Int = 1 << 30)
     #expect(lasts { _ in 0 } == 10)
     #expect(lasts { _ in 1_000 } == nil)
     #expect(lasts { $0 % 8 == 0 ? 8_000 : 0 } == nil)
-    // What was fast at first has no credit for hours.
+    // A fast beginning gives no credit for hours.
     #expect(lasts { $0 < 10 ? 100_000_000 : 0 } == 19)
     // Half the rate: the credit is used up in twice its time.
     #expect(lasts { _ in 500 } == 20)

@@ -178,7 +178,7 @@ struct RawClient: Sendable {
       #expect(await welcome.read(until: "\r\n\r\n").hasPrefix("HTTP/1.1 100"))
       await welcome.send("abcd")
       #expect(await welcome.read(until: "\r\n\r\n4").hasPrefix("HTTP/1.1 200"))
-      // The same connection, after a refusal of a small body.
+      // The connection stays open after a refusal of a small body.
       await welcome.send("POST /denied HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd")
       #expect(await welcome.read(until: "at the head").hasPrefix("HTTP/1.1 401"))
       await welcome.send("POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab")

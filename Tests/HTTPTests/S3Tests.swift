@@ -6,16 +6,24 @@ import Support
 import Testing
 import Time
 
+/// Lends a client of a bucket that does not exist yet.
+private func withBucket(_ body: @Sendable (S3Client) async throws -> Void) async throws {
+  try await withReactor { reactor in
+    let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
+    let name = Stack.uniqueName("bucket").lowercased().split(separator: "_").joined(separator: "-")
+    let options = S3Options(
+      endpoint: try Stack.s3, bucket: name, accessKey: "annals", secretKey: "annals-secret")
+    let result: Result<Void, any Error>
+    do { result = .success(try await body(S3Client(options, over: client))) } catch { result = .failure(error) }
+    await client.close()
+    try result.get()
+  }
+}
+
 @Suite("The object store", .timeLimit(.minutes(5))) struct S3Tests {
   @Test("keeps and returns objects under any name")
   func objects() async throws {
-    try await withReactor { reactor in
-      let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
-      let s3 = S3Client(
-        S3Options(
-          endpoint: try Stack.s3,
-          bucket: Stack.uniqueName("bucket").lowercased().split(separator: "_").joined(separator: "-"),
-          accessKey: "annals", secretKey: "annals-secret"), over: client)
+    try await withBucket { s3 in
       #expect(try await !s3.bucketExists())
       try await s3.put("first", [1], contentType: "text/plain")
       try await s3.createBucket()
@@ -28,19 +36,12 @@ import Time
       }
       await #expect(throws: S3Error.notFound(key: "none")) { try await s3.get("none") }
       #expect(try await !s3.exists("none"))
-      await client.close()
     }
   }
 
   @Test("takes an object in parts of unknown number, in one piece of a known length, or not at all")
   func uploads() async throws {
-    try await withReactor { reactor in
-      let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
-      let s3 = S3Client(
-        S3Options(
-          endpoint: try Stack.s3,
-          bucket: Stack.uniqueName("bucket").lowercased().split(separator: "_").joined(separator: "-"),
-          accessKey: "annals", secretKey: "annals-secret"), over: client)
+    try await withBucket { s3 in
       let piece = (0..<1_000_003).map { UInt8(truncatingIfNeeded: $0 &* 7) }
       for (count, length) in [(0, nil), (0, 0), (1, nil), (1, piece.count), (12, nil), (12, 12 * piece.count)] {
         let upload = s3.write("object", contentType: "a/b", length: length)
@@ -65,26 +66,18 @@ import Time
       #expect(try await s3.abortUploads("none", before: Timestamp(microseconds: now.microseconds - 60_000_000)) == 0)
       #expect(try await s3.abortUploads("none", before: Timestamp(microseconds: now.microseconds + 60_000_000)) == 1)
       await #expect(throws: S3Error.self) { try await crashed.finish() }
-      await client.close()
     }
   }
 
   @Test("lists objects in pages")
   func listing() async throws {
-    try await withReactor { reactor in
-      let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
-      let s3 = S3Client(
-        S3Options(
-          endpoint: try Stack.s3,
-          bucket: Stack.uniqueName("bucket").lowercased().split(separator: "_").joined(separator: "-"),
-          accessKey: "annals", secretKey: "annals-secret"), over: client)
+    try await withBucket { s3 in
       #expect(try await s3.list("a/").isEmpty)
       for key in ["a/1", "a/2", "a/3", "b/1"] { try await s3.put(key, [1], contentType: "a/b") }
       let page = try await s3.list("a/")
       #expect(page.map(\.key) == ["a/1", "a/2", "a/3"])
       #expect(page.allSatisfy { abs($0.at.microseconds - Timestamp.now().microseconds) < 60_000_000 })
       #expect(try await s3.list("a/", after: "a/2").map(\.key) == ["a/3"])
-      await client.close()
     }
   }
 

@@ -75,7 +75,7 @@ extension Document: Aggregate {
     case .create: throw .exists
     case .amend(let title, let status, let at): return try amend(document, title, status, at)
     case .replaceContent(let content, let evenIfSame, let at):
-      // The same content again changes nothing.
+      // Equal content changes nothing.
       return !evenIfSame && document.content.map(content.isSame) == true ? [] : [.contentReplaced(content, at: at)]
     case .delete(let at): return [.deleted(at: at)]
     }

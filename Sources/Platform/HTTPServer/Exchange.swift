@@ -104,7 +104,7 @@ actor Exchange {
       if isFolded { throw RequestHead.Refusal(reason: "a header is folded over two lines") }
       head = try RequestHead(method: method, version: version, target: target, headers: headers)
     } catch {
-      // What follows cannot be told apart from another request: the connection ends.
+      // The bytes that follow may be a body or another request, so the connection ends.
       isHead = method == "HEAD"
       answerDirectly(error.problem.response)
       return .YES
@@ -338,7 +338,7 @@ actor Exchange {
         await withTaskCancellationHandler {
           await withCheckedContinuation { continuation in
             reader = continuation
-            // What happened before this line found no reader to wake.
+            // An event before this line found no reader to wake.
             if Task.isCancelled || isGone || upload.hasNext { wakeReader() }
           }
         } onCancel: {

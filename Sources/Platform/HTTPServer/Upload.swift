@@ -2,7 +2,7 @@
 ///
 /// A pure state machine. Its owner feeds it the received bytes and carries out the answers.
 struct Upload {
-  /// What the handler wants from the body.
+  /// The form in which the handler wants the body.
   enum Demand { case nothing, whole, chunks }
 
   enum Receipt: Equatable {

@@ -41,8 +41,6 @@ public actor PostgresPool {
     if first == nil, let lastError { throw lastError }
   }
 
-  private static let stableAfter = Duration.seconds(10)
-
   /// Keeps one connection open until the pool is closed.
   private func keep(_ initial: PostgresConnection?) async {
     var backoff = Backoff()
@@ -67,13 +65,7 @@ public actor PostgresPool {
         if case .closed = reason { return }
         reconnects.increment()
         logger.warning("Connection to Postgres lost", metadata: [.host: established.host, .error: "\(reason)"])
-        // A server that accepts and closes is not asked all the time.
-        if .now - start > Self.stableAfter { backoff.reset() }
-        if backoff.attempts > 0 {
-          do { try await reactor.sleep(for: backoff.next()) } catch { return }
-        } else {
-          _ = backoff.next()
-        }
+        do { try await reactor.sleep(for: backoff.next(afterLife: .now - start)) } catch { return }
       } catch {
         lastError = error
         let delay = backoff.next()

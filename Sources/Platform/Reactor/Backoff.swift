@@ -15,5 +15,17 @@ public struct Backoff: Sendable {
     return whole * Double.random(in: 0.5...1)
   }
 
+  /// Life of a connection from which on its loss is not taken for a failed attempt.
+  private static let stable = Duration.seconds(10)
+
+  /// The delay before a lost connection is made again: none after the first loss, or after a while of life. A server that
+  /// accepts and closes is not asked all the time.
+  public mutating func next(afterLife life: Duration) -> Duration {
+    if life > Self.stable { reset() }
+    let isFirst = attempts == 0
+    let delay = next()
+    return isFirst ? .zero : delay
+  }
+
   public mutating func reset() { attempts = 0 }
 }

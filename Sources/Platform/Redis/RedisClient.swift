@@ -53,9 +53,6 @@ public actor RedisClient {
     if let failure { throw failure }
   }
 
-  /// A connection that ends sooner does not reset the backoff: a server that accepts and closes is not asked all the time.
-  private static let stableAfter = Duration.seconds(10)
-
   private func keep() async {
     var backoff = Backoff()
     while !Task.isCancelled {
@@ -67,15 +64,10 @@ public actor RedisClient {
       guard !Task.isCancelled else { return }
       if wasConnected {
         wasConnected = false
-        if .now - start > Self.stableAfter { backoff.reset() }
         logger.warning("Connection to Redis lost", metadata: [.host: host, .error: lastReason])
       }
-      if backoff.attempts > 0 {
-        let delay = backoff.next()
-        do { try await reactor.sleep(for: delay) } catch { return }
-      } else {
-        _ = backoff.next()
-      }
+      // Without a link there was no life: `start` is just now.
+      do { try await reactor.sleep(for: backoff.next(afterLife: .now - start)) } catch { return }
       do { try await connect() } catch {
         logger.warning(
           "Redis cannot be reached",

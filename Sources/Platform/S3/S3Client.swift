@@ -24,13 +24,20 @@ public struct S3Client: Sendable {
 
   /// Writes a whole object and replaces an existing one. Creates the bucket if it is missing.
   public func put(_ key: String, _ body: [UInt8], contentType: String) async throws(S3Error) {
-    var response = try await send(.put, key: key, body: body, headers: [("Content-Type", contentType)])
-    if response.status == 404 {
-      // The bucket does not exist yet, or was deleted.
-      try await createBucket()
-      response = try await send(.put, key: key, body: body, headers: [("Content-Type", contentType)])
-    }
+    let response = try await create(.put, key, body: body, contentType: contentType)
     guard response.isSuccess else { throw refused("writing \(key)", response) }
+  }
+
+  /// Sends a request that makes an object. Creates the bucket if it does not exist yet, or was deleted.
+  func create(
+    _ method: HTTPRequest.Method, _ key: String, query: [(name: String, value: String)] = [], body: [UInt8],
+    contentType: String
+  ) async throws(S3Error) -> HTTPResponse {
+    let headers = [(name: "Content-Type", value: contentType)]
+    let response = try await send(method, key: key, query: query, body: body, headers: headers)
+    guard response.status == 404 else { return response }
+    try await createBucket()
+    return try await send(method, key: key, query: query, body: body, headers: headers)
   }
 
   /// Reads a whole object.

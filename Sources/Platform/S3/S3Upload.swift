@@ -158,12 +158,7 @@ extension S3Client {
   }
 
   func createUpload(_ key: String, contentType: String) async throws(S3Error) -> String {
-    let query = [(name: "uploads", value: "")]
-    var response = try await send(.post, key: key, query: query, body: [], headers: [("Content-Type", contentType)])
-    if response.status == 404 {
-      try await createBucket()
-      response = try await send(.post, key: key, query: query, body: [], headers: [("Content-Type", contentType)])
-    }
+    let response = try await create(.post, key, query: [("uploads", "")], body: [], contentType: contentType)
     guard response.isSuccess, let id = XMLText(response.body).first("UploadId") else {
       throw refused("beginning the upload of \(key)", response)
     }

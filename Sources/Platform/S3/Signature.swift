@@ -7,7 +7,7 @@ struct Signature {
   let secretKey: String
   let region: String
 
-  /// What the signature says of the body.
+  /// The body, in the form in which it is signed.
   enum Payload {
     case bytes([UInt8])
     /// Signed chunks, as `SignedChunks` makes them; `length` without their frames.

@@ -23,8 +23,7 @@ extension DocumentService {
       guard let row = cached.row else { throw DocumentRefusal.deleted }
       return Reading(row: row, version: cached.version, isFromCache: true)
     }
-    guard let document = try await document(id) else { throw DocumentRefusal.notFound }
-    guard !document.isDeleted else { throw DocumentRefusal.deleted }
+    let document = try await existing(id)
     if !known.contains(id) {
       await countView(of: id, visitor)
       known.insert(id)

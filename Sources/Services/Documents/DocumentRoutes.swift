@@ -44,7 +44,6 @@ struct DocumentRoutes: Sendable {
           answers: [Answer(204, "Deleted.")], DocumentInputs.id, DocumentInputs.ifMatch, handler: delete),
         Route(
           .get, "/documents/{id}/content", "Read the content.", right: .read,
-
           answers: [
             Answer(200, "The content.", schema: .any, mediaType: "*/*"),
             Answer(206, "The range that was asked for.", schema: .any, mediaType: "*/*"),
