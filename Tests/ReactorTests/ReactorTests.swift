@@ -103,6 +103,25 @@ import Testing
     }
   }
 
+  @Test("a doorbell that is rung at any moment wakes who waits: no ring is lost")
+  func doorbellRings() async throws {
+    try await withReactor { reactor in
+      let ringer = Reactor(name: "ringer", logger: quietLogger(), metrics: MetricsRegistry())
+      for round in 0..<20_000 {
+        let bell = Doorbell(on: reactor)
+        ringer.post { reactor.post { bell.ring() } }
+        for _ in 0..<round % 64 { _ = reactor.isCurrent }
+        let outcome = await bell.wait(timeout: .seconds(10))
+        bell.close()
+        guard outcome == .rung else {
+          Issue.record("ring \(round) was lost")
+          break
+        }
+      }
+      await ringer.shutdown()
+    }
+  }
+
   @Test("fires timers in time and again")
   func timers() async throws {
     try await withReactor { reactor in
@@ -191,10 +210,13 @@ import Testing
   @Test("shuts down with handles still open")
   func shutdown() async throws {
     for _ in 0..<10 {
-      try await withReactor { reactor in
+      var ends: [Int32] = [0, 0]
+      #expect(pipe(&ends) == 0)
+      try await withReactor { [ends] reactor in
         reactor.timer(label: "test") {}.start(after: .seconds(60))
-        _ = try reactor.watch(0, for: [], label: "test") { _ in }
+        _ = try reactor.watch(ends[0], for: [], label: "test") { _ in }
       }
+      for end in ends { close(end) }
     }
   }
 }

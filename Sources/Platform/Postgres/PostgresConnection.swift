@@ -244,8 +244,9 @@ public actor PostgresConnection {
 
   /// Waits until the connection is closed or breaks, and returns the reason.
   public func ended() async -> PostgresError {
-    if let failure { return failure }
-    return await withCheckedContinuation { onClose.append($0) }
+    await withCheckedContinuation { continuation in
+      if let failure { continuation.resume(returning: failure) } else { onClose.append(continuation) }
+    }
   }
 
   /// Closes immediately. Waiting calls fail.

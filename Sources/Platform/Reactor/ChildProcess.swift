@@ -55,8 +55,9 @@ public actor ChildProcess {
 
   /// Waits until the process ends.
   public func wait() async -> Termination {
-    if let termination { return termination }
-    return await withCheckedContinuation { waiting.append($0) }
+    await withCheckedContinuation { continuation in
+      if let termination { continuation.resume(returning: termination) } else { waiting.append(continuation) }
+    }
   }
 
   /// Sends a signal. Does nothing after the process has ended.

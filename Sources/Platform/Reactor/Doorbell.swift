@@ -31,18 +31,19 @@ public final class Doorbell: @unchecked Sendable {  // unchecked: all state is t
     timeout: Duration? = nil, isolation: isolated (any Actor)? = #isolation
   ) async -> Outcome {
     reactor.checkIsolated()
-    if hasRung {
-      hasRung = false
-      return .rung
-    }
     return await withTaskCancellationHandler {
       _ = isolation
       return await withCheckedContinuation { continuation in
         precondition(waiting == nil, "two tasks wait at one doorbell")
         waiting = continuation
         if let timeout { arm(timeout) }
-        // If the task was cancelled before this line, the handler found no task to resume.
-        if Task.isCancelled { finish(.cancelled) }
+        // The loop may have run since the call: a ring or a cancellation before this line found no task to resume.
+        if hasRung {
+          hasRung = false
+          finish(.rung)
+        } else if Task.isCancelled {
+          finish(.cancelled)
+        }
       }
     } onCancel: {
       reactor.post { self.finish(.cancelled) }

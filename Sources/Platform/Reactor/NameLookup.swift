@@ -10,7 +10,9 @@ public struct NameLookupError: Error, CustomStringConvertible {
 
 /// Looks names up without blocking a loop.
 public enum NameLookup {
-  /// The IP addresses of a host, in the system's order of preference. An address is its own answer.
+  /// The IP addresses of a host, in the system's order of preference. An address is its own answer. `localhost` is this
+  /// machine without asking anybody (RFC 6761, section 6.3): where the hosts file has only one of its addresses, the
+  /// system asks a name server for the other.
   ///
   /// - Parameter timeout: Time limit. The system's own may be much longer; the blocked thread is left to itself then.
   /// - Throws: Also as soon as the task is cancelled.
@@ -18,6 +20,7 @@ public enum NameLookup {
     of host: String, within timeout: Duration, on reactor: Reactor
   ) async throws(NameLookupError) -> [String] {
     if isAddress(host) { return [host] }
+    if ["localhost", "localhost."].contains(host.lowercased()) { return ["127.0.0.1", "::1"] }
     let answer = Answer()
     let bell = Doorbell(on: reactor)
     defer { bell.close() }
