@@ -130,7 +130,7 @@ class Debezium:
                 "table.include.list=annals.outbox", "tombstones.on.delete=false", "transforms=outbox",
                 "transforms.outbox.type=io.debezium.transforms.outbox.EventRouter",
                 "transforms.outbox.table.field.event.id=event_id", "transforms.outbox.table.field.event.key=key",
-                "transforms.outbox.table.field.event.payload=after", "transforms.outbox.route.by.field=aggregate_type",
+                "transforms.outbox.table.field.event.payload=after", "transforms.outbox.route.by.field=category",
                 f"transforms.outbox.route.topic.replacement={topic}",
                 "value.converter=org.apache.kafka.connect.storage.StringConverter",
                 f"producer.override.compression.type={compression}", *settings, ""]))
@@ -169,8 +169,8 @@ class Slot:
         self.name = f"{RUN}_{next(NAMES)}"
         if base:
             sql(f"select pg_copy_logical_replication_slot('{base}', '{self.name}')")
-            sql(f"""insert into annals.relay_slots (slot, start, watermark, watermark_lsn, cluster)
-                select '{self.name}', '0/0', '{WATERMARK[base][0]}', '{WATERMARK[base][1]}', system_identifier
+            sql(f"""insert into annals.relays (relay, source, ready, start, watermark, watermark_lsn, cluster)
+                select '{self.name}', 'wal', true, '0/0', '{WATERMARK[base][0]}', '{WATERMARK[base][1]}', system_identifier
                 from pg_control_system()""")
 
     def drop(self):
@@ -229,8 +229,8 @@ def medians(runs, body):
 def fill(rows, size):
     sql("truncate annals.outbox")
     sql(f"""do $$ begin for i in 1..{rows // size} loop
-        insert into annals.outbox (position, aggregate_type, key, op, after, event_id, type, version, recorded_at)
-          select nextval('annals.position_seq'), 'document', 'key-' || ((i * {size} + n) % 5000), 'c',
+        insert into annals.outbox (sequence, category, key, op, after, event_id, type, version, recorded_at)
+          select nextval('annals.event_sequence'), 'document', 'key-' || ((i * {size} + n) % 5000), 'c',
             json_build_object('id', 'key-' || ((i * {size} + n) % 5000), 'title', 'A document of the benchmark', 'text',
               repeat(md5((i * {size} + n)::text), 9)), gen_random_uuid(), 'DocumentCreated', 1, clock_timestamp()
           from generate_series(1, {size}) n;
@@ -244,8 +244,8 @@ def inserting(_, rate, seconds):
     """Starts rows on their way."""
     script = os.path.join(DIR, "live.sql")
     with open(script, "w") as file:
-        file.write("""insert into annals.outbox (position, aggregate_type, key, op, after, event_id, type, version, recorded_at)
-  select nextval('annals.position_seq'), 'document', 'key-' || (random() * 5000)::int, 'c',
+        file.write("""insert into annals.outbox (sequence, category, key, op, after, event_id, type, version, recorded_at)
+  select nextval('annals.event_sequence'), 'document', 'key-' || (random() * 5000)::int, 'c',
     json_build_object('at', extract(epoch from clock_timestamp()), 'text', repeat('x', 300)), gen_random_uuid(),
     'DocumentCreated', 1, clock_timestamp();
 """)
@@ -315,7 +315,7 @@ def live_annals(binary, rates, seconds):
     sql("truncate annals.outbox")
     slot = Slot()
     sql(f"select pg_create_logical_replication_slot('{slot.name}', 'pgoutput')")
-    sql(f"insert into annals.relay_slots (slot, start) values ('{slot.name}', '0/0')")
+    sql(f"insert into annals.relays (relay, source, ready, start) values ('{slot.name}', 'wal', true, '0/0')")
     annals = Annals(binary, slot.name, "kafka")
     topic = f"{RUN}.{slot.name}.document"
     try:
@@ -346,8 +346,8 @@ def warm_up(topic):
     while offset(topic) == 0:
         if time.monotonic() > deadline:
             sys.exit("nothing comes through")
-        sql("insert into annals.outbox (position, aggregate_type, key, op, after, event_id, type, version, recorded_at) "
-            "select nextval('annals.position_seq'), 'document', 'k', 'c', '{}', gen_random_uuid(), 'DocumentCreated', 1, now()")
+        sql("insert into annals.outbox (sequence, category, key, op, after, event_id, type, version, recorded_at) "
+            "select nextval('annals.event_sequence'), 'document', 'k', 'c', '{}', gen_random_uuid(), 'DocumentCreated', 1, now()")
         time.sleep(0.5)
 
 

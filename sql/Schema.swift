@@ -3,29 +3,75 @@ import Crypto
 /// The database schema and every statement on it, embedded in the binary.
 public enum Schema {
   /// Numbered steps, in order. A released step is never edited: its checksum is recorded where it was applied.
-  public static let migrations: [Migration] = [
-    Migration(version: 1, name: "event_log", PackageResources.v0001_event_log_sql),
-    Migration(version: 2, name: "outbox", PackageResources.v0002_outbox_sql),
-    Migration(version: 3, name: "append", PackageResources.v0003_append_sql),
-    Migration(version: 4, name: "parking", PackageResources.v0004_parking_sql),
-    Migration(version: 5, name: "table_source", PackageResources.v0005_table_source_sql),
-    Migration(version: 6, name: "watermark", PackageResources.v0006_watermark_sql),
-    Migration(version: 7, name: "snapshot_progress", PackageResources.v0007_snapshot_progress_sql),
-    Migration(version: 8, name: "ready_slots", PackageResources.v0008_ready_slots_sql),
+  public static let migrations: [Migration] = [Migration(version: 1, name: "start", tables)]
+
+  /// The starting schema, in the order in which its objects need each other.
+  private static let tables = [
+    PackageResources.event_sequence_sql, PackageResources.log_sql, PackageResources.streams_sql,
+    PackageResources.events_sql, PackageResources.outbox_sql, PackageResources.outbox_partitions_sql,
+    PackageResources.relays_sql, PackageResources.relay_checkpoints_sql, PackageResources.relay_snapshots_sql,
+    PackageResources.parked_messages_sql, PackageResources.log_index_sql, PackageResources.checkpoints_sql,
+    PackageResources.commands_sql, PackageResources.snapshots_sql, PackageResources.publication_sql,
+    PackageResources.first_partitions_sql,
+  ]
+
+  /// Applied before the steps, whose triggers need them, and again whenever a text changes.
+  public static let functions: [Definition] = [
+    Definition("refuse_change", PackageResources.refuse_change_sql),
+    Definition("check_server", PackageResources.check_server_sql),
+    Definition("append_event", PackageResources.append_event_sql),
+    Definition("append_events", PackageResources.append_events_sql),
+    Definition("sequence_events", PackageResources.sequence_events_sql),
+    Definition("add_outbox_partitions", PackageResources.add_outbox_partitions_sql),
+    Definition("maintain_outbox", PackageResources.maintain_outbox_sql),
+    Definition("adopt", PackageResources.adopt_sql),
+    Definition("forget_relay", PackageResources.forget_relay_sql),
+    Definition("note_parked", PackageResources.note_parked_sql),
+  ]
+
+  /// Applied after the steps and the functions, and again whenever a text changes.
+  public static let roles: [Definition] = [
+    Definition("role public", PackageResources.public_sql),
+    Definition("role application", PackageResources.application_sql),
+    Definition("role relay", PackageResources.relay_sql),
+    Definition("role auditor", PackageResources.auditor_sql),
+    Definition("role maintenance", PackageResources.maintenance_sql),
   ]
 
   public static let migrationTable = text(PackageResources.migration_table_sql)
   public static let appliedMigrations = text(PackageResources.applied_migrations_sql)
   public static let recordMigration = text(PackageResources.record_migration_sql)
+  public static let appliedDefinitions = text(PackageResources.applied_definitions_sql)
+  public static let recordDefinition = text(PackageResources.record_definition_sql)
 
   public static let append = text(PackageResources.append_sql)
+  public static let appendMany = text(PackageResources.append_many_sql)
+  public static let recentEvent = text(PackageResources.recent_event_sql)
+  public static let findCommand = text(PackageResources.find_command_sql)
+  public static let archiveStream = text(PackageResources.archive_stream_sql)
   public static let readStream = text(PackageResources.read_stream_sql)
+  public static let readStreamBack = text(PackageResources.read_stream_back_sql)
   public static let foldStream = text(PackageResources.fold_stream_sql)
   public static let readLog = text(PackageResources.read_log_sql)
+  public static let readLogBack = text(PackageResources.read_log_back_sql)
+  public static let readCategory = text(PackageResources.read_category_sql)
+  public static let readCorrelation = text(PackageResources.read_correlation_sql)
+  public static let logBounds = text(PackageResources.log_bounds_sql)
+  public static let newestIndex = text(PackageResources.newest_index_sql)
+  public static let logIdentity = text(PackageResources.log_identity_sql)
+  public static let adoptServer = text(PackageResources.adopt_server_sql)
+  public static let sequence = text(PackageResources.sequence_sql)
+  public static let eventAtIndex = text(PackageResources.event_at_index_sql)
+  public static let readCheckpoint = text(PackageResources.read_checkpoint_sql)
+  public static let recordCheckpointOfReader = text(PackageResources.record_checkpoint_of_reader_sql)
+  public static let readSnapshot = text(PackageResources.read_snapshot_sql)
+  public static let takeSnapshot = text(PackageResources.take_snapshot_sql)
   public static let streamVersion = text(PackageResources.stream_version_sql)
   public static let streamsOfCategory = text(PackageResources.streams_of_category_sql)
   public static let oldestTransaction = text(PackageResources.oldest_transaction_sql)
-  public static let maintainOutbox = text(PackageResources.maintain_outbox_sql)
+  public static let seesOthersQueries = text(PackageResources.sees_others_queries_sql)
+  public static let outboxUpkeep = text(PackageResources.outbox_upkeep_sql)
+  public static let retireRelay = text(PackageResources.retire_relay_sql)
 
   public static let relaySlotReady = text(PackageResources.relay_slot_ready_sql)
   public static let recordRelaySlot = text(PackageResources.record_relay_slot_sql)
@@ -68,11 +114,29 @@ public struct Migration: Sendable {
   public let version: Int
   public let name: String
   public let sql: String
+  /// False: the statements run one by one outside of a transaction, and bear being repeated.
+  public let isTransactional: Bool
 
   /// SHA-256 of the text, in hexadecimal. It shows if an applied step had the same text.
   public var checksum: String { SHA256.hash(Array(sql.utf8)).hexadecimal }
 
-  init(version: Int, name: String, _ bytes: [UInt8]) {
-    (self.version, self.name, sql) = (version, name, Schema.text(bytes))
+  init(version: Int, name: String, _ files: [[UInt8]]) {
+    self.init(version: version, name: name, sql: files.map(Schema.text).joined(separator: "\n"))
   }
+
+  public init(version: Int, name: String, sql: String) {
+    (self.version, self.name, self.sql) = (version, name, sql)
+    isTransactional = !sql.hasPrefix("-- without a transaction\n")
+  }
+}
+
+/// A text that may be applied again and again: a function, or the rights of a role.
+public struct Definition: Sendable {
+  public let name: String
+  public let sql: String
+  public var checksum: String { SHA256.hash(Array(sql.utf8)).hexadecimal }
+
+  public init(name: String, sql: String) { (self.name, self.sql) = (name, sql) }
+
+  init(_ name: String, _ bytes: [UInt8]) { self.init(name: name, sql: Schema.text(bytes)) }
 }

@@ -8,38 +8,49 @@ public struct NewEvent: Sendable {
   public let id: UUID
   public let type: String
   public let schemaVersion: Int32
-  /// A JSON text.
+  /// A JSON object. It is kept byte for byte.
   public let data: [UInt8]
   /// The row change that the relay publishes; nil: the event is not published.
   public let change: RowChange?
 
-  public init(id: UUID = .version7(), type: String, schemaVersion: Int32 = 1, data: [UInt8], change: RowChange?) {
+  public init(
+    id: UUID = .version7(), type: String, schemaVersion: Int32 = 1, data: [UInt8], change: RowChange?
+  ) {
     (self.id, self.type, self.schemaVersion, self.data, self.change) = (id, type, schemaVersion, data, change)
   }
 }
 
 /// An event as it was read from the log.
 public struct RecordedEvent: Sendable {
-  public let position: Position
+  /// nil if the event was read from its stream: it may not have an index yet.
+  public let index: LogIndex?
   public let stream: StreamID
   public let version: StreamVersion
   public let id: UUID
   public let type: String
   public let schemaVersion: Int32
-  /// A JSON text.
+  /// A JSON object, byte for byte as it was written.
   public let data: [UInt8]
-  public let metadata: EventMetadata
+  /// A JSON object, byte for byte as it was written.
+  public let storedMetadata: [UInt8]
   public let recordedAt: Time.Timestamp
-  /// The link of the stream's hash chain.
-  public let hash: [UInt8]
 
   public init(
-    position: Position, stream: StreamID, version: StreamVersion, id: UUID, type: String, schemaVersion: Int32,
-    data: [UInt8], metadata: EventMetadata, recordedAt: Time.Timestamp, hash: [UInt8]
+    index: LogIndex?, stream: StreamID, version: StreamVersion, id: UUID, type: String, schemaVersion: Int32,
+    data: [UInt8], storedMetadata: [UInt8], recordedAt: Time.Timestamp
   ) {
-    (self.position, self.stream, self.version, self.id) = (position, stream, version, id)
+    (self.index, self.stream, self.version, self.id) = (index, stream, version, id)
     (self.type, self.schemaVersion, self.data) = (type, schemaVersion, data)
-    (self.metadata, self.recordedAt, self.hash) = (metadata, recordedAt, hash)
+    (self.storedMetadata, self.recordedAt) = (storedMetadata, recordedAt)
+  }
+
+  /// Read from its stored form at each call.
+  public var metadata: EventMetadata {
+    get throws(EventReadError) {
+      do { return try EventMetadata(json: storedMetadata) } catch {
+        throw EventReadError(event: id, stream: stream, reason: "metadata: \(error)")
+      }
+    }
   }
 }
 

@@ -3,18 +3,23 @@ public struct StreamID: Hashable, Sendable, CustomStringConvertible {
   public let category: String
   public let id: String
 
-  /// - Parameter category: It has no hyphen: the first one in the name ends the category.
+  /// - Parameters:
+  ///   - category: It has no hyphen: the first one in the name ends the category.
+  ///   - id: It is not empty.
   public init(category: StaticString, id: String) {
     self.category = "\(category)"
     self.id = id
     assert(!self.category.contains("-"), "a category has no hyphen")
   }
 
-  /// Splits a name at its first hyphen; nil if it has none.
+  /// Splits a name at its first hyphen; nil if it has none, or nothing on one side of it.
   public init?(_ name: String) {
-    guard let hyphen = name.firstIndex(of: "-") else { return nil }
+    let bytes = name.utf8
+    guard let hyphen = bytes.firstIndex(of: UInt8(ascii: "-")), hyphen != bytes.startIndex else { return nil }
+    let start = bytes.index(after: hyphen)
+    guard start != bytes.endIndex else { return nil }
     category = String(name[..<hyphen])
-    id = String(name[name.index(after: hyphen)...])
+    id = String(name[start...])
   }
 
   public var description: String { "\(category)-\(id)" }

@@ -150,6 +150,10 @@ public actor Relay {
     guard let row = names.first, row.count == 2, let database = row[0], let cluster = row[1] else {
       throw ReplicationError.outOfPlace("the database or the cluster has no name")
     }
+    // Transaction ids of another server would mislead the whole relay (G10).
+    if case .outbox = options.feed {
+      try await session.execute("select annals.check_server()", name: "checking whose server this is")
+    }
     let lot = try await openLot()
     let acknowledgements = Acknowledgements(refused: acknowledgements.refused, metrics: metrics)
     self.acknowledgements = acknowledgements

@@ -1,3 +1,4 @@
+import Postgres
 @testable import EventStore
 import Events
 import Identifiers
@@ -13,16 +14,24 @@ struct Tally: Aggregate, Equatable {
 
   struct Event: DomainEvent, Equatable {
     let amount: Int64
+    /// Schema 1 had the amount as “by”; schema 2 had none: it was 1.
+    static let schemaVersions: [String: Int32] = ["TallyGrown": 3]
+    static let upcasters = [
+      Upcaster("TallyGrown", from: 1) { (fields: inout JSONObject) throws(JSONError) in
+        fields = JSONObject([.init(name: "count", value: fields["by"] ?? .integer(1))])
+      },
+      Upcaster("TallyGrown", from: 2) { (fields: inout JSONObject) throws(JSONError) in
+        fields = JSONObject([.init(name: "amount", value: fields["count"] ?? .null)])
+      },
+    ]
+    static let personalFields = ["TallyGrown": ["amount"]]
+
     var type: String { "TallyGrown" }
-    var schemaVersion: Int32 { 1 }
     var data: [UInt8] { Array(#"{"amount":\#(amount)}"#.utf8) }
 
     init(amount: Int64) { self.amount = amount }
 
-    init(type: String, schemaVersion: Int32, data: [UInt8]) throws(JSONError) {
-      var fields = try JSONFields(JSONValue(parsing: data))
-      amount = try fields.required("amount")
-    }
+    init(type: String, fields: inout JSONFields) throws(JSONError) { amount = try fields.required("amount") }
   }
 
   enum Refusal: Events.Refusal, Equatable {
@@ -43,7 +52,9 @@ struct Tally: Aggregate, Equatable {
     }
   }
 
-  static func evolve(_ state: Tally?, _ event: Event) -> Tally? { Tally(total: (state?.total ?? 0) + event.amount) }
+  static func evolve(_ state: Tally?, _ event: Event, at version: StreamVersion) -> Tally? {
+    Tally(total: (state?.total ?? 0) + event.amount)
+  }
 
   var publishedRow: [UInt8]? { Array(#"{"total":\#(total)}"#.utf8) }
 }
@@ -123,6 +134,79 @@ struct Tally: Aggregate, Equatable {
         return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
       }
       #expect(wins == 1)
+    }
+  }
+
+  @Test("reads older schema versions of an event by their upcasters")
+  func upcasting() async throws {
+    try await withStore { tallies, store in
+      func append(_ version: Int32, _ data: String) async throws {
+        _ = try await store.append(
+          [NewEvent(type: "TallyGrown", schemaVersion: version, data: Array(data.utf8), change: nil)],
+          to: Tally.stream(id), expecting: .any, metadata: metadata)
+      }
+      try await append(1, #"{"by":5}"#)
+      try await append(1, "{}")
+      try await append(2, #"{"count":7}"#)
+      _ = try await tallies.execute(.add(2), on: id, metadata: metadata)
+      #expect(try await tallies.load(id).state == Tally(total: 15))
+      try await append(4, "{}")
+      await #expect(throws: EventReadError.self) { try await tallies.load(id) }
+    }
+  }
+
+  /// Adds 1,000, and swaps the actor's letters.
+  private struct Disguise: PersonalDataCoder {
+    func encode(_ value: JSONValue, in stream: StreamID) -> JSONValue { code(value, 1_000) }
+    func decode(_ value: JSONValue, in stream: StreamID) -> JSONValue { code(value, -1_000) }
+    private func code(_ value: JSONValue, _ distance: Int64) -> JSONValue {
+      switch value {
+      case .integer(let number): .integer(number + distance)
+      case .string(let text): .string(String(text.reversed()))
+      default: value
+      }
+    }
+  }
+
+  @Test("personal fields are stored in another form than they are written and read")
+  func personalFields() async throws {
+    try await withDatabase { database in
+      let store = EventStore(database.pool, personal: PersonalFields(coder: Disguise(), aggregates: [Tally.self]))
+      let tallies = AggregateStore<Tally>(store)
+      _ = try await tallies.create(id, .add(2), metadata: metadata)
+      let session = try await database.session()
+      #expect(
+        try await session.execute("select data, metadata->>'actor' from annals.events") == [
+          [#"{"amount":1002}"#, "ecila"]
+        ])
+      #expect(try await tallies.load(id).state == Tally(total: 2))
+      let recorded = try #require(try await store.read(Tally.stream(id)).events.first)
+      let actor = try recorded.metadata.actor
+      #expect(actor == "alice")
+      try await session.execute("select annals.sequence_events()")
+      let reader = LogReader(store, database.options, on: database.reactor, logger: quietLogger())
+      _ = try await reader.read(from: .start) { events in
+        #expect(events.map(\.data) == [Array(#"{"amount":2}"#.utf8)])
+      }
+      session.close()
+    }
+  }
+
+  @Test("a command with a key is decided once; its first answer comes again")
+  func once() async throws {
+    try await withStore { tallies, store in
+      func add(_ request: UInt8) async throws -> Tally? {
+        try await tallies.execute(
+          .add(2), on: id, metadata: metadata,
+          once: Once("add", request: [request]) { Array("\($0?.total ?? 0)".utf8) })
+      }
+      let first = try await add(1)
+      #expect(first == Tally(total: 2))
+      let replayed = await #expect(throws: CommandReplayed.self) { try await add(1) }
+      #expect(replayed?.answer == Array("2".utf8))
+      await #expect(throws: AppendError.commandDiffers(key: "add")) { try await add(2) }
+      let version = try await tallies.load(id).version
+      #expect(version == 1)
     }
   }
 

@@ -7,15 +7,21 @@ import Support
 import Testing
 
 func event(_ type: String = "Happened", image: String = #"{"n":1}"#) -> NewEvent {
-  NewEvent(type: type, data: Array(#"{"amount":0.10}"#.utf8), change: RowChange(before: nil, after: Array(image.utf8)))
+  NewEvent(type: type, data: Array(#"{ "amount":0.10}"#.utf8), change: RowChange(before: nil, after: Array(image.utf8)))
 }
 
 let metadata = EventMetadata(actor: "alice", correlationID: "c-1")
 
 func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().description) }
 
+extension PostgresSession {
+  /// The first column of the first row.
+  func value(_ sql: String) async throws -> String? { try await execute(sql).first?.first ?? nil }
+}
+
 @Suite("Appending to a stream", .timeLimit(.minutes(5))) struct AppendTests {
-  @Test("numbers events without gaps and writes their outbox rows in the same transaction (G1)")
+  @Test(
+    "numbers events without gaps, keeps them byte for byte, and writes their outbox rows in the same transaction (G1)")
   func append() async throws {
     try await withDatabase { database in
       let store = EventStore(database.pool)
@@ -26,35 +32,295 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
       #expect(second.version == 3)
       let events = try await store.read(stream).events
       #expect(events.map(\.version) == [1, 2, 3])
-      #expect(events.map(\.data) == Array(repeating: Array(#"{"amount": 0.10}"#.utf8), count: 3))
-      #expect(events[0].metadata == metadata)
+      #expect(events.map(\.data) == Array(repeating: Array(#"{ "amount":0.10}"#.utf8), count: 3))
+      let stored = try events[0].metadata
+      #expect(stored == metadata)
+      let backward = try await store.readBackward(stream, before: 3, limit: 1)
+      #expect(backward.events.map(\.version) == [2] && backward.hasMore)
       let rows = try await database.pool.query(
         Query(
           "",
-          "select count(*), count(distinct o.xid) from annals.outbox o join annals.events e using (xid, position, event_id)"
-        ))
+          """
+          select count(*), count(distinct o.xid)
+          from annals.outbox o join annals.events e using (epoch, xid, sequence, event_id, type, version)
+          """))
       #expect(try rows[0].get(0, as: Int.self) == 3)
       #expect(try rows[0].get(1, as: Int.self) == 2)
     }
   }
 
-  @Test("refuses a version that is not the stream's, tells the actual one and writes nothing")
-  func conflict() async throws {
+  @Test("rolls events and outbox rows back together (G1)")
+  func rollback() async throws {
+    try await withDatabase { database in
+      let store = EventStore(database.pool)
+      let session = try await database.session()
+      // The outbox has no room: the events must not stay either.
+      try await session.execute("select setval('annals.event_sequence', 2000000)")
+      for count in [1, 2] {
+        await #expect(throws: AppendError.self) {
+          try await store.append(
+            (0..<count).map { _ in event() }, to: stream(), expecting: .any, metadata: metadata)
+        }
+      }
+      #expect(try await session.value("select count(*) from annals.events") == "0")
+      #expect(try await session.value("select count(*) from annals.streams") == "0")
+      session.close()
+    }
+  }
+
+  @Test("refuses a version that is not the stream's, tells the actual one and writes nothing", arguments: [1, 2])
+  func conflict(_ count: Int) async throws {
     try await withDatabase { database in
       let store = EventStore(database.pool)
       let stream = stream()
+      let events = (0..<count).map { _ in event() }
       _ = try await store.append([event(), event()], to: stream, expecting: .any, metadata: metadata)
       for expected in [ExpectedVersion.noStream, .exact(1), .exact(3)] {
         await #expect(throws: AppendError.versionConflict(stream: stream, expected: expected, actual: 2)) {
-          try await store.append([event()], to: stream, expecting: expected, metadata: metadata)
+          try await store.append(events, to: stream, expecting: expected, metadata: metadata)
         }
       }
       #expect(try await store.read(stream).events.count == 2)
     }
   }
 
-  @Test("lets one of many writers win each version")
-  func race() async throws {
+  @Test("writes several streams or none (G1)")
+  func severalStreams() async throws {
+    try await withDatabase { database in
+      let store = EventStore(database.pool)
+      let (a, b) = (stream(), stream())
+      let both = try await store.append(
+        [
+          StreamAppend([event(), event()], to: b, expecting: .noStream),
+          StreamAppend([event()], to: a, expecting: .any),
+        ], metadata: metadata)
+      #expect(both.versions == [2, 1])
+      await #expect(throws: AppendError.versionConflict(stream: b, expected: .exact(1), actual: 2)) {
+        try await store.append(
+          [StreamAppend([event()], to: a, expecting: .exact(1)), StreamAppend([event()], to: b, expecting: .exact(1))],
+          metadata: metadata)
+      }
+      #expect(try await store.version(of: a) == 1)
+      #expect(try await store.version(of: b) == 2)
+      await #expect(throws: AppendError.sameStreamTwice) {
+        try await store.append(
+          [StreamAppend([event()], to: a, expecting: .any), StreamAppend([event()], to: a, expecting: .any)],
+          metadata: metadata)
+      }
+    }
+  }
+
+  @Test("an archived stream takes no events, and is read")
+  func archived() async throws {
+    try await withDatabase { database in
+      let store = EventStore(database.pool)
+      let stream = stream()
+      _ = try await store.append([event()], to: stream, expecting: .any, metadata: metadata)
+      #expect(try await store.archive(stream) == 1)
+      for count in [1, 2] {
+        await #expect(throws: AppendError.archived([stream])) {
+          try await store.append((0..<count).map { _ in event() }, to: stream, expecting: .any, metadata: metadata)
+        }
+      }
+      #expect(try await store.read(stream).events.count == 1)
+      #expect(try await store.archive(stream, false) == 1)
+      #expect(try await store.append([event()], to: stream, expecting: .exact(1), metadata: metadata).version == 2)
+    }
+  }
+
+  @Test("refuses what the log cannot hold")
+  func checks() async throws {
+    try await withDatabase { database in
+      let session = try await database.session()
+      func append(
+        stream: String = "thing-1", category: String = "thing", data: String = "{}",
+        metadata: String = #"{"actor":"a"}"#,
+        op: String = "'c'", before: String = "null", after: String = "'{}'"
+      ) -> String {
+        """
+        select annals.append_event('\(stream)', '\(category)', 0, gen_random_uuid(), 'T', 1, '\(data)', '\(metadata)', '1',
+                                   \(op), \(before), \(after), null)
+        """
+      }
+      for (statement, constraint) in [
+        (append(stream: "thing"), "streams_stream_id_check"), (append(stream: "other-1"), "streams_stream_id_check"),
+        (append(stream: "thing-"), "streams_stream_id_check"),
+        (append(stream: "a-b-1", category: "a-b"), "streams_category_check"), (append(data: "[]"), "events_data_check"),
+        (append(metadata: "{}"), "events_metadata_check"), (append(op: "'x'"), "outbox_op_check"),
+        (append(before: "'{}'"), "outbox_op_check"), (append(op: "'d'"), "outbox_op_check"),
+      ] {
+        do {
+          try await session.execute(statement)
+          Issue.record("\(statement) was allowed")
+        } catch let PostgresError.server(error) { #expect(error.constraint == constraint, "\(statement)") }
+      }
+      #expect(try await session.value("select count(*) from annals.events") == "0")
+      session.close()
+    }
+  }
+
+  @Test("must be the first write of an application's transaction")
+  func first() async throws {
+    try await withDatabase { database in
+      let session = try await database.session()
+      try await session.execute("create table own (a int)")
+      let append = """
+        select outcome from annals.append_event('thing-1', 'thing', null, gen_random_uuid(), 'T', 1, '{}', '{"actor":"a"}', '1',
+                                                'c', null, '{}', null)
+        """
+      try await session.execute("begin; insert into own values (1)")
+      do {
+        try await session.execute(append)
+        Issue.record("an append after another write was allowed")
+      } catch let PostgresError.server(error) { #expect(error.sqlState == "AN003") }
+      try await session.execute("rollback; begin; \(append); insert into own values (2); commit")
+      #expect(try await session.value("select count(*) from own, annals.events") == "1")
+      session.close()
+    }
+  }
+
+  @Test("cannot be undone: the log refuses update, delete and truncate, also in a replication's session")
+  func appendOnly() async throws {
+    try await withDatabase { database in
+      let store = EventStore(database.pool)
+      _ = try await store.append([event()], to: stream(), expecting: .any, metadata: metadata)
+      let session = try await database.session()
+      for role in ["origin", "replica"] {
+        try await session.execute("set session_replication_role = \(role)")
+        for statement in ["update annals.events set type = 'x'", "delete from annals.events", "truncate annals.events"]
+        {
+          do {
+            try await session.execute(statement)
+            Issue.record("\(statement) was allowed")
+          } catch let PostgresError.server(error) { #expect(error.sqlState == "AN001") }
+        }
+      }
+      session.close()
+    }
+  }
+}
+
+/// Races with an interleaving that is known: A has written and not committed while B comes, and waits.
+@Suite("Writers of one stream at the same time", .timeLimit(.minutes(5))) struct RaceTests {
+  private static func append(_ stream: String, expected: String) -> String {
+    """
+    select outcome, version from annals.append_event('\(stream)', 'thing', \(expected), gen_random_uuid(), 'T', 1, '{}',
+      '{"actor":"a"}', '1', 'c', null, '{}', null)
+    """
+  }
+
+  private static func appendBoth(_ streams: [String], expected: String) -> String {
+    """
+    select outcome, versions from annals.append_events(
+      array['\(streams[0])', '\(streams[1])'], array['thing', 'thing'], array['1', '2'], array[\(expected)]::bigint[],
+      array[1, 2], array[gen_random_uuid(), gen_random_uuid()], array['T', 'T'], array[1, 1], array['{}', '{}']::json[],
+      array['c', 'c'], array[null, null]::json[], array['{}', '{}']::json[], '{"actor":"a"}', null)
+    """
+  }
+
+  /// Runs B while A's transaction is open, ends A when B waits, and returns what B got.
+  private func interleave(
+    _ database: TestDatabase, first: String, second: String, end: String
+  ) async throws -> [[String?]] {
+    let a = try await database.session()
+    defer { a.close() }
+    try await a.execute("begin; \(first)")
+    let application = Stack.uniqueName("b")
+    let waiting = Task(executorPreference: database.reactor) {
+      let b = try await database.session()
+      defer { b.close() }
+      return try await b.execute("set application_name = '\(application)'; \(second)")
+    }
+    let watcher = try await database.session()
+    defer { watcher.close() }
+    try await eventually("B waits", on: database.reactor) {
+      try await watcher.value(
+        "select count(*) from pg_locks join pg_stat_activity using (pid) where application_name = '\(application)' and not granted"
+      ) != "0"
+    }
+    try await a.execute(end)
+    return try await waiting.value
+  }
+
+  @Test("of a new stream: the second sees a conflict with the first's version, or takes its place if it gave up")
+  func newStream() async throws {
+    try await withDatabase { database in
+      let lost = try await interleave(
+        database, first: Self.append("thing-1", expected: "0"), second: Self.append("thing-1", expected: "0"),
+        end: "commit")
+      #expect(lost == [["conflict", "1"]])
+      let taken = try await interleave(
+        database, first: Self.append("thing-2", expected: "0"), second: Self.append("thing-2", expected: "0"),
+        end: "rollback")
+      #expect(taken == [["appended", "1"]])
+    }
+  }
+
+  @Test("at the same version: the second sees a conflict, or goes on if the first gave up")
+  func sameVersion() async throws {
+    try await withDatabase { database in
+      let session = try await database.session()
+      for name in ["thing-1", "thing-2"] { try await session.execute(Self.append(name, expected: "0")) }
+      let lost = try await interleave(
+        database, first: Self.append("thing-1", expected: "1"), second: Self.append("thing-1", expected: "1"),
+        end: "commit")
+      #expect(lost == [["conflict", "2"]])
+      let taken = try await interleave(
+        database, first: Self.append("thing-2", expected: "1"), second: Self.append("thing-2", expected: "1"),
+        end: "rollback")
+      #expect(taken == [["appended", "2"]])
+      session.close()
+    }
+  }
+
+  @Test("with any version: the second comes behind the first, in storage order too")
+  func anyVersion() async throws {
+    try await withDatabase { database in
+      let second = try await interleave(
+        database, first: Self.append("thing-1", expected: "null"), second: Self.append("thing-1", expected: "null"),
+        end: "commit")
+      #expect(second == [["appended", "2"]])
+      let session = try await database.session()
+      #expect(
+        try await session.value("select array_agg(version order by epoch, xid, sequence) from annals.events") == "{1,2}"
+      )
+      session.close()
+    }
+  }
+
+  @Test("of several streams: the loser writes none of them")
+  func severalStreams() async throws {
+    try await withDatabase { database in
+      do {
+        _ = try await interleave(
+          database, first: Self.append("thing-b", expected: "0"),
+          second: Self.appendBoth(["thing-a", "thing-b"], expected: "0, 0"), end: "commit")
+        Issue.record("both wrote")
+      } catch let PostgresError.server(error) { #expect(error.sqlState == "AN002") }
+      let session = try await database.session()
+      #expect(try await session.value("select string_agg(stream_id, ' ') from annals.events") == "thing-b")
+      session.close()
+    }
+  }
+
+  @Test("of the same streams in opposite orders do not wait for each other")
+  func noDeadlock() async throws {
+    try await withDatabase { database in
+      do {
+        let second = try await interleave(
+          database, first: Self.appendBoth(["thing-b", "thing-a"], expected: "0, 0"),
+          second: Self.appendBoth(["thing-a", "thing-b"], expected: "0, 0"), end: "commit")
+        Issue.record("both wrote: \(second)")
+      } catch let PostgresError.server(error) { #expect(error.sqlState == "AN002") }
+      let third = try await interleave(
+        database, first: Self.appendBoth(["thing-b", "thing-a"], expected: "null, null"),
+        second: Self.appendBoth(["thing-a", "thing-b"], expected: "null, null"), end: "commit")
+      #expect(third == [["appended", "{3,3}"]])
+    }
+  }
+
+  @Test("lets one of many win each version; with any version all get in, each once")
+  func many() async throws {
     try await withDatabase { database in
       let store = EventStore(database.pool)
       let stream = stream()
@@ -65,7 +331,7 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
               _ = try await store.append([event()], to: stream, expecting: .noStream, metadata: metadata)
               return true
             } catch {
-              if case .versionConflict(_, _, let actual) = error { return actual == 1 ? false : true }
+              if case .versionConflict(_, _, let actual) = error { return actual != 1 }
               return true
             }
           }
@@ -73,55 +339,80 @@ func stream() -> StreamID { StreamID(category: "thing", id: UUID.version7().desc
         return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
       }
       #expect(wins == 1)
-      let count = try await store.read(stream).events.count
-      #expect(count == 1)
-    }
-  }
-
-  @Test("takes one event id only once")
-  func identity() async throws {
-    try await withDatabase { database in
-      let store = EventStore(database.pool)
-      let event = event()
-      _ = try await store.append([event], to: stream(), expecting: .any, metadata: metadata)
-      await #expect(throws: AppendError.self) {
-        try await store.append([event], to: stream(), expecting: .any, metadata: metadata)
+      let versions = try await withThrowingTaskGroup(of: StreamVersion.self) { group in
+        for _ in 0..<40 {
+          group.addTask { try await store.append([event()], to: stream, expecting: .any, metadata: metadata).version }
+        }
+        return try await group.reduce(into: Set()) { $0.insert($1) }
       }
+      #expect(versions == Set((2...41).map { StreamVersion($0) }))
     }
   }
+}
 
-  @Test("cannot be undone: the log refuses update, delete and truncate")
-  func appendOnly() async throws {
-    try await withDatabase { database in
-      let store = EventStore(database.pool)
-      _ = try await store.append([event()], to: stream(), expecting: .any, metadata: metadata)
-      for statement in ["update annals.events set type = 'x'", "delete from annals.events", "truncate annals.events"] {
-        do {
-          try await database.pool.query(Query("", statement))
-          Issue.record("\(statement) was allowed")
-        } catch let PostgresError.server(error) { #expect(error.sqlState == "AN001") }
-      }
-    }
+@Suite("A command with a key", .timeLimit(.minutes(5))) struct CommandKeyTests {
+  private func key(_ request: UInt8 = 1) -> CommandKey {
+    CommandKey("k-1", request: [request], answer: Array(#"{"n":1}"#.utf8))
   }
 
-  @Test("links each event to the one before it by a hash that can be made again")
-  func chain() async throws {
+  @Test("is carried out once, and answers again what it answered first")
+  func once() async throws {
     try await withDatabase { database in
       let store = EventStore(database.pool)
       let stream = stream()
-      _ = try await store.append([event(), event()], to: stream, expecting: .any, metadata: metadata)
-      _ = try await store.append([event()], to: stream, expecting: .any, metadata: metadata)
-      let rows = try await database.pool.query(
-        Query(
-          "",
-          """
-          select count(*) filter (where hash = annals.event_hash(previous, stream_id, version, event_id, type,
-                                                                 schema_version, data, metadata, recorded_at)),
-                 count(distinct hash)
-          from (select *, lag(hash) over (partition by stream_id order by version) as previous from annals.events) e
-          """))
-      #expect(try rows[0].get(0, as: Int.self) == 3)
-      #expect(try rows[0].get(1, as: Int.self) == 3)
+      let appends = [StreamAppend([event()], to: stream, expecting: .any)]
+      #expect(try await store.answer(to: "k-1", request: [1]) == nil)
+      let first = try await store.append(appends, metadata: metadata, command: key())
+      #expect(first.replayed == nil)
+      let second = try await store.append(appends, metadata: metadata, command: key())
+      #expect(second.replayed == Array(#"{"n":1}"#.utf8))
+      #expect(try await store.version(of: stream) == 1)
+      #expect(try await store.answer(to: "k-1", request: [1]) == Array(#"{"n":1}"#.utf8))
+      await #expect(throws: AppendError.commandDiffers(key: "k-1")) {
+        try await store.append(appends, metadata: metadata, command: key(2))
+      }
+      await #expect(throws: AppendError.commandDiffers(key: "k-1")) {
+        _ = try await store.answer(to: "k-1", request: [2])
+      }
+    }
+  }
+
+  @Test("that is running is said to be; one that was rolled back leaves no answer")
+  func running() async throws {
+    try await withDatabase { database in
+      let store = EventStore(database.pool)
+      let a = try await database.session()
+      try await a.execute(
+        """
+        begin; select annals.append_events(
+          array['thing-1'], array['thing'], array['1'], array[null]::bigint[], array[1], array[gen_random_uuid()], array['T'],
+          array[1], array['{}']::json[], array['c'], array[null]::json[], array['{}']::json[], '{"actor":"a"}', null, 'k-1',
+          '\\x01', '{}')
+        """)
+      let appends = [StreamAppend([event()], to: stream(), expecting: .any)]
+      await #expect(throws: AppendError.commandRunning(key: "k-1")) {
+        try await store.append(appends, metadata: metadata, command: key())
+      }
+      try await a.execute("rollback")
+      #expect(try await store.append(appends, metadata: metadata, command: key()).replayed == nil)
+      a.close()
+    }
+  }
+
+  @Test("is forgotten after two to three days, a part at a time")
+  func expiry() async throws {
+    try await withDatabase { database in
+      let session = try await database.session()
+      let today = "mod((extract(epoch from clock_timestamp()) / 86400)::bigint, 4)"
+      try await session.execute(
+        "insert into annals.commands select part, 'k-' || part, '', '{}', now() from generate_series(0, 3) part")
+      try await session.execute("select annals.maintain_outbox()")
+      #expect(
+        try await session.value(
+          "select string_agg(key, ' ' order by key) = (select string_agg('k-' || part, ' ' order by part) from generate_series(0, 3) part where part <> mod(\(today) + 1, 4)) from annals.commands"
+        )
+          == "t")
+      session.close()
     }
   }
 }

@@ -128,8 +128,9 @@ import Testing
     """
     do $$ begin
       for n in 1..\(count) loop
-        perform annals.append('thing-\(key)', 'thing', null, array[gen_random_uuid()], array['Counted'], array[1],
-          array['{}'::jsonb], '{}'::jsonb, '\(key)', array['u'], array[null::text], array['{"n":1}'], null);
+        perform annals.append_event(
+          'thing-\(key)', 'thing', null, gen_random_uuid(), 'Counted', 1, '{}', '{"actor":"a"}', '\(key)', 'u', '{}',
+          '{"n":1}', null);
         commit;
       end loop;
     end $$

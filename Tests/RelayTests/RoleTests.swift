@@ -1,4 +1,3 @@
-import Glibc
 import Identifiers
 import Metrics
 import Postgres
@@ -8,24 +7,12 @@ import Support
 import Testing
 
 @Suite("A relay with the least rights", .serialized, .timeLimit(.minutes(5))) struct RoleTests {
-  /// The script, for a role of the test's own.
-  private func script(_ role: String) throws -> String {
-    let path = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/sql/roles/relay.sql"
-    let file = try #require(fopen(path, "r"))
-    defer { fclose(file) }
-    var bytes = [UInt8](repeating: 0, count: 65_536)
-    let count = fread(&bytes, 1, bytes.count, file)
-    return String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n").filter { !$0.hasPrefix("--") }
-      .joined(separator: "\n").replacing("annals_relay", with: role)
-  }
-
   @Test("reads the WAL, and without the right to replicate the table", arguments: [true, false])
   func leastRights(mayReplicate: Bool) async throws {
     try await withDatabase { database in
       let role = Stack.uniqueName("relay_role")
       let session = try await database.session()
-      try await session.execute(try script(role))
-      if !mayReplicate { try await session.execute("alter role \(role) noreplication") }
+      try await session.execute("create role \(role) login \(mayReplicate ? "replication" : "") in role annals_relay")
       let topic = Stack.uniqueName("cdc")
       var options = try RelayTests.options(database, topic: topic)
       options.postgres.url = options.postgres.url.replacing("annals@", with: "\(role)@")

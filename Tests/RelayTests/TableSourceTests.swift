@@ -100,7 +100,7 @@ import Testing
         // Nothing of the second part may be forgotten before it has a relay.
         let parts = try await database.session()
         #expect(
-          try await parts.execute("select shard, position from annals.relay_checkpoints order by 1").map(\.[0])
+          try await parts.execute("select shard, sequence from annals.relay_checkpoints order by 1").map(\.[0])
             == ["0", "1"])
         parts.close()
         try await whileRelaying(second, on: database.reactor) { _ in
@@ -128,7 +128,7 @@ import Testing
       _ = try await receive(topic, keys: 1, upTo: 3, on: database.reactor)
       let locker = try await database.session()
       try await eventually("the checkpoint is recorded", on: database.reactor) {
-        try await !locker.execute("select 1 from annals.relay_checkpoints where position > 0").isEmpty
+        try await !locker.execute("select 1 from annals.relay_checkpoints where sequence > 0").isEmpty
       }
       try await locker.execute("begin; lock table annals.relay_checkpoints in access exclusive mode")
       try await database.append(id, 4...4)

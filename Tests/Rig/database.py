@@ -15,6 +15,16 @@ def sql(database, text, server=None, check=True):
     return result.stdout.strip()
 
 
+def appending(stream, category, key):
+    """A statement that appends an event. The arguments are SQL expressions."""
+    return f"""select annals.append_event(stream_id => {stream}, category => {category}, expected => null,
+  event_id => gen_random_uuid(), type => 'Counted', schema_version => 1, data => '{{}}', metadata => '{{"actor":"test"}}',
+  key => {key}, op => 'u', before => '{{}}', after => '{{"n":1}}', headers => null)"""
+
+
+OUTBOX_ROW = "insert into annals.outbox (sequence, category, key, op, after, event_id, type, version, recorded_at)"
+
+
 class ScratchDatabase:
     """A migrated database with a name of its own. `drop` also drops its replication slots."""
 

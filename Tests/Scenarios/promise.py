@@ -144,7 +144,7 @@ def run(binary, database, serve, relay, project):
     seconds = time.monotonic() - started
 
     rows = [row.split("|") for row in database.sql(
-        "select event_id, stream_id, version from annals.events order by position").splitlines()]
+        "select event_id, stream_id, version from annals.events order by sequence").splitlines()]
     committed = {event: (stream.removeprefix("document-"), int(version)) for event, stream, version in rows}
     end = database.sql("select pg_current_wal_lsn()")
     DEADLINE.wait("the relay's catching up", lambda: database.sql(

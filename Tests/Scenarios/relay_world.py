@@ -8,15 +8,12 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from Rig import order, stack, topic  # noqa: E402
-from Rig.database import ScratchDatabase, sql  # noqa: E402
+from Rig.database import OUTBOX_ROW, ScratchDatabase, appending, sql  # noqa: E402
 from Rig.program import Program  # noqa: E402
 
 PORT, CLUSTER_PORT = 17_086, 19_292
-APPEND = """\\set document random(1, 25)
-select annals.append('document-' || :client_id || '-' || :document, 'document', null, array[gen_random_uuid()],
-  array['Counted'], array[1], array['{}'::jsonb], '{}'::jsonb, :client_id || '-' || :document, array['u'],
-  array[null::text], array['{"n":1}'], null);
-"""
+NAME = ":client_id || '-' || :document"
+APPEND = f"\\set document random(1, 25)\n{appending(f"'document-' || {NAME}", "'document'", NAME)};\n"
 
 
 class Writer:
@@ -82,8 +79,8 @@ class World:
         """Waits until Kafka has acknowledged all that is committed now."""
         end = self.sql("select pg_current_wal_lsn()")
         self.wait("catching up", lambda: self.sql(
-            "select not exists (select 1 from annals.outbox o, annals.relay_checkpoints c where (o.xid, o.position) > "
-            "(c.xid, c.position))" if self.environment.get("ANNALS_RELAY_SOURCE") == "table" else
+            "select not exists (select 1 from annals.outbox o, annals.relay_checkpoints c where (o.epoch, o.xid, o.sequence) > "
+            "(c.epoch, c.xid, c.sequence))" if self.environment.get("ANNALS_RELAY_SOURCE") == "table" else
             f"select confirmed_flush_lsn >= '{end}' from pg_replication_slots where slot_name = '{self.run}'") == "t")
 
     def committed(self):
@@ -141,8 +138,8 @@ def pause(most):
 
 def write_large(world, rows):
     world.sql("select annals.add_outbox_partitions(20, 250000)")
-    world.sql(f"""insert into annals.outbox (position, aggregate_type, key, op, after, event_id, type, version, recorded_at)
-        select nextval('annals.position_seq'), 'document', 'large', 'c',
+    world.sql(f"""{OUTBOX_ROW}
+        select nextval('annals.event_sequence'), 'document', 'large', 'c',
                json_build_object('n', n, 'text', repeat('x', 300)), gen_random_uuid(), 'DocumentCreated', n, clock_timestamp()
         from generate_series(1, {rows}) n order by n""")
 

@@ -14,14 +14,12 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from Rig import stack  # noqa: E402
-from Rig.database import ScratchDatabase  # noqa: E402
+from Rig.database import OUTBOX_ROW, ScratchDatabase, appending  # noqa: E402
 from Rig.program import Program  # noqa: E402
 
 RUN, PORT = stack.unique("tsan"), 17_087
 DIR = stack.folder("tsan")
-APPEND = """select annals.append('document-' || :client_id, 'document', null, array[gen_random_uuid()], array['Counted'], array[1],
-  array['{}'::jsonb], '{}'::jsonb, :client_id::text, array['u'], array[null::text], array['{"n":1}'], null);
-"""
+APPEND = appending("'document-' || :client_id", "'document'", ":client_id::text") + ";\n"
 CONNECTOR = f"""topic.prefix=cdc
 slot.name={RUN}_connector
 table.include.list=annals.*
@@ -72,8 +70,7 @@ def look(database, command, environment, source, seconds):
     relay = Program(command, environment, path, PORT)
     subprocess.run(["pgbench", "-n", "-c", "4", "-R", "400", "-T", str(int(seconds)), "-f", os.path.join(DIR, "append.sql"),
                     database.url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    database.sql("insert into annals.outbox (position, aggregate_type, key, op, event_id, type, version, recorded_at) select "
-                 "nextval('annals.position_seq'), 'document', 'x', 'c', gen_random_uuid(), 'T', n, now() from "
+    database.sql(f"{OUTBOX_ROW} select nextval('annals.event_sequence'), 'document', 'x', 'c', '{{}}', gen_random_uuid(), 'T', n, now() from "
                  "generate_series(1, 5000) n")
 
     def read():

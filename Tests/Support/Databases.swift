@@ -1,4 +1,4 @@
-import EventStore
+public import EventStore
 import Logging
 import Metrics
 public import Postgres
@@ -34,14 +34,24 @@ private actor Template {
         try await PostgresSession.with(server, on: reactor, logger: quietLogger()) {
           _ = try await $0.execute("create database \(name)")
         }
-        try await PostgresSession.with(options(for: name), on: reactor, logger: quietLogger()) {
-          _ = try await Migrator($0, logger: quietLogger()).run()
-        }
+        try await migrate(options(for: name), on: reactor)
         return name
       }
     }
     self.task = task
     return try await task.value
+  }
+}
+
+/// Brings a database to this program's schema.
+@discardableResult
+public func migrate(
+  _ options: PostgresOptions, plan: Migrator.Plan = .schema, on reactor: Reactor
+) async throws -> [Migrator.Step] {
+  try await PostgresSession.with(options, on: reactor, logger: quietLogger()) { session in
+    try await PostgresSession.with(options, on: reactor, logger: quietLogger()) { guardian in
+      try await Migrator(session, guardian: guardian, plan: plan, on: reactor, logger: quietLogger()).run()
+    }
   }
 }
 
@@ -63,6 +73,14 @@ public func withDatabase<Value: Sendable>(
       _ = try await $0.execute("create database \(name) template \(template)")
     }
     let own = try options(for: name)
+    if migrated {
+      // A log of its own: a copy would be a stranger to its database.
+      try await PostgresSession.with(own, on: reactor, logger: quietLogger()) {
+        _ = try await $0.execute(
+          "update annals.log set id = gen_random_uuid(), database_oid = (select oid from pg_database where datname = current_database())"
+        )
+      }
+    }
     let pool = PostgresPool(own, on: reactor, logger: quietLogger(), metrics: .init())
     try await pool.start(connections: 2)
     let result: Result<Value, any Error>

@@ -1,2 +1,4 @@
-select appended, stream_version, last_position, at
-from annals.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+select outcome, version, recorded_at
+from annals.append_event(
+  stream_id => $1, category => $2, expected => $3, event_id => $4, type => $5, schema_version => $6, data => $7,
+  metadata => $8, key => $9, op => $10, before => $11, after => $12, headers => $13)

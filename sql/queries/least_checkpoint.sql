@@ -1,1 +1,1 @@
-select xid, position from annals.relay_checkpoints where relay = $1 order by xid, position limit 1
+select epoch, xid, sequence from annals.relay_checkpoints where relay = $1 order by epoch, xid, sequence limit 1

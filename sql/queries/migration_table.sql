@@ -1,7 +1,15 @@
 create schema if not exists annals;
 create table if not exists annals.migrations (
-  version    integer     primary key,
+  version    integer     not null,
   name       text        not null,
   checksum   text        not null,
-  applied_at timestamptz not null default now()
+  applied_at timestamptz not null default now(),
+  constraint migrations_pkey primary key (version)
+);
+-- Functions and roles: each is applied again when its text changes.
+create table if not exists annals.definitions (
+  name       text        not null,
+  checksum   text        not null,
+  applied_at timestamptz not null default now(),
+  constraint definitions_pkey primary key (name)
 );

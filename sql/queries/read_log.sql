@@ -1,6 +1,7 @@
--- Only rows of transactions older than every running one: no row can appear later before a reader's position.
-select xid, position, stream_id, category, version, event_id, type, schema_version, data, metadata, recorded_at, hash
-from annals.events
-where (xid, position) > ($1, $2) and xid < pg_snapshot_xmin(pg_current_snapshot())
-order by xid, position
-limit $3
+-- A page of the log from an index on. Log indexes are final when they are given, so nothing can appear before one later.
+select e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.data, e.metadata, e.recorded_at, i.index
+from annals.log_index i
+join annals.events e on (e.epoch, e.xid, e.sequence) = (i.epoch, i.xid, i.sequence)
+where i.index >= $1
+order by i.index
+limit $2

@@ -1,1 +1,1 @@
-select 1 from annals.relay_slots where slot = $1 and ready
+select 1 from annals.relays where relay = $1 and source = 'wal' and ready

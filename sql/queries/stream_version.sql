@@ -1,1 +1,1 @@
-select coalesce(max(version), 0) from annals.events where stream_id = $1
+select version from annals.streams where stream_id = $1

@@ -1,4 +1,4 @@
-select stream_id from annals.events
-where category = $1 and version = 1 and stream_id > $2
+select stream_id from annals.streams
+where category = $1 and stream_id > $2
 order by stream_id
 limit $3

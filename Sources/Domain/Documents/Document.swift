@@ -12,7 +12,7 @@ public struct Document: Equatable, Sendable {
   public let createdBy: String
   public let createdAt: Time.Timestamp
   public internal(set) var updatedAt: Time.Timestamp
-  /// The stream's: how many events made it.
+  /// The stream's.
   public internal(set) var version: StreamVersion
   public internal(set) var isDeleted = false
 
@@ -79,7 +79,6 @@ extension Document {
     createdAt = try fields.required("created_at")
     updatedAt = try fields.required("updated_at")
     version = StreamVersion(try fields.required("version"))
-    try fields.end()
   }
 }
 

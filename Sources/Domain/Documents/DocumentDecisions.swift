@@ -107,14 +107,14 @@ extension Document: Aggregate {
     return title
   }
 
-  public static func evolve(_ state: Document?, _ event: DocumentEvent) -> Document? {
+  public static func evolve(_ state: Document?, _ event: DocumentEvent, at version: StreamVersion) -> Document? {
     if case .created(let id, let title, let content, let by, let at) = event {
       return Document(
         id: id, title: title, content: content, status: .created, createdBy: by, createdAt: at, updatedAt: at,
-        version: 1)
+        version: version)
     }
     guard var document = state else { return nil }
-    document.version = document.version.next
+    document.version = version
     switch event {
     case .created: break
     case .retitled(let title, let at): (document.title, document.updatedAt) = (title, at)

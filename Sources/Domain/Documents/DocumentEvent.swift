@@ -12,8 +12,7 @@ public enum DocumentEvent: DomainEvent, Equatable {
   case deleted(at: Time.Timestamp)
 }
 
-/// The stored form. Fixtures of every released form are tests: a form never changes; a new `schemaVersion` is added and
-/// the old one is still read.
+/// The stored form. Tests/DomainTests/Fixtures has every form that was ever written.
 extension DocumentEvent {
   public var type: String {
     switch self {
@@ -25,8 +24,12 @@ extension DocumentEvent {
     }
   }
 
-  public var schemaVersion: Int32 { Self.currentSchemaVersion }
-  private static let currentSchemaVersion: Int32 = 1
+  public static let schemaVersions: [String: Int32] = [
+    "DocumentCreated": 1, "DocumentRetitled": 1, "DocumentContentReplaced": 1, "DocumentStatusChanged": 1,
+    "DocumentDeleted": 1,
+  ]
+
+  public static let personalFields: [String: [String]] = ["DocumentCreated": ["created_by"]]
 
   public var data: [UInt8] {
     var writer = JSONWriter(reserving: 256)
@@ -64,12 +67,7 @@ extension DocumentEvent {
     }
   }
 
-  public init(type: String, schemaVersion: Int32, data: [UInt8]) throws(JSONError) {
-    guard schemaVersion == Self.currentSchemaVersion else {
-      throw JSONError(
-        .invalid("\(type) \(schemaVersion)", remedy: "this annals knows version \(Self.currentSchemaVersion)"))
-    }
-    var fields = try JSONFields(JSONValue(parsing: data))
+  public init(type: String, fields: inout JSONFields) throws(JSONError) {
     let at = try fields.required("at", as: Time.Timestamp.self)
     switch type {
     case "DocumentCreated":
@@ -83,7 +81,6 @@ extension DocumentEvent {
     case "DocumentDeleted": self = .deleted(at: at)
     default: throw JSONError(.invalid(type, remedy: "no event of a document has this type"))
     }
-    try fields.end()
   }
 }
 
@@ -93,6 +90,5 @@ extension DocumentContent: JSONReadable {
     self.init(
       type: try fields.required("type"), size: try fields.required("size"), key: try fields.required("key"),
       hash: try fields.required("sha256"))
-    try fields.end()
   }
 }

@@ -34,10 +34,14 @@ public struct AggregateStore<State: Aggregate>: Sendable {
 
   /// Decides a command for a new stream, without reading the stream, and appends the events.
   ///
-  /// - Throws: The aggregate's refusal; `AppendError`: `versionConflict` if the stream already has events.
-  public func create(_ id: String, _ command: State.Command, metadata: EventMetadata) async throws -> State {
+  /// - Parameter once: The command's key; nil: it is carried out as often as it is sent.
+  /// - Throws: The aggregate's refusal; `AppendError`: `versionConflict` if the stream already has events;
+  ///   `CommandReplayed` with the first answer if the command was carried out before.
+  public func create(
+    _ id: String, _ command: State.Command, metadata: EventMetadata, once: Once<State>? = nil
+  ) async throws -> State {
     let events = try State.decide(command, nil)
-    let state = try await append(events, to: Loaded(state: nil, version: .none), id, metadata)
+    let state = try await append(events, to: Loaded(state: nil, version: .none), id, metadata, once)
     guard let state else { throw NothingCreated(stream: State.stream(id)) }
     return state
   }
@@ -50,7 +54,8 @@ public struct AggregateStore<State: Aggregate>: Sendable {
   /// - Throws: The aggregate's refusal; `UnexpectedVersion` if the stream is not, or is no longer, at the expected
   ///   version; `AppendError`, `ReadError`, `EventReadError`.
   public func execute(
-    _ command: State.Command, on id: String, expecting: StreamVersion? = nil, metadata: EventMetadata
+    _ command: State.Command, on id: String, expecting: StreamVersion? = nil, metadata: EventMetadata,
+    once: Once<State>? = nil
   ) async throws -> State? {
     var backoff = Backoff(first: .milliseconds(1), limit: .milliseconds(50))
     while true {
@@ -64,9 +69,9 @@ public struct AggregateStore<State: Aggregate>: Sendable {
       let events = try State.decide(command, loaded.state)
       guard !events.isEmpty else { return loaded.state }
       if let mismatch { throw mismatch }
-      do throws(AppendError) {
-        return try await append(events, to: loaded, id, metadata)
-      } catch {
+      do {
+        return try await append(events, to: loaded, id, metadata, once)
+      } catch let error as AppendError {
         guard case .versionConflict(let stream, _, let actual) = error else { throw error }
         if let expecting { throw UnexpectedVersion(stream: stream, expected: expecting, actual: actual) }
         guard backoff.attempts < Self.maximumTries - 1 else { throw error }
@@ -76,12 +81,14 @@ public struct AggregateStore<State: Aggregate>: Sendable {
   }
 
   private func append(
-    _ events: [State.Event], to loaded: Loaded, _ id: String, _ metadata: EventMetadata
-  ) async throws(AppendError) -> State? {
-    _ = try await store.append(
-      State.newEvents(events, from: loaded.state), to: State.stream(id), expecting: ExpectedVersion(loaded.version),
-      metadata: metadata)
-    return State.evolve(loaded.state, events)
+    _ events: [State.Event], to loaded: Loaded, _ id: String, _ metadata: EventMetadata, _ once: Once<State>?
+  ) async throws -> State? {
+    let (new, state) = State.newEvents(events, from: loaded.state, at: loaded.version)
+    let result = try await store.append(
+      [StreamAppend(new, to: State.stream(id), expecting: ExpectedVersion(loaded.version))], metadata: metadata,
+      command: once.map { CommandKey($0.key, request: $0.request, answer: $0.answer(state)) })
+    if let answer = result.replayed { throw CommandReplayed(answer: answer) }
+    return state
   }
 
   // MARK: Reading
@@ -95,7 +102,7 @@ public struct AggregateStore<State: Aggregate>: Sendable {
       let page = try await store.readBodies(stream, after: version, limit: pageSize)
       for body in page.bodies {
         if let moment, !moment.includes(body) { return Loaded(state: state, version: version) }
-        state = State.evolve(state, try State.event(body, of: stream))
+        state = State.evolve(state, try State.event(body, of: stream), at: body.version)
         version = body.version
       }
       guard page.hasMore else { return Loaded(state: state, version: version) }
@@ -126,7 +133,7 @@ public struct AggregateStore<State: Aggregate>: Sendable {
         for recorded in page.events {
           let event = try State.event(recorded.body, of: stream)
           let before = state
-          state = State.evolve(state, event)
+          state = State.evolve(state, event, at: recorded.version)
           steps.append(Step(recorded: recorded, event: event, before: before, after: state))
         }
         return steps.isEmpty ? nil : steps
@@ -135,6 +142,27 @@ public struct AggregateStore<State: Aggregate>: Sendable {
 
     public func makeAsyncIterator() -> Iterator { Iterator(store: store, stream: State.stream(id)) }
   }
+}
+
+/// A command that is carried out once, however often it is sent: the first answer is kept under its key.
+public struct Once<State: Aggregate>: Sendable {
+  let key: String
+  let request: [UInt8]
+  let answer: @Sendable (State?) -> [UInt8]
+
+  /// - Parameters:
+  ///   - request: A hash of what is asked. The same key with another one is refused.
+  ///   - answer: The answer, a JSON text, from the state afterwards.
+  public init(_ key: String, request: [UInt8], answer: @escaping @Sendable (State?) -> [UInt8]) {
+    (self.key, self.request, self.answer) = (key, request, answer)
+  }
+}
+
+/// The command was carried out before, by another call with its key.
+public struct CommandReplayed: Error, Sendable, CustomStringConvertible {
+  /// The first call's answer, a JSON text.
+  public let answer: [UInt8]
+  public var description: String { "the command was carried out before" }
 }
 
 /// A moment in a history.

@@ -4,32 +4,70 @@ public import Postgres
 public import Reactor
 import Schema
 
-/// Creates partitions of the outbox before writers need them, and drops those that the relay has confirmed completely.
-/// Every process that writes or relays runs it. Only one process at a time does the work.
+/// Creates partitions of the outbox before writers need them, and drops those that every registered relay has. Every process
+/// that writes or relays runs it. Only one process at a time does the work.
 public struct OutboxMaintenance: Sendable {
   private let pool: PostgresPool
-  private let slot: String
+  private let options: PostgresOptions
   private let reactor: Reactor
   private let logger: Logger
   private let interval: Duration
   private let dropped: Counter
 
+  /// - Parameter options: For a session of its own: what is dropped is detached first, and that waits for long readers.
   public init(
-    _ pool: PostgresPool, slot: String, every interval: Duration = .seconds(10), on reactor: Reactor, logger: Logger,
-    metrics: MetricsRegistry
+    _ pool: PostgresPool, _ options: PostgresOptions, every interval: Duration = .seconds(10), on reactor: Reactor,
+    logger: Logger, metrics: MetricsRegistry
   ) {
-    (self.pool, self.slot, self.interval, self.reactor) = (pool, slot, interval, reactor)
+    (self.pool, self.options, self.interval, self.reactor) = (pool, options, interval, reactor)
     self.logger = logger.labelled("outbox")
     dropped = metrics.counter("annals_outbox_partitions_dropped_total", help: "Confirmed partitions that were dropped.")
   }
 
-  static let maintain = Query("maintain_outbox", Schema.maintainOutbox)
+  static let upkeep = Query("outbox_upkeep", Schema.outboxUpkeep)
+  static let retire = Query("retire_relay", Schema.retireRelay)
 
   /// Creates and drops partitions once, and returns their numbers.
-  public func runOnce() async throws(PostgresError) -> (added: Int, dropped: Int) {
-    let rows = try await pool.query(Self.maintain, [.text(slot)])
-    guard let row = rows.first else { return (0, 0) }
-    return (try row.get(0), try row.get(1))
+  public func runOnce() async throws -> (added: Int, dropped: Int) {
+    guard let row = try await pool.query(Self.upkeep).first else { return (0, 0) }
+    let added = try row.get(0, as: Int.self)
+    let names = try row.get(1, as: Texts.self).values
+    if !names.isEmpty {
+      try await PostgresSession.with(options, on: reactor, logger: logger) { session in
+        for name in names { try await drop(name, session) }
+      }
+    }
+    return (added, names.count)
+  }
+
+  /// Detaches a partition without a lock that writers would wait for, then drops it. Each step may find that an earlier call
+  /// was stopped after it.
+  private func drop(_ name: String, _ session: PostgresSession) async throws {
+    let table = "annals.\(quotedIdentifier(name))"
+    let found = try await session.execute(
+      """
+      select i.inhdetachpending from pg_inherits i
+      where i.inhparent = 'annals.outbox'::regclass and i.inhrelid = to_regclass(\(quotedLiteral(table)))
+      """, name: "looking for a partition")
+    if let pending = found.first?.first {
+      try await session.execute(
+        "alter table annals.outbox detach partition \(table) \(pending == "t" ? "finalize" : "concurrently")",
+        name: "detaching \(name)")
+    }
+    try await session.execute(
+      """
+      begin; drop table if exists \(table);
+      delete from annals.outbox_partitions where name = \(quotedLiteral(name)); commit
+      """, name: "dropping \(name)")
+    dropped.increment()
+  }
+
+  /// Retires a reader of the outbox: nothing is kept for it any more. Its slot, if it has one, stays.
+  ///
+  /// - Returns: False if no reader has this name.
+  public static func forget(_ relay: String, _ session: PostgresSession) async throws(PostgresError) -> Bool {
+    guard let row = try await session.query(retire, [.text(relay)]).first else { return false }
+    return try row.get(0)
   }
 
   /// Runs until the task is cancelled.
@@ -38,9 +76,12 @@ public struct OutboxMaintenance: Sendable {
       do {
         let (added, dropped) = try await runOnce()
         if added + dropped > 0 {
-          self.dropped.increment(by: dropped)
           logger.info("Outbox partitions changed", metadata: ["added": "\(added)", "dropped": "\(dropped)"])
         }
+      } catch PostgresError.server(let error) where error.sqlState == "42501" {
+        logger.warning(
+          "Confirmed partitions of the outbox stay: dropping them needs the owner's rights. Grant annals_maintenance",
+          metadata: [.error: "\(error.message)"])
       } catch {
         logger.warning("Outbox maintenance failed and will be retried", metadata: [.error: "\(error)"])
       }

@@ -11,28 +11,30 @@ public enum Parameter: Sendable {
   case text(String)
   case bytes([UInt8])
   case uuid(UUID)
+  /// A JSON text, kept as it is.
+  case json([UInt8])
   /// A JSON text.
   case jsonb([UInt8])
   case timestamp(Timestamp)
   case lsn(LogSequenceNumber)
   case xid8(TransactionID)
   case integers([Int32])
-  case bigints([Int64])
+  case bigints([Int64?])
   case texts([String?])
   case uuids([UUID])
-  case jsonbs([[UInt8]])
+  case jsons([[UInt8]?])
 
   /// About how many bytes of memory it holds.
   var byteCount: Int {
     switch self {
     case .null, .bool, .integer, .bigint, .double, .uuid, .timestamp, .lsn, .xid8: 16
     case .text(let text): text.utf8.count
-    case .bytes(let bytes), .jsonb(let bytes): bytes.count
+    case .bytes(let bytes), .json(let bytes), .jsonb(let bytes): bytes.count
     case .integers(let values): values.count * 4
     case .bigints(let values): values.count * 8
     case .texts(let texts): texts.reduce(0) { $0 + ($1?.utf8.count ?? 0) }
     case .uuids(let values): values.count * 16
-    case .jsonbs(let values): values.reduce(0) { $0 + $1.count }
+    case .jsons(let values): values.reduce(0) { $0 + ($1?.count ?? 0) }
     }
   }
 }
@@ -78,7 +80,7 @@ struct EncodedParameters {
     case .bigint(let value): append(value)
     case .double(let value): append(value.bitPattern)
     case .text(let value): bytes.append(contentsOf: value.utf8)
-    case .bytes(let value): bytes.append(contentsOf: value)
+    case .bytes(let value), .json(let value): bytes.append(contentsOf: value)
     case .uuid(let value): append(value)
     case .jsonb(let value): appendJSONB(value)
     case .timestamp(let value): append(value.microseconds - Timestamp.postgresEpoch)
@@ -88,7 +90,7 @@ struct EncodedParameters {
     case .bigints(let values): appendArray(of: 20, values) { $0.append($1) }
     case .texts(let values): appendArray(of: 25, values) { $0.bytes.append(contentsOf: $1.utf8) }
     case .uuids(let values): appendArray(of: 2950, values) { $0.append($1) }
-    case .jsonbs(let values): appendArray(of: 3802, values) { $0.appendJSONB($1) }
+    case .jsons(let values): appendArray(of: 114, values) { $0.bytes.append(contentsOf: $1) }
     }
   }
 

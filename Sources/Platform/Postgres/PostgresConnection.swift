@@ -242,6 +242,11 @@ public actor PostgresConnection {
 
   // MARK: End
 
+  /// Throws the reason if the connection is broken or closed.
+  public func check() throws(PostgresError) {
+    if let failure { throw failure }
+  }
+
   /// Waits until the connection is closed or breaks, and returns the reason.
   public func ended() async -> PostgresError {
     await withCheckedContinuation { continuation in

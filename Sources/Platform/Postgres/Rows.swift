@@ -40,6 +40,8 @@ public struct Rows: Sendable, RandomAccessCollection {
     let rows: Rows
     let index: Int
 
+    public var columnCount: Int { rows.columns }
+
     public func isNull(_ column: Int) -> Bool { rows.places[index * rows.columns + column].count < 0 }
 
     /// Returns the column's value. Throws if it is null or has another type.
@@ -123,6 +125,53 @@ extension String: PostgresDecodable {
 
 extension [UInt8]: PostgresDecodable {
   public init?(binary: Slice<UnsafeRawBufferPointer>) { self.init(binary) }
+}
+
+/// An array of bigint with one dimension, or none, and without nulls.
+public struct Bigints: PostgresDecodable {
+  public let values: [Int64]
+
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    let bytes = UnsafeRawBufferPointer(rebasing: binary)
+    func integer<Value: FixedWidthInteger>(_ offset: Int, _ type: Value.Type) -> Value {
+      Value(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Value.self))
+    }
+    // Dimensions, whether there are nulls, the element's type; then size and lower bound; then length and value of each.
+    guard bytes.count >= 12, integer(8, UInt32.self) == 20 else { return nil }
+    guard integer(0, Int32.self) == 1 else {
+      values = []
+      return
+    }
+    guard bytes.count >= 20, case let count = Int(integer(12, Int32.self)), count >= 0, bytes.count == 20 + count * 12
+    else { return nil }
+    values = (0..<count).map { integer(24 + $0 * 12, Int64.self) }
+  }
+}
+
+/// An array of text with one dimension, or none, and without nulls.
+public struct Texts: PostgresDecodable {
+  public let values: [String]
+
+  public init?(binary: Slice<UnsafeRawBufferPointer>) {
+    let bytes = UnsafeRawBufferPointer(rebasing: binary)
+    func integer(_ offset: Int) -> Int {
+      Int(Int32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Int32.self)))
+    }
+    guard bytes.count >= 12, integer(8) == 25 else { return nil }
+    var values: [String] = []
+    if integer(0) == 1 {
+      guard bytes.count >= 20 else { return nil }
+      var offset = 20
+      for _ in 0..<integer(12) {
+        guard offset + 4 <= bytes.count, case let length = integer(offset), length >= 0,
+          offset + 4 + length <= bytes.count
+        else { return nil }
+        values.append(String(decoding: bytes[offset + 4..<offset + 4 + length], as: UTF8.self))
+        offset += 4 + length
+      }
+    }
+    self.values = values
+  }
 }
 
 extension UUID: PostgresDecodable {

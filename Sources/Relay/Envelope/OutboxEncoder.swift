@@ -50,7 +50,7 @@ final class OutboxEncoder: ChangeEncoder {
   /// Encodes the messages of one row: an event, and after a deletion a tombstone.
   func encode(_ row: OutboxRow, schema: String, _ context: ChangeContext, into batch: inout MessageBatch) {
     position = row.sequence
-    let aggregate = aggregate(row.aggregateType, schema: schema)
+    let aggregate = aggregate(row.category, schema: schema)
     let key = batch.written { self.key(row.key, into: &$0) }
     let value = batch.written { self.value(row, aggregate.table, context, at: .now(), into: &$0) }
     batch.header("event_id", batch.written { Self.uuid(row.eventID, into: &$0) })

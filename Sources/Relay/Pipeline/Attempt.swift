@@ -51,11 +51,11 @@ final class Attempt {
     by encoder: OutboxEncoder, into batch: inout MessageBatch
   ) throws {
     let context = ChangeContext(
-      database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.transaction),
+      database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.position.transaction),
       committedAt: row.recordedAt, lsn: lsn, lastCommit: nil, origin: nil)
     let columns = try layout.row(row.columns)
     // The row has no LSN. Its position is used instead, with the top bit set: no LSN has that bit.
-    delivery.counting(number, at: 1 << 63 | UInt64(bitPattern: row.sequence), &batch) { batch in
+    delivery.counting(number, at: 1 << 63 | UInt64(bitPattern: row.position.sequence), &batch) { batch in
       encoder.encode(columns, schema: layout.relation.schema, context, into: &batch)
     }
   }
@@ -73,7 +73,7 @@ final class Attempt {
     var backlog = OutboxBacklog()
     var count = 0
     try await copyOut(OutboxBacklog.query(after: position, unseenBy: published?.snapshot)) { message, batch in
-      guard let row = try backlog.row(message), published?.holds(row.transaction) != true else { return }
+      guard let row = try backlog.row(message), published?.holds(row.position.transaction) != true else { return }
       count += 1
       try publish(row, of: layout, number, at: start, by: encoder, into: &batch)
     }

@@ -45,7 +45,7 @@ struct SlotPreparation {
     // Rows that a relay with relay.source=table has published are not sent again.
     let position = try await OutboxTable.least(options.slot, session) ?? Position.start
     let published = attempt.watermark?.published(confirmed: LogSequenceNumber(.max))
-    try await slot.recordUnready(session)
+    try await slot.recordUnready(session, source: "wal")
     var seen: Snapshot?
     let start = try await withNewSlot { start in
       seen = try await TableReading.present(session).snapshot

@@ -27,10 +27,10 @@ final class TableSource: ChangeSource {
     let (delivery, metrics) = (attempt.delivery, attempt.metrics)
     try await delivery.beginTransactions()
     let published = try await publishedFromWAL()
-    try await table.begin(at: TransactionID(published?.snapshot.xmin ?? 0), logger: attempt.logger)
+    try await table.begin(at: TransactionID(published?.snapshot.xmin ?? 0))
     // A slot that cannot be dropped yet must not be taken for one that has everything.
     try await ReplicationSlot(name: attempt.options.slot, publication: attempt.options.publication)
-      .recordUnready(attempt.session)
+      .recordUnready(attempt.session, source: "table")
     await dropSlot()
     let bell = Doorbell(on: attempt.reactor)
     let listener = try await PostgresConnection.connect(
@@ -51,7 +51,7 @@ final class TableSource: ChangeSource {
         "published": published.map { "\($0.snapshot), then \($0.others.sorted().suffix(20))" } ?? "unknown",
       ])
     do {
-      try await listener.listen("annals_outbox") { bell.ring() }
+      try await listener.listen("annals_log") { bell.ring() }
       while true {
         var batch = MessageBatch()
         var reached = position
@@ -68,8 +68,8 @@ final class TableSource: ChangeSource {
         }
         let reading = try await table.read(after: position, pause: send) { row, lsn in
           metrics.rows.increment()
-          reached = Position(transaction: row.transaction, sequence: row.sequence)
-          if published?.holds(row.transaction) == true { return }
+          reached = row.position
+          if published?.holds(row.position.transaction) == true { return }
           let number = open ?? delivery.tracker.begin()
           open = number
           try attempt.publish(row, of: layout, number, at: lsn, by: encoder, into: &batch)

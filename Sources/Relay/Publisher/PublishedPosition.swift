@@ -12,10 +12,11 @@ enum PublishedPosition: Equatable {
   init?(_ json: JSONValue) {
     if let lsn = json["lsn"]?.string.flatMap({ LogSequenceNumber($0) }) {
       self = .wal(lsn)
-    } else if let transaction = json["xid"]?.string.flatMap({ UInt64($0) }),
-      let sequence = json["position"]?.string.flatMap({ Int64($0) })
+    } else if let epoch = json["epoch"]?.integer, let transaction = json["xid"]?.string.flatMap({ UInt64($0) }),
+      let sequence = json["sequence"]?.string.flatMap({ Int64($0) })
     {
-      self = .table(Position(transaction: transaction, sequence: sequence))
+      self = .table(
+        Position(epoch: Int32(truncatingIfNeeded: epoch), transaction: transaction, sequence: sequence))
     } else {
       return nil
     }
@@ -28,8 +29,9 @@ enum PublishedPosition: Equatable {
       switch self {
       case .wal(let lsn): writer.member("lsn", lsn.description)
       case .table(let row):
+        writer.member("epoch", row.epoch)
         writer.member("xid", "\(row.transaction)")
-        writer.member("position", "\(row.sequence)")
+        writer.member("sequence", "\(row.sequence)")
       }
     }
   }

@@ -14,8 +14,8 @@ struct OutboxBacklog {
     return Query(
       "",
       """
-      copy (\(select) where (xid, position) > (\(position.literals)) \(unseen ?? "")
-            order by position) to stdout (format binary)
+      copy (\(select) where (epoch, xid, sequence) > (\(position.literals)) \(unseen ?? "")
+            order by epoch, sequence) to stdout (format binary)
       """)
   }
 
@@ -27,13 +27,14 @@ struct OutboxBacklog {
       "",
       """
       copy (\(select)
-            where (xid, position) > (\(position.literals)) and xid < pg_snapshot_xmin(pg_current_snapshot()) \(part)
-            order by xid, position limit \(limit)) to stdout (format binary)
+            where (epoch, xid, sequence) > (\(position.literals))
+              and (epoch, xid) < ((select epoch from annals.log), pg_snapshot_xmin(pg_current_snapshot())) \(part)
+            order by epoch, xid, sequence limit \(limit)) to stdout (format binary)
       """)
   }
 
   private static let select = """
-    select xid, position, aggregate_type, key, op, before, after, event_id, type, version, headers, recorded_at
+    select epoch, xid, sequence, category, key, op, before, after, event_id, type, version, headers, recorded_at
     from annals.outbox
     """
 
@@ -41,7 +42,7 @@ struct OutboxBacklog {
   static let relation = PgOutputMessage.Relation(
     id: 0, schema: "annals", name: "outbox",
     columns: [
-      ("xid", 5069), ("position", 20), ("aggregate_type", 25), ("key", 25), ("op", 18), ("before", 114),
+      ("epoch", 23), ("xid", 5069), ("sequence", 20), ("category", 25), ("key", 25), ("op", 18), ("before", 114),
       ("after", 114), ("event_id", 2950), ("type", 25), ("version", 20), ("headers", 114), ("recorded_at", 1184),
     ].map { PgOutputMessage.Relation.Column(name: $0.0, type: $0.1) })
 
@@ -51,8 +52,7 @@ struct OutboxBacklog {
   /// One row: its columns, the transaction that wrote it, and when.
   struct Row {
     let columns: PgOutputMessage.Tuple
-    let transaction: UInt64
-    let sequence: Int64
+    let position: Position
     let recordedAt: Timestamp
   }
 
@@ -75,15 +75,18 @@ struct OutboxBacklog {
       columns.append(length < 0 ? .null : .binary(UnsafeRawBufferPointer(rebasing: bytes.prefix(length))))
       bytes = bytes.dropFirst(max(0, length))
     }
-    guard columns.count == Self.relation.columns.count, case .binary(let xid) = columns[0], xid.count == 8,
-      case .binary(let position) = columns[1], position.count == 8, case .binary(let time) = columns[11],
+    guard columns.count == Self.relation.columns.count, case .binary(let epoch) = columns[0], epoch.count == 4,
+      case .binary(let xid) = columns[1], xid.count == 8, case .binary(let sequence) = columns[2], sequence.count == 8,
+      case .binary(let time) = columns[12],
       time.count == 8
     else { throw PgOutputError(expected: "a row of the outbox", offset: 0) }
     let microseconds = Int64(bigEndian: time.loadUnaligned(as: Int64.self))
     return Row(
       columns: PgOutputMessage.Tuple(columns: columns),
-      transaction: UInt64(bigEndian: xid.loadUnaligned(as: UInt64.self)),
-      sequence: Int64(bigEndian: position.loadUnaligned(as: Int64.self)),
+      position: Position(
+        epoch: Int32(bigEndian: epoch.loadUnaligned(as: Int32.self)),
+        transaction: UInt64(bigEndian: xid.loadUnaligned(as: UInt64.self)),
+        sequence: Int64(bigEndian: sequence.loadUnaligned(as: Int64.self))),
       recordedAt: Timestamp(microseconds: microseconds &+ Timestamp.postgresEpoch))
   }
 
@@ -99,5 +102,5 @@ struct OutboxBacklog {
 
 extension Position {
   /// The position in SQL, for a statement that takes no parameters.
-  var literals: String { "'\(transaction)'::xid8, \(sequence)" }
+  var literals: String { "\(epoch), '\(transaction)'::xid8, \(sequence)" }
 }

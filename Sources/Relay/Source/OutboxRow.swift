@@ -6,7 +6,7 @@ struct OutboxRow {
   /// Id of the transaction that wrote the row, with its epoch (xid8).
   let transaction: UInt64
   let sequence: Int64
-  let aggregateType: UnsafeRawBufferPointer
+  let category: UnsafeRawBufferPointer
   let key: UnsafeRawBufferPointer
   /// `c`, `u` or `d`.
   let operation: UInt8
@@ -23,7 +23,7 @@ struct OutboxLayout {
   let relation: PgOutputMessage.Relation
   private let transaction: Int
   private let sequence: Int
-  private let aggregateType: Int
+  private let category: Int
   private let key: Int
   private let operation: Int
   private let before: Int
@@ -51,8 +51,8 @@ struct OutboxLayout {
     }
     // Types by OID: bigint 20, text 25, "char" 18, json 114, uuid 2950, xid8 5069.
     transaction = try find("xid", 5069)
-    sequence = try find("position", 20)
-    aggregateType = try find("aggregate_type", 25)
+    sequence = try find("sequence", 20)
+    category = try find("category", 25)
     key = try find("key", 25)
     operation = try find("op", 18)
     before = try find("before", 114)
@@ -88,7 +88,7 @@ struct OutboxLayout {
     guard id.count == 16 else { throw mismatch(eventID) }
     return OutboxRow(
       transaction: UInt64(bitPattern: try bigint(transaction)), sequence: try bigint(sequence),
-      aggregateType: try required(aggregateType), key: try required(key),
+      category: try required(category), key: try required(key),
       operation: letter[0], before: try optional(before), after: try optional(after), eventID: id,
       type: try required(type), version: try bigint(version), headers: try optional(headers))
   }

@@ -43,18 +43,19 @@ final class OutboxTable {
   /// The lowest checkpoint of a relay's shards; nil if the relay never read the table.
   static func least(_ relay: String, _ session: PostgresSession) async throws -> Position? {
     guard let row = try await session.query(least, [.text(relay)]).first else { return nil }
-    return Position(transaction: try row.get(0, as: TransactionID.self).value, sequence: try row.get(1))
+    return Position(
+      epoch: Int32(try row.get(0, as: Int.self)), transaction: try row.get(1, as: TransactionID.self).value,
+      sequence: try row.get(2))
   }
 
   static func forget(_ relay: String, _ session: PostgresSession) async throws {
     try await session.query(forget, [.text(relay)])
   }
 
-  /// Loads or creates the checkpoint. From then on, partitions are kept until this relay has read them, and writers
-  /// wake the relay.
+  /// Loads or creates the checkpoint. From then on, partitions are kept until this relay has read them.
   ///
   /// - Parameter first: A new checkpoint begins at this transaction.
-  func begin(at first: TransactionID, logger: Logger) async throws {
+  func begin(at first: TransactionID) async throws {
     let rows = try await session.query(
       Self.start, [.text(relay), .integer(Int32(shard)), .integer(Int32(shards)), .xid8(first)])
     var hasOwn = false
@@ -63,16 +64,12 @@ final class OutboxTable {
       guard known == shards else { throw ReplicationError.shardsChanged(relay: relay, from: known, to: shards) }
       guard try row.get(0, as: Int.self) == shard else { continue }
       hasOwn = true
-      checkpoint = Position(transaction: try row.get(2, as: TransactionID.self).value, sequence: try row.get(3))
-      complete = try row.get(4)
+      checkpoint = Position(
+        epoch: Int32(try row.get(2, as: Int.self)), transaction: try row.get(3, as: TransactionID.self).value,
+        sequence: try row.get(4))
+      complete = try row.get(5)
     }
     guard hasOwn else { throw ReplicationError.outOfPlace("the shard has no checkpoint") }
-    do {
-      try await session.execute("select annals.wake_by_notification(true)")
-    } catch {
-      logger.warning(
-        "Writers cannot wake this relay by notification; it polls the table instead", metadata: [.error: "\(error)"])
-    }
   }
 
   struct Reading {
@@ -111,7 +108,7 @@ final class OutboxTable {
         guard let found = try backlog.row(message) else { return }
         try row(found, lsn)
         reading.count += 1
-        reading.end = Position(transaction: found.transaction, sequence: found.sequence)
+        reading.end = found.position
       } catch { failure = error }
     }
     if let failure { throw failure }
@@ -124,7 +121,8 @@ final class OutboxTable {
     try await session.query(
       Self.record,
       [
-        .text(relay), .integer(Int32(shard)), .xid8(TransactionID(position.transaction)), .bigint(position.sequence),
+        .text(relay), .integer(Int32(shard)), .integer(position.epoch), .xid8(TransactionID(position.transaction)),
+        .bigint(position.sequence),
         .xid8(complete),
       ])
     (checkpoint, self.complete) = (position, complete)

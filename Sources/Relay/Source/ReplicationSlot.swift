@@ -88,9 +88,12 @@ struct ReplicationSlot {
     return (start, snapshot)
   }
 
-  /// Records, before the slot is created again, that the changes it does not cover must be published first.
-  func recordUnready(_ session: PostgresSession) async throws(PostgresError) {
-    try await session.query(Self.unready, [.text(name)])
+  /// Registers the relay. Before its slot is created again: records that the changes that the slot does not cover must be
+  /// published first.
+  ///
+  /// - Parameter source: `wal` or `table`.
+  func recordUnready(_ session: PostgresSession, source: String) async throws(PostgresError) {
+    try await session.query(Self.unready, [.text(name), .text(source)])
   }
 
   func recordReady(_ session: PostgresSession, start: LogSequenceNumber) async throws(PostgresError) {

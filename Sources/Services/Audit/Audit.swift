@@ -75,27 +75,29 @@ public struct Audit: Feature {
 
   private static func text<State: Aggregate>(
     of steps: [AggregateStore<State>.Step], isFirst: Bool
-  ) throws(JSONError) -> [UInt8] {
+  ) throws -> [UInt8] {
     var bytes: [UInt8] = []
     for step in steps {
       if !(isFirst && bytes.isEmpty) { bytes.append(UInt8(ascii: ",")) }
       var writer = JSONWriter()
-      write(step, changes: FieldChange.between(try row(step.before), try row(step.after)), &writer)
+      write(
+        step, try step.recorded.metadata, changes: FieldChange.between(try row(step.before), try row(step.after)),
+        &writer)
       bytes += writer.bytes
     }
     return bytes
   }
 
   private static func write<State: Aggregate>(
-    _ step: AggregateStore<State>.Step, changes: [FieldChange], _ writer: inout JSONWriter
+    _ step: AggregateStore<State>.Step, _ metadata: EventMetadata, changes: [FieldChange], _ writer: inout JSONWriter
   ) {
     writer.object { writer in
       writer.member("version", step.recorded.version.value)
       writer.member("event_id", step.recorded.id.description)
       writer.member("type", step.recorded.type)
-      writer.member("actor", step.recorded.metadata.actor)
+      writer.member("actor", metadata.actor)
       writer.member("recorded_at", step.recorded.recordedAt.description)
-      if let correlation = step.recorded.metadata.correlationID { writer.member("correlation_id", correlation) }
+      if let correlation = metadata.correlationID { writer.member("correlation_id", correlation) }
       writer.name("changes")
       writer.array { writer in
         // The entry itself has the version and the time.

@@ -14,7 +14,18 @@ extension AppendError: ProblemConvertible {
       Problem(
         409, "Conflict", detail: "another writer was faster; the version is \(actual) now: read it again",
         headers: [("ETag", "\"\(actual)\"")])
-    case .eventCount: .internalError
+    case .lostRace: Problem(409, "Conflict", detail: "another writer was faster: read it again")
+    case .archived: Problem(409, "Conflict", detail: "it is archived and takes no more changes")
+    case .commandRunning(let key):
+      Problem(
+        409, "Conflict", detail: "a request with the key “\(key)” is running: wait for its answer",
+        field: "Idempotency-Key", headers: [("Retry-After", "1")])
+    case .commandDiffers(let key):
+      Problem(
+        422, "Unprocessable content", detail: "the key “\(key)” was used for another request: use a new key",
+        field: "Idempotency-Key")
+    case .foreignServer: .unavailable("Postgres", remedy: "its database is not the log's: run annals adopt")
+    case .eventCount, .sameStreamTwice, .personalData: .internalError
     case .database(let error): error.problem
     }
   }

@@ -1,5 +1,5 @@
 import Configuration
-import EventStore
+public import EventStore
 import Lifecycle
 import Logging
 public import Postgres
@@ -15,10 +15,12 @@ public struct EventLog: Feature {
 
   public func workers(_ context: Context) throws -> [any Worker] {
     [
+      Sequencing(
+        sequencer: Sequencer(
+          context.pool, on: context.reactor, logger: context.logger, metrics: context.metrics)),
       OutboxUpkeep(
         maintenance: OutboxMaintenance(
-          context.pool, slot: context.settings[RelaySettings.slot], on: context.reactor, logger: context.logger,
-          metrics: context.metrics))
+          context.pool, context.postgres, on: context.reactor, logger: context.logger, metrics: context.metrics)),
     ]
   }
 
@@ -33,10 +35,10 @@ public struct EventLog: Feature {
       },
       Check("Schema") {
         let missing = try await context.withSession {
-          try await Migrator($0, logger: context.logger).run(isDryRun: true)
+          try await Migrator.missing($0)
         }
         guard missing.isEmpty else {
-          throw CheckProblem("\(missing.count) migrations are missing: run annals migrate")
+          throw CheckProblem("missing or changed: \(missing.descriptions.joined(separator: ", ")). Run annals migrate")
         }
         return "up to date"
       },
@@ -51,6 +53,16 @@ public struct EventLog: Feature {
   }
 }
 
+/// Gives events their log indexes.
+private struct Sequencing: Worker {
+  let name = "sequencer"
+  let sequencer: Sequencer
+
+  var problem: String? { get async { await sequencer.problem } }
+
+  func run(until stop: StopSignal) async throws { try await stop.cancels { await sequencer.run() } }
+}
+
 /// Keeps partitions of the outbox ahead of the writers and drops confirmed ones.
 private struct OutboxUpkeep: Worker {
   let name = "outbox"
@@ -60,6 +72,17 @@ private struct OutboxUpkeep: Worker {
 }
 
 extension Context {
+  /// Brings the database to this program's schema, and returns what was applied.
+  public func migrate() async throws -> [Migrator.Step] {
+    try await reactor.run {
+      try await PostgresSession.with(postgres, on: reactor, logger: logger) { session in
+        try await PostgresSession.with(postgres, on: reactor, logger: logger) { guardian in
+          try await Migrator(session, guardian: guardian, on: reactor, logger: logger).run()
+        }
+      }
+    }
+  }
+
   /// A Postgres session for one use, on the context's reactor wherever the caller runs.
   public func withSession<Value: Sendable>(
     _ body: @Sendable (PostgresSession) async throws -> Value

@@ -9,12 +9,11 @@ extension Commands {
     "migrate", "Bring the database to this binary's schema.", options: [isDryRun.description],
     examples: [("annals migrate --dry-run", "what would be applied")]
   ) { arguments in
-    let steps = try await Runtime(arguments).run("migrate") { context in
-      try await context.withSession {
-        try await Migrator($0, logger: context.logger).run(isDryRun: arguments[isDryRun])
-      }
+    let names = try await Runtime(arguments).run("migrate") { context in
+      if arguments[isDryRun] { return try await context.withSession { try await Migrator.missing($0).descriptions } }
+      return try await context.migrate().map(\.description)
     }
-    for step in steps { print(arguments[isDryRun] ? "would apply" : "applied", step.version, step.name) }
-    if steps.isEmpty { print("the schema is up to date") }
+    for name in names { print(arguments[isDryRun] ? "would apply" : "applied", name) }
+    if names.isEmpty { print("the schema is up to date") }
   }
 }

@@ -24,10 +24,3 @@ create table annals.parked_messages (
   constraint parked_messages_state_check check (state in ('parked', 'delivered', 'skipped', 'dropped'))
 );
 create index parked_messages_waiting on annals.parked_messages (relay, topic, key, id) where state = 'parked';
-
-create function annals.note_parked(noted bigint, what text, reason text) returns void
-language sql set search_path = pg_catalog as $$
-  update annals.parked_messages
-  set history = history || jsonb_build_array(jsonb_build_object('at', now(), 'what', what, 'reason', reason))
-  where id = noted
-$$;

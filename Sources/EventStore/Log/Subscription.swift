@@ -1,0 +1,108 @@
+public import Events
+import Identifiers
+public import Logging
+public import Metrics
+public import Postgres
+public import Reactor
+import Schema
+
+/// Follows the log by index: first what is there, then what comes, each event once and in order (G2).
+///
+/// Its place is kept under its name in the database, after a batch has been handled: a stop in between hands the batch over
+/// again.
+public final class Subscription {
+  /// The log that the checkpoint was made on is not this one, or has lost its tail.
+  public struct Diverged: Error, CustomStringConvertible {
+    public let reader: String
+    public let reason: String
+    public var description: String {
+      "the reader \(reader) cannot go on: \(reason). Make what it keeps again from the beginning of the log"
+    }
+  }
+
+  public let reader: String
+  private let store: EventStore
+  private let options: PostgresOptions
+  private let selection: LogReader.Selection
+  private let reactor: Reactor
+  private let logger: Logger
+  private let lag: Gauge
+
+  static let readCheckpoint = Query("read_checkpoint", Schema.readCheckpoint)
+  static let recordCheckpoint = Query("record_checkpoint_of_reader", Schema.recordCheckpointOfReader)
+  static let eventAtIndex = Query("event_at_index", Schema.eventAtIndex)
+
+  /// - Parameters:
+  ///   - reader: Its name: one at a time uses it.
+  ///   - options: For sessions of its own, to the server itself: a pooler passes no notifications on.
+  public init(
+    _ reader: String, _ selection: LogReader.Selection = .all, of store: EventStore, _ options: PostgresOptions,
+    on reactor: Reactor, logger: Logger, metrics: MetricsRegistry
+  ) {
+    (self.reader, self.selection, self.store, self.options) = (reader, selection, store, options)
+    (self.reactor, self.logger) = (reactor, logger.labelled("log"))
+    lag = metrics.gauge("annals_log_reader_lag", ["reader": reader], help: "Log indexes that the reader is behind.")
+  }
+
+  /// Hands events over until the task is cancelled or `handle` fails.
+  ///
+  /// - Throws: `Diverged`; what `handle` throws; a broken connection.
+  public func run(_ handle: ([RecordedEvent]) async throws -> Void) async throws {
+    var next = try await start()
+    let bell = Doorbell(on: reactor)
+    defer { bell.close() }
+    let listener = try await PostgresConnection.connect(options, on: reactor, logger: logger)
+    let log = LogReader(store, options, on: reactor, logger: logger)
+    do {
+      try await listener.listen("annals_log") { bell.ring() }
+      while true {
+        let begun = next
+        let end = try await log.read(selection, from: next) { events in
+          try await handle(events)
+          guard let last = events.last?.index else { return }
+          next = last.next
+          lag.set(max(0, try await self.store.end().value - next.value))
+          try await self.record(next)
+        }
+        // Beyond events that the selection leaves out.
+        if end > next {
+          next = end
+          try await record(next)
+        }
+        guard next == begun else { continue }
+        lag.set(0)
+        // The time-out is for a notification that a broken connection has swallowed.
+        if await bell.wait(timeout: .seconds(1)) == .cancelled { throw CancellationError() }
+        try await listener.check()
+      }
+    } catch {
+      await listener.close()
+      throw error
+    }
+  }
+
+  /// The index to go on with, if the log is the one that the checkpoint was made on.
+  private func start() async throws -> LogIndex {
+    guard let row = try await store.pool.query(Self.readCheckpoint, [.text(reader)]).first else { return .start }
+    let index = try row.get(1, as: Int64.self)
+    let log = try row.get(0, as: UUID.self)
+    guard let found = try await store.pool.query(Self.eventAtIndex, [.bigint(index - 1)]).first else { return .start }
+    let id = try found.get(0, as: UUID.self)
+    guard id == log else { throw Diverged(reader: reader, reason: "it has read log \(log), and this is log \(id)") }
+    guard index > 0 else { return .start }
+    let (expected, event) = (try row.optional(2, as: UUID.self), try found.optional(1, as: UUID.self))
+    guard expected == event else {
+      throw Diverged(
+        reader: reader,
+        reason: event.map {
+          "at index \(index - 1) it has read event \(expected.map { "\($0)" } ?? "none"), and the log has \($0)"
+        }
+          ?? "it has read up to index \(index - 1), which the log does not have: its tail is lost")
+    }
+    return LogIndex(index)
+  }
+
+  private func record(_ next: LogIndex) async throws {
+    try await store.pool.query(Self.recordCheckpoint, [.text(reader), .bigint(next.value)])
+  }
+}

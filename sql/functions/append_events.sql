@@ -1,0 +1,103 @@
+-- Appends events to one or several streams, and their outbox rows, in one call: all or nothing. Read annals.append_event
+-- first: the steps are the same.
+--
+-- Arrays hold one element for each stream (streams, categories, keys, expected; null expects any version) and one for each
+-- event (from event_streams on: the number of its stream, counted from 1, and its fields). `command` is the key under which
+-- `answer` is kept: a second call with the same key and request gets it back and appends nothing.
+--
+-- `outcome`: appended, with the streams' new versions; conflict or archived, with the versions found; replayed, with the
+-- first answer; mismatch, if the key was used for another request; running, if a call with the key has not ended.
+create or replace function annals.append_events(
+  streams text[], categories text[], keys text[], expected bigint[], event_streams integer[], event_ids uuid[],
+  types text[], schema_versions integer[], datas json[], ops text[], befores json[], afters json[], metadata json,
+  headers json, command text default null, request bytea default null, answer json default null,
+  out outcome text, out versions bigint[], out recorded_at timestamptz, out replay json
+) language plpgsql security definer set search_path = pg_catalog as $$
+#variable_conflict use_column
+declare
+  tip   record;
+  known record;
+  place integer;
+  own   xid8;
+  moved integer;
+  seen  bigint[];
+  added bigint[];
+begin
+  if pg_current_xact_id_if_assigned() is not null then
+    raise exception 'an append must be the first write of its transaction' using errcode = 'AN003',
+      hint = 'Append first, then write to other tables.';
+  end if;
+  if current_setting('annals.server', true) is distinct from 'known' then perform annals.check_server(); end if;
+  if command is not null then
+    if not pg_try_advisory_xact_lock(hashtextextended(command, 1)) then outcome := 'running'; return; end if;
+    select c.request, c.answer into known from annals.commands c where c.key = command;
+    if found then
+      outcome := case when known.request = append_events.request then 'replayed' else 'mismatch' end;
+      replay := case when outcome = 'replayed' then known.answer end;
+      return;
+    end if;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended(s.id, 0))
+     from (select u.id from unnest(streams, expected) u(id, version) where u.version is null order by u.id) s;
+  select array_agg(coalesce(s.version, 0) order by u.n),
+         max(case when u.version <> coalesce(s.version, 0) then 'conflict' when s.archived then 'archived' end),
+         max(greatest(clock_timestamp(), s.recorded_at))
+    into seen, outcome, append_events.recorded_at
+    from unnest(streams, expected) with ordinality u(id, version, n) left join annals.streams s on s.stream_id = u.id;
+  versions := seen;
+  if outcome is not null then return; end if;
+  select array_agg((select count(*) from unnest(event_streams) e(stream) where e.stream = u.n) order by u.n)
+    into added from unnest(streams) with ordinality u(id, n);
+  own := pg_current_xact_id();
+  -- Tips move in the order of their names, so that two writers of the same streams never wait for each other.
+  for tip in
+    select u.id, u.category, u.n, s.epoch, s.xid
+      from unnest(streams, categories) with ordinality u(id, category, n)
+      left join annals.streams s on s.stream_id = u.id
+     order by u.id
+  loop
+    if seen[tip.n] = 0 then
+      insert into annals.streams as s (stream_id, category, version, xid, recorded_at)
+      values (tip.id, tip.category, added[tip.n], own, append_events.recorded_at) on conflict do nothing;
+    else
+      update annals.streams s
+         set version = seen[tip.n] + added[tip.n], epoch = default, xid = own, recorded_at = append_events.recorded_at
+       where s.stream_id = tip.id and s.version = seen[tip.n] and not s.archived
+      returning s.epoch into place;
+      if tip.epoch = place and tip.xid >= own then
+        raise exception 'stream % was written by transaction %, and this one is only %', tip.id, tip.xid, own
+          using errcode = 'AN004', hint = 'The database comes from another cluster: run annals adopt.';
+      end if;
+    end if;
+    get diagnostics moved = row_count;
+    if moved = 0 then
+      -- Tips that have moved already go back with the transaction.
+      raise exception 'stream % was changed meanwhile', tip.id using errcode = 'AN002';
+    end if;
+  end loop;
+  with numbered as (
+    select streams[u.stream] as stream_id, seen[u.stream] + row_number() over (partition by u.stream order by u.n) as version,
+           categories[u.stream] as category, keys[u.stream] as key, u.*
+      from unnest(event_streams, event_ids, types, schema_versions, datas, ops, befores, afters)
+           with ordinality u(stream, event_id, type, schema_version, data, op, before, after, n)
+  ), stored as (
+    insert into annals.events (xid, stream_id, version, event_id, type, schema_version, data, metadata, recorded_at)
+    select own, u.stream_id, u.version, u.event_id, u.type, u.schema_version, u.data, append_events.metadata,
+           append_events.recorded_at
+      from numbered u order by u.n
+    returning sequence, stream_id, version
+  )
+  insert into annals.outbox (xid, sequence, category, key, op, before, after, event_id, type, version, headers, recorded_at)
+  select own, s.sequence, u.category, u.key, u.op::"char", u.before, u.after, u.event_id, u.type, u.version,
+         append_events.headers, append_events.recorded_at
+    from numbered u join stored s on s.stream_id = u.stream_id and s.version = u.version
+   where u.op is not null order by u.n;
+  if command is not null then
+    insert into annals.commands (part, key, request, answer, recorded_at)
+    values (mod((extract(epoch from append_events.recorded_at) / 86400)::bigint, 4), command, append_events.request,
+            append_events.answer, append_events.recorded_at);
+  end if;
+  select array_agg(seen[n] + added[n] order by n) into versions from generate_series(1, cardinality(streams)) n;
+  outcome := 'appended';
+end
+$$;

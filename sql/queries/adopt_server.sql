@@ -1,0 +1,1 @@
+select epoch, moved from annals.adopt()

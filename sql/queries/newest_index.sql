@@ -1,0 +1,1 @@
+select index from annals.log_index order by index desc limit 1

@@ -1,0 +1,1 @@
+select added, confirmed from annals.maintain_outbox()

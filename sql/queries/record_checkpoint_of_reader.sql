@@ -1,0 +1,4 @@
+insert into annals.checkpoints (reader, log_id, index, event_id)
+select $1, l.id, $2::bigint, i.event_id from annals.log l left join annals.log_index i on i.index = $2::bigint - 1
+on conflict (reader) do update
+  set log_id = excluded.log_id, index = excluded.index, event_id = excluded.event_id, updated_at = now()

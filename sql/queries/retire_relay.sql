@@ -1,0 +1,1 @@
+select annals.forget_relay(name => $1)

@@ -1,0 +1,1 @@
+select pg_has_role('pg_read_all_stats', 'usage')

@@ -1,0 +1,1 @@
+select sequenced, newest from annals.sequence_events(maximum => $1, patience => make_interval(secs => $2))

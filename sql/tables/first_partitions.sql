@@ -1,0 +1,1 @@
+select annals.add_outbox_partitions(8, 250000);
