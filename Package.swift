@@ -151,7 +151,7 @@ let package = Package(
         "Support", "Services", "EventStore", "S3", "HTTPClient", "Reactor", "JSON", "Crypto", "Identifiers", "Time",
         "Postgres", "Metrics", "Files",
       ]),
-    tests("Clients", ["Support", "HTTPClient", "Identifiers", "JSON"]),
+    tests("Clients", ["Support", "HTTPClient", "Identifiers", "JSON", "Kafka", "Postgres"]),
     tests(
       "Services",
       [

@@ -34,7 +34,7 @@ wrk.headers["Content-Type"] = "application/json"
 wrk.headers["X-Actor"] = "bench"
 wrk.body = '{"title":"A document of the benchmark"}'
 """
-ROW = """{"id":"01890a5d-ac96-774b-bcce-b302099a8057","title":"A document of the benchmark","content_type":null,"content_size":null,"s3_key":null,"content_sha256":null,"status":"created","created_by":"bench","created_at":"2026-11-21T13.20.38.123456Z","updated_at":"2026-11-21T13.20.38.123456Z","version":1}"""
+ROW = """{"id":"01890a5d-ac96-774b-bcce-b302099a8057","title":"A document of the benchmark","content_type": null,"content_size": null,"s3_key": null,"content_sha256": null,"status":"created","created_by":"bench","created_at":"2026-11-21T13.20.38.123456Z","updated_at":"2026-11-21T13.20.38.123456Z","version": 1}"""
 APPEND = f"""select * from annals.append_event('document-' || gen_random_uuid(), 'document', 0, gen_random_uuid(),
   'DocumentCreated', 1, '{{"id":"01890a5d-ac96-774b-bcce-b302099a8057","title":"A document of the benchmark","created_by":"bench","at":"2026-11-21T13.20.38.123456Z"}}',
   '{{"actor":"bench"}}', gen_random_uuid()::text, 'c', null, '{ROW}', null)

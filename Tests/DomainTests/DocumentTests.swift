@@ -108,6 +108,23 @@ private func document(_ events: DocumentEvent...) -> Document? {
     }
   }
 
+  @Test("is signed from created, viewed, pending and signed alike, and each time its version is one higher")
+  func sign() throws {
+    var state = document()
+    for (number, status) in [DocumentStatus.created, .viewed, .pending, .signed].enumerated() {
+      let before = number == 0 ? [] : [DocumentEvent.statusChanged(from: .created, to: status, at: at)]
+      state = document(before.first ?? .retitled(title: "x", at: at))
+      let events = try Document.decide(.sign(signature: id, at: later), state)
+      let after = Document.newEvents(events, from: state, at: 2).state
+      #expect(after?.status == .signed && after?.version == 3 && after?.signatures == [id])
+    }
+    for status in [DocumentStatus.archived, .rejected] {
+      #expect(throws: DocumentRefusal.noTransition(from: status, to: .signed)) {
+        try Document.decide(.sign(signature: id, at: later), document(.statusChanged(from: .created, to: status, at: at)))
+      }
+    }
+  }
+
   @Test("gives each new event the row before and after it")
   func images() throws {
     let events = Document.newEvents(
@@ -148,6 +165,7 @@ private func document(_ events: DocumentEvent...) -> Document? {
     ("DocumentRetitled.1", .retitled(title: "New", at: later)),
     ("DocumentContentReplaced.1", .contentReplaced(content, at: later)),
     ("DocumentStatusChanged.1", .statusChanged(from: .created, to: .pending, at: later)),
+    ("DocumentSigned.1", .signed(signature: id, from: .created, at: later)),
     ("DocumentDeleted.1", .deleted(at: later)),
   ]
 

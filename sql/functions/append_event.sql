@@ -3,9 +3,9 @@
 -- `expected` is the version that the stream must have: null for any, 0 for a stream that does not exist. An event whose op is
 -- null has no outbox row. `outcome`: appended; conflict or archived, with the stream's version, and nothing is written.
 --
--- The order of the steps keeps storage order and stream order the same (G2): whoever wrote the version that was seen has
--- committed before the look, and this transaction's id is drawn after it. It comes before the sequence too:
--- annals.maintain_outbox relies on that.
+-- A new stream is not looked for: its tip is inserted, or is there already. Otherwise the order of the steps keeps storage
+-- order and stream order the same (G2): whoever wrote the version that was seen has committed before the look, and this
+-- transaction's id is drawn after it. It comes before the sequence too: annals.maintain_outbox relies on that.
 create or replace function annals.append_event(
   stream_id text, category text, expected bigint, event_id uuid, type text, schema_version integer, data json,
   metadata json, key text, op "char", before json, after json, headers json,
@@ -26,10 +26,13 @@ begin
   if current_setting('annals.server', true) is distinct from 'known' then perform annals.check_server(); end if;
   -- Writers that take any version queue here. An advisory lock draws no transaction id.
   if expected is null then perform pg_advisory_xact_lock(hashtextextended(append_event.stream_id, 0)); end if;
-  select * into tip from annals.streams s where s.stream_id = append_event.stream_id;
-  append_event.version := coalesce(tip.version, 0);
-  outcome := case when expected <> append_event.version then 'conflict' when tip.archived then 'archived' end;
-  if outcome is not null then return; end if;
+  append_event.version := 0;
+  if expected is distinct from 0 then
+    select * into tip from annals.streams s where s.stream_id = append_event.stream_id;
+    append_event.version := coalesce(tip.version, 0);
+    outcome := case when expected <> append_event.version then 'conflict' when tip.archived then 'archived' end;
+    if outcome is not null then return; end if;
+  end if;
   own := pg_current_xact_id();
   -- Time never runs backwards inside a stream, whatever the machine's clock does.
   append_event.recorded_at := greatest(clock_timestamp(), tip.recorded_at);
@@ -45,8 +48,8 @@ begin
   get diagnostics moved = row_count;
   if moved = 0 then
     -- Another writer was faster. It has committed: this statement sees its version.
-    select s.version, case when s.archived then 'archived' else 'conflict' end into append_event.version, outcome
-      from annals.streams s where s.stream_id = append_event.stream_id;
+    select s.version, case when s.archived and s.version = expected then 'archived' else 'conflict' end
+      into append_event.version, outcome from annals.streams s where s.stream_id = append_event.stream_id;
     return;
   end if;
   if tip.epoch = place and tip.xid >= own then

@@ -15,6 +15,8 @@ public struct Document: Equatable, Sendable {
   /// The stream's.
   public internal(set) var version: StreamVersion
   public internal(set) var isDeleted = false
+  /// Its signatures, oldest first. They are no part of the row.
+  public internal(set) var signatures: [UUID] = []
 
   /// How long a title may be, in bytes of UTF-8: a character may have any number of them.
   public static let maximumTitle = 2_000

@@ -9,6 +9,8 @@ public enum DocumentCommand: Sendable {
   case amend(title: String?, status: DocumentStatus?, at: Time.Timestamp)
   /// `evenIfSame`: also by the same bytes, because the object that the document names is lost.
   case replaceContent(DocumentContent, evenIfSame: Bool = false, at: Time.Timestamp)
+  /// Notes a signature. The document is signed afterwards, also if it was before.
+  case sign(signature: UUID, at: Time.Timestamp)
   case delete(at: Time.Timestamp)
 }
 
@@ -77,6 +79,11 @@ extension Document: Aggregate {
     case .replaceContent(let content, let evenIfSame, let at):
       // Equal content changes nothing.
       return !evenIfSame && document.content.map(content.isSame) == true ? [] : [.contentReplaced(content, at: at)]
+    case .sign(let signature, let at):
+      guard document.status == .signed || document.status.successors.contains(.signed) else {
+        throw .noTransition(from: document.status, to: .signed)
+      }
+      return [.signed(signature: signature, from: document.status, at: at)]
     case .delete(let at): return [.deleted(at: at)]
     }
   }
@@ -120,6 +127,9 @@ extension Document: Aggregate {
     case .retitled(let title, let at): (document.title, document.updatedAt) = (title, at)
     case .contentReplaced(let content, let at): (document.content, document.updatedAt) = (content, at)
     case .statusChanged(_, let to, let at): (document.status, document.updatedAt) = (to, at)
+    case .signed(let signature, _, let at):
+      document.signatures.append(signature)
+      (document.status, document.updatedAt) = (.signed, at)
     case .deleted(let at): (document.isDeleted, document.updatedAt) = (true, at)
     }
     return document

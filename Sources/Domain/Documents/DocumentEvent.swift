@@ -9,6 +9,8 @@ public enum DocumentEvent: DomainEvent, Equatable {
   case retitled(title: String, at: Time.Timestamp)
   case contentReplaced(DocumentContent, at: Time.Timestamp)
   case statusChanged(from: DocumentStatus, to: DocumentStatus, at: Time.Timestamp)
+  /// The document is signed afterwards.
+  case signed(signature: UUID, from: DocumentStatus, at: Time.Timestamp)
   case deleted(at: Time.Timestamp)
 }
 
@@ -20,13 +22,14 @@ extension DocumentEvent {
     case .retitled: "DocumentRetitled"
     case .contentReplaced: "DocumentContentReplaced"
     case .statusChanged: "DocumentStatusChanged"
+    case .signed: "DocumentSigned"
     case .deleted: "DocumentDeleted"
     }
   }
 
   public static let schemaVersions: [String: Int32] = [
     "DocumentCreated": 1, "DocumentRetitled": 1, "DocumentContentReplaced": 1, "DocumentStatusChanged": 1,
-    "DocumentDeleted": 1,
+    "DocumentSigned": 1, "DocumentDeleted": 1,
   ]
 
   public static let personalFields: [String: [String]] = ["DocumentCreated": ["created_by"]]
@@ -50,6 +53,10 @@ extension DocumentEvent {
       case .statusChanged(let from, let to, let at):
         writer.member("from", from.rawValue)
         writer.member("to", to.rawValue)
+        writer.member("at", at.description)
+      case .signed(let signature, let from, let at):
+        writer.member("signature", signature.description)
+        writer.member("from", from.rawValue)
         writer.member("at", at.description)
       case .deleted(let at): writer.member("at", at.description)
       }
@@ -78,6 +85,8 @@ extension DocumentEvent {
     case "DocumentContentReplaced": self = .contentReplaced(try fields.required("content"), at: at)
     case "DocumentStatusChanged":
       self = .statusChanged(from: try fields.required("from"), to: try fields.required("to"), at: at)
+    case "DocumentSigned":
+      self = .signed(signature: try fields.required("signature"), from: try fields.required("from"), at: at)
     case "DocumentDeleted": self = .deleted(at: at)
     default: throw JSONError(.invalid(type, remedy: "no event of a document has this type"))
     }

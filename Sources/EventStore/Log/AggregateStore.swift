@@ -19,7 +19,7 @@ public struct AggregateStore<State: Aggregate>: Sendable {
     public let after: State?
   }
 
-  private let store: EventStore
+  public let store: EventStore
   private let pageSize: Int
 
   /// Maximum number of attempts of one command if other writers append first and the caller expects no version.

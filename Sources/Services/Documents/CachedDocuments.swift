@@ -17,9 +17,15 @@ extension DocumentService {
   static func viewsKey(_ id: UUID) -> String { "analytics:views:\(id)" }
   static func visitorsKey(_ id: UUID) -> String { "analytics:unique_views:\(id)" }
 
-  /// - Parameter visitor: The client's address; views are counted for it.
-  func read(_ id: UUID, visitor: String) async throws -> Reading {
+  /// - Parameters:
+  ///   - visitor: The client's address; views are counted for it.
+  ///   - token: The cache may be behind what its owner has seen; the log is not.
+  func read(_ id: UUID, visitor: String, notBefore token: ReadToken? = nil) async throws -> Reading {
     if let cached = await cached(id, visitor: visitor) {
+      if token?.isNewer(than: cached.version, of: Document.stream(id.description)) == true {
+        let document = try await existing(id)
+        return Reading(row: document.rowImage, version: document.version, isFromCache: false)
+      }
       guard let row = cached.row else { throw DocumentRefusal.deleted }
       return Reading(row: row, version: cached.version, isFromCache: true)
     }

@@ -1,3 +1,4 @@
+import Crypto
 public import Domain
 public import EventStore
 import Events
@@ -70,6 +71,14 @@ struct UploadedContent: InputValue {
   let source: Source
   /// The name of a form's part; nil if it has none.
   let filename: String?
+
+  /// SHA-256 of the bytes, in hexadecimal digits.
+  var hash: String {
+    switch source {
+    case .text(let bytes): SHA256.hash(bytes).hexadecimal
+    case .stored(_, let content, _): content.hash
+    }
+  }
 
   static let schema = JSONSchema.string()
 

@@ -30,11 +30,12 @@ struct DocumentRoutes: Sendable {
           // A form has the other fields beside the content.
           body: .fieldsOrForm(limit: maximumJSON, form: contents.maximum + 1 << 20),
           answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.title,
-          DocumentInputs.content(in: contents), DocumentInputs.contentType, DocumentInputs.createdBy, handler: create),
+          DocumentInputs.content(in: contents), DocumentInputs.contentType, DocumentInputs.createdBy, IdempotencyKey.input,
+          handler: create),
         Route(
           .get, "/documents/{id}", "Read a document; counts a view.", right: .read,
           answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id, DocumentInputs.asOf,
-          handler: read),
+          ReadToken.input, handler: read),
         Route(
           .patch, "/documents/{id}", "Change the title, the status or both.", right: .change,
           body: .fields(limit: 65_536), answers: [Answer(200, "The document.", schema: Document.schema)],
@@ -71,7 +72,8 @@ struct DocumentRoutes: Sendable {
 
   @Sendable
   private func create(
-    _ request: Request, _ title: String?, _ content: UploadedContent?, _ type: MediaTypeName?, _ createdBy: ActorName?
+    _ request: Request, _ title: String?, _ content: UploadedContent?, _ type: MediaTypeName?, _ createdBy: ActorName?,
+    _ key: IdempotencyKey?
   ) async throws -> Response {
     guard let title = title ?? content?.filename else {
       throw Problem(JSONError(.missing("title"), path: [.name("title")]))
@@ -79,10 +81,24 @@ struct DocumentRoutes: Sendable {
     guard content != nil || type == nil else {
       throw Problem(422, "Invalid body", detail: "content_type without content", field: "/content_type")
     }
-    let (id, stored) = try await store(content, as: title, type)
-    let document = try await documents.create(
-      id, title: title, content: stored, by: createdBy?.text, metadata: request.metadata(named: createdBy?.text))
-    return Self.answer(document, status: 201, headers: [("Location", "/v1/documents/\(document.id)")])
+    let metadata = request.metadata(named: createdBy?.text)
+    let keyed = KeyedRequest(
+      key, request, actor: metadata.actor, [title, type?.text, createdBy?.text, content?.hash, content?.filename])
+    return try await documents.store.store.once(keyed) {
+      let (id, stored) = try await store(content, as: title, type)
+      let once = keyed.map { keyed in
+        Once<Document>(keyed.key, request: keyed.request) { $0.map { Self.created($0).bytes } ?? Array("null".utf8) }
+      }
+      return Self.created(
+        try await documents.create(
+          id, title: title, content: stored, by: createdBy?.text, metadata: metadata, once: once)
+      ).response
+    }
+  }
+
+  private static func created(_ document: Document) -> KeptAnswer {
+    KeptAnswer(
+      201, headers: headers(of: document) + [("Location", "/v1/documents/\(document.id)")], body: document.rowImage)
   }
 
   /// The id of a new document and its content, which a form has stored already.
@@ -151,7 +167,7 @@ struct DocumentRoutes: Sendable {
   // MARK: Reading
 
   @Sendable
-  private func read(_ request: Request, _ id: UUID, _ moment: Moment?) async throws -> Response {
+  private func read(_ request: Request, _ id: UUID, _ moment: Moment?, _ token: ReadToken?) async throws -> Response {
     if let moment {
       guard let document = try await documents.document(id, asOf: moment) else {
         throw Problem(404, "Not found", detail: "the document did not exist then", field: "as_of")
@@ -159,7 +175,7 @@ struct DocumentRoutes: Sendable {
       guard !document.isDeleted else { throw DocumentRefusal.deleted }
       return Self.answer(document)
     }
-    let reading = try await documents.read(id, visitor: request.clientAddress)
+    let reading = try await documents.read(id, visitor: request.clientAddress, notBefore: token)
     return .json(
       reading.row,
       headers: [("ETag", "\"\(reading.version)\""), ("X-Annals-Source", reading.isFromCache ? "cache" : "log")])
@@ -248,9 +264,14 @@ struct DocumentRoutes: Sendable {
     return .json(writer.bytes)
   }
 
-  private static func answer(
-    _ document: Document, status: Int = 200, headers: [(name: String, value: String)] = []
-  ) -> Response {
-    .json(document.rowImage, status: status, headers: [("ETag", "\"\(document.version)\"")] + headers)
+  private static func answer(_ document: Document) -> Response {
+    .json(document.rowImage, headers: headers(of: document))
+  }
+
+  private static func headers(of document: Document) -> [(name: String, value: String)] {
+    [
+      ("ETag", "\"\(document.version)\""),
+      ReadToken(Document.stream(document.id.description), document.version).field,
+    ]
   }
 }

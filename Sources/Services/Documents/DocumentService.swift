@@ -26,15 +26,15 @@ struct DocumentService: Sendable {
   ///   - by: The creator; the actor if nil.
   ///   - content: Stored already.
   func create(
-    _ id: UUID, title: String, content: DocumentContent?, by creator: String?, metadata: EventMetadata
+    _ id: UUID, title: String, content: DocumentContent?, by creator: String?, metadata: EventMetadata,
+    once: Once<Document>? = nil
   ) async throws -> Document {
     let command = DocumentCommand.create(
       id: id, title: title, content: content, by: creator ?? metadata.actor, at: .now())
-    do { return try await store.create(id.description, command, metadata: metadata) } catch let refusal
-      as DocumentRefusal
-    {
-      if let content { await self.content.discard(content) }
-      throw refusal
+    do { return try await store.create(id.description, command, metadata: metadata, once: once) } catch {
+      // Of these errors the document's event is not in the log. After any other one it may be.
+      if let content, error is DocumentRefusal || error is CommandReplayed { await self.content.discard(content) }
+      throw error
     }
   }
 

@@ -1,0 +1,89 @@
+import Domain
+import HTTPServer
+import Identifiers
+import JSON
+
+/// Inputs of the routes of signatures.
+enum SignatureInputs {
+  static let document = Input<UUID>(path: "id", "The document's id.")
+  static let documentID = Input<UUID>(field: "document_id", "The document that is signed.")
+  static let email = Input<String>(
+    field: "signer_email", schema: .string(format: "email", maxLength: 254),
+    "Who signs. Without a token and X-Actor, the actor of the events too.")
+  static let name = Input<String>(
+    field: "signer_name", schema: .string(minLength: 1, maxLength: Signature.maximumName), "The signer's name.")
+  static let data = Input<ImageData>(
+    field: "signature_data",
+    "The drawn signature: base64 in either alphabet, padded or not, or a data URL. Bytes that are no image are kept as they are.")
+  static let status = Input<StatusAfterwards?>(
+    optional: "document_status", "Has no effect: the document is signed afterwards.")
+
+  /// Some callers name the document's status; both values mean the same.
+  enum StatusAfterwards: String, CaseIterable, InputValue {
+    case pending, signed
+
+    static var schema: JSONSchema { .string(values: allCases.map(\.rawValue)) }
+
+    init(json: JSONValue) throws(JSONError) {
+      let text = try String(json: json)
+      guard let value = Self(rawValue: text) else {
+        throw JSONError(.invalid(String(text.prefix(80)), remedy: "one of pending, signed"))
+      }
+      self = value
+    }
+  }
+}
+
+/// Bytes in base64 (RFC 4648, section 4 or 5), padded or not, with or without the beginning of a data URL. The last digit's
+/// bits that no byte has are ignored, whatever they are.
+struct ImageData: InputValue {
+  let bytes: [UInt8]
+
+  static let schema = JSONSchema.string(minLength: 1)
+
+  init(json: JSONValue) throws(JSONError) {
+    var text = try String(json: json)[...]
+    if text.hasPrefix("data:") {
+      guard let comma = text.utf8.firstIndex(of: UInt8(ascii: ",")), text[..<comma].hasSuffix(";base64") else {
+        throw JSONError(.invalid(String(text.prefix(40)), remedy: "a data URL looks like data:image/png;base64,…"))
+      }
+      text = text[text.utf8.index(after: comma)...]
+    }
+    guard let bytes = Self.decode(text.utf8), !bytes.isEmpty else {
+      throw JSONError(.invalid(String(text.prefix(40)), remedy: "base64 is expected, of one byte or more"))
+    }
+    self.bytes = bytes
+  }
+
+  private static func decode(_ text: Substring.UTF8View) -> [UInt8]? {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(text.count * 3 / 4)
+    var (group, digits, padding) = (UInt32(0), 0, 0)
+    for byte in text {
+      let digit: UInt8
+      switch byte {
+      case UInt8(ascii: "A")...UInt8(ascii: "Z"): digit = byte - UInt8(ascii: "A")
+      case UInt8(ascii: "a")...UInt8(ascii: "z"): digit = byte - UInt8(ascii: "a") + 26
+      case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0") + 52
+      case UInt8(ascii: "+"), UInt8(ascii: "-"): digit = 62
+      case UInt8(ascii: "/"), UInt8(ascii: "_"): digit = 63
+      case UInt8(ascii: "="):
+        padding += 1
+        continue
+      default: return nil
+      }
+      guard padding == 0 else { return nil }
+      group = group << 6 | UInt32(digit)
+      digits += 1
+      if digits % 4 == 0 {
+        bytes += [UInt8(truncatingIfNeeded: group >> 16), UInt8(truncatingIfNeeded: group >> 8), UInt8(truncatingIfNeeded: group)]
+        group = 0
+      }
+    }
+    let rest = digits % 4
+    guard rest != 1, padding == 0 || padding == 4 - rest else { return nil }
+    if rest == 2 { bytes.append(UInt8(truncatingIfNeeded: group >> 4)) }
+    if rest == 3 { bytes += [UInt8(truncatingIfNeeded: group >> 10), UInt8(truncatingIfNeeded: group >> 2)] }
+    return bytes
+  }
+}

@@ -1,0 +1,138 @@
+import Crypto
+import Domain
+import EventStore
+import Events
+import HTTPServer
+import Identifiers
+import JSON
+import Time
+
+/// `/signatures`: sign a document; and the signatures of one.
+struct SignatureRoutes: Sendable {
+  private let store: EventStore
+  private let images: SignatureImages
+  private let maximumJSON: Int
+
+  init(_ store: EventStore, images: SignatureImages, maximumJSON: Int) {
+    (self.store, self.images, self.maximumJSON) = (store, images, maximumJSON)
+  }
+
+  var group: RouteGroup {
+    RouteGroup(
+      "Signatures",
+      routes: [
+        Route(
+          .post, "/signatures", "Sign a document.", right: .change, body: .fields(limit: maximumJSON),
+          answers: [Answer(201, "The signature.", schema: Signature.schema)], SignatureInputs.documentID,
+          SignatureInputs.email, SignatureInputs.name, SignatureInputs.data, SignatureInputs.status, IdempotencyKey.input,
+          handler: sign),
+        Route(
+          .get, "/documents/{id}/signatures", "The signatures of a document, oldest first.", right: .read,
+          answers: [Answer(200, "The signatures.", schema: Self.listSchema)], SignatureInputs.document, handler: list),
+      ])
+  }
+
+  private static let listSchema = JSONSchema.object([
+    .init("document_id", .string(format: "uuid")), .init("signatures", .array(Signature.schema)),
+  ])
+
+  @Sendable
+  private func sign(
+    _ request: Request, _ document: UUID, _ email: String, _ name: String, _ data: ImageData,
+    _ status: SignatureInputs.StatusAfterwards?, _ key: IdempotencyKey?
+  ) async throws -> Response {
+    try Signature.check(email: email, name: name)
+    let metadata = request.metadata(named: email)
+    let keyed = KeyedRequest(
+      key, request, actor: metadata.actor,
+      [document.description, email, name, SHA256.hash(data.bytes).hexadecimal, status?.rawValue])
+    return try await store.once(keyed) {
+      // Refused without an object that nobody needs.
+      let loaded = try await AggregateStore<Document>(store).load(document.description)
+      _ = try Document.decide(.sign(signature: document, at: .now()), loaded.state)
+      let image = try await images.examine(data.bytes, of: document)
+      try await images.store(data.bytes, as: image)
+      return try await append(document, email, name, image, metadata, keyed)
+    }
+  }
+
+  /// The signature's event and the document's, in one transaction.
+  private func append(
+    _ document: UUID, _ email: String, _ name: String, _ image: SignatureImage, _ metadata: EventMetadata,
+    _ keyed: KeyedRequest?
+  ) async throws -> Response {
+    let id = Self.id(of: email, on: document)
+    do {
+      let signature = try await store.together(
+        metadata: metadata,
+        command: keyed.map { ($0.key, $0.request, { (signature: Signature) in Self.answer(signature).bytes }) }
+      ) { unit in
+        let loaded = try await unit.load(document.description, Document.self)
+        let signed = SignedDocument(contentHash: loaded.state?.content?.hash, version: loaded.version)
+        let now = Timestamp.now()
+        try unit.execute(.sign(signature: id, at: now), on: document.description, loaded)
+        let command = SignatureCommand.give(
+          id: id, document: document, email: email, name: name, image: image, signed: signed, at: now)
+        guard let signature = try unit.execute(command, on: id.description, nil, as: Signature.self) else {
+          throw SignatureRefusal.signedAlready
+        }
+        return signature
+      }
+      return Self.answer(signature).response
+    } catch AppendError.versionConflict(_, .noStream, _) {
+      throw SignatureRefusal.signedAlready
+    }
+  }
+
+  /// One person signs a document once: the id follows from both. Version 8 of RFC 9562.
+  private static func id(of email: String, on document: UUID) -> UUID {
+    let hash = SHA256.hash(Array("\(document)\n\(email.lowercased())".utf8))
+    func integer(_ range: Range<Int>) -> UInt64 { hash[range].reduce(0) { $0 << 8 | UInt64($1) } }
+    return UUID(
+      high: integer(0..<8) & ~0xF000 | 0x8000, low: integer(8..<16) & ~(0xC000 << 48) | 0x8000 << 48)
+  }
+
+  private static func answer(_ signature: Signature) -> KeptAnswer {
+    KeptAnswer(
+      201,
+      headers: [
+        ("Location", "/v1/documents/\(signature.documentID)/signatures"),
+        ReadToken(Document.stream(signature.documentID.description), signature.signed.version.next).field,
+      ], body: signature.rowImage)
+  }
+
+  @Sendable
+  private func list(_ request: Request, _ id: UUID) async throws -> Response {
+    let loaded = try await AggregateStore<Document>(store).load(id.description)
+    guard let document = loaded.state else { throw DocumentRefusal.notFound }
+    guard !document.isDeleted else { throw DocumentRefusal.deleted }
+    let signatures = AggregateStore<Signature>(store)
+    var writer = JSONWriter()
+    writer.raw(#"{"document_id":""#)
+    writer.splice(Array(id.description.utf8))
+    writer.raw(#"","signatures":["#)
+    for (number, signature) in document.signatures.enumerated() {
+      guard let state = try await signatures.load(signature.description).state else { continue }
+      if number > 0 { writer.raw(",") }
+      writer.splice(state.rowImage)
+    }
+    writer.raw("]}")
+    return .json(writer.bytes)
+  }
+}
+
+extension Signature {
+  /// The row image, as every reader gets it.
+  static let schema = JSONSchema.named(
+    "Signature",
+    .object([
+      .init("id", .string(format: "uuid")), .init("document_id", .string(format: "uuid")),
+      .init("signer_email", .string()), .init("signer_name", .string()),
+      .init("s3_key", .string(), "Key of the drawn signature in the object store."),
+      .init("image", .boolean, "Whether the bytes are a PNG, JPEG or SVG."), .init("content_type", .string()),
+      .init("content_size", .integer, "Bytes."), .init("signature_sha256", .string()), .init("status", .string()),
+      .init("document_version", .integer, "The version that was signed."),
+      .init("document_sha256", .nullable(.string()), "SHA-256 of the content that was signed; null if there was none."),
+      .init("created_at", .string(format: "date-time")), .init("version", .integer),
+    ]))
+}

@@ -1,0 +1,33 @@
+import CommandLine
+public import Configuration
+import Domain
+public import Events
+import MediaType
+
+/// Signatures on documents.
+public struct Signatures: Feature {
+  public let name = "signatures"
+
+  public init() {}
+
+  static let maximumImage = Setting("signatures.max-image", default: ByteCount.mebibytes(1), "Largest drawn signature.")
+  static let mustBeImage = Setting(
+    "signatures.require-image", default: false, "Refuse a drawn signature that is no PNG, JPEG or SVG.")
+
+  public var settings: [SettingDescription] { [Self.maximumImage.description, Self.mustBeImage.description] }
+
+  public var aggregates: [any Aggregate.Type] { [Signature.self] }
+
+  public var connections: Connections { .postgres }
+
+  public func routes(_ context: Context) throws -> [RouteGroup] {
+    let images = SignatureImages(
+      objects: context.content, detector: try MediaTypeDetector(), maximum: context.settings[Self.maximumImage].bytes,
+      mustBeImage: context.settings[Self.mustBeImage])
+    return [
+      SignatureRoutes(
+        context.store, images: images, maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes
+      ).group
+    ]
+  }
+}
