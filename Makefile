@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-log bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -56,6 +56,11 @@ tsan: install ## Run the relay under ThreadSanitizer
 bench-relay: ## Rows per second and latency beside pg_recvlogical and Debezium
 	@scripts/install $(EXTRA)
 	@$(ON_STACK) Benchmarks/relay.py $(ARGUMENTS)
+
+bench-log: ## The event store beside pgbench and COPY (ARGUMENTS=--events 10000000)
+	@scripts/install $(EXTRA) bench
+	@swift build -c release --product annals && swift build -c release --product bench-log
+	@ANNALS_FSYNC=on $(ON_STACK) Benchmarks/log.py $(ARGUMENTS)
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench

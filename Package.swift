@@ -121,6 +121,12 @@ let package = Package(
         "HTTPServer", "Lifecycle", "Reactor", "Files", "Logging", "Metrics", "JSON",
       ], path: "Sources/annals", swiftSettings: strict),
 
+    .executableTarget(
+      name: "bench-log",
+      dependencies: [
+        "EventStore", "Events", "Postgres", "Reactor", "Identifiers", "JSON", "Logging", "Metrics", "Time",
+      ], path: "Benchmarks/Log", swiftSettings: strict),
+
     .target(
       name: "Support",
       dependencies: [
@@ -130,7 +136,10 @@ let package = Package(
     tests("Basics", ["Time", "Identifiers", "CommandLine", "Configuration", "Logging", "Metrics"]),
     tests("Reactor", ["Support", "Reactor", "Metrics"]),
     tests("Postgres", ["Support", "Postgres", "Reactor", "Identifiers", "Time"]),
-    tests("EventStore", ["Support", "Events", "EventStore", "Postgres", "Reactor", "Identifiers", "JSON"]),
+    tests(
+      "EventStore",
+      ["Support", "Events", "EventStore", "Schema", "Postgres", "Reactor", "Metrics", "Identifiers", "JSON", "Time"],
+      exclude: ["entry.py"]),
     tests("Domain", ["Domain", "Events", "Identifiers", "JSON", "Time"], exclude: ["Fixtures"]),
     tests(
       "Relay",

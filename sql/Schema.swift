@@ -19,6 +19,7 @@ public enum Schema {
   public static let functions: [Definition] = [
     Definition("refuse_change", PackageResources.refuse_change_sql),
     Definition("check_server", PackageResources.check_server_sql),
+    Definition("refuse_event", PackageResources.refuse_event_sql),
     Definition("append_event", PackageResources.append_event_sql),
     Definition("append_events", PackageResources.append_events_sql),
     Definition("sequence_events", PackageResources.sequence_events_sql),

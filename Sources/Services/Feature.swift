@@ -19,6 +19,9 @@ public protocol Feature: Sendable {
   /// The connections of a context that it uses. A process opens only those of the features that it runs.
   var connections: Connections { get }
 
+  /// Called before a process starts that runs the feature. An error keeps it from starting.
+  func prepare(_ context: Context) async throws
+
   /// The routes of one reactor.
   func routes(_ context: Context) throws -> [RouteGroup]
 
@@ -36,6 +39,7 @@ extension Feature {
   public var settings: [SettingDescription] { [] }
   public var aggregates: [any Aggregate.Type] { [] }
   public var connections: Connections { .all }
+  public func prepare(_ context: Context) async throws {}
   public func routes(_ context: Context) throws -> [RouteGroup] { [] }
   public func views(_ context: Context) throws -> [any View] { [] }
   public func workers(_ context: Context) throws -> [any Worker] { [] }

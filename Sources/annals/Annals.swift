@@ -37,7 +37,7 @@ struct Annals {
         ("annals serve --port 8005", "only the API, on another port"),
       ],
       subcommands: [
-        Commands.all, Commands.serve, Commands.relay, Commands.project, Commands.migrate, Commands.load,
+        Commands.all, Commands.serve, Commands.relay, Commands.project, Commands.migrate, Commands.adopt, Commands.load,
         Commands.verify, Commands.sweep, Commands.doctor, Commands.settings, Commands.metrics, Commands.openAPI,
       ]),
     version: Runtime.version, sharedTitle: "Settings (also ANNALS_… in the environment, or in a file)",

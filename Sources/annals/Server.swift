@@ -16,6 +16,7 @@ struct Server {
   /// Runs until SIGTERM or SIGINT, or until a part fails.
   func run() async throws {
     let parts = try parts()
+    for feature in features { try await feature.prepare(parts.background) }
     let connections = features.reduce(into: Connections()) { $0.formUnion($1.connections) }
     let poolSize = runtime.settings[ConnectionSettings.postgresPool]
     await withTaskGroup { group in

@@ -59,6 +59,12 @@ struct Tally: Aggregate, Equatable {
   var publishedRow: [UInt8]? { Array(#"{"total":\#(total)}"#.utf8) }
 }
 
+extension Tally: SnapshottingAggregate {
+  static let foldedBy: Int32 = 2
+  var snapshot: [UInt8] { Array("\(total)".utf8) }
+  init(snapshot: JSONValue) throws(JSONError) { total = try Int64(json: snapshot) }
+}
+
 @Suite("An aggregate's store", .timeLimit(.minutes(2))) struct AggregateStoreTests {
   private func withStore(
     pageSize: Int = EventStore.pageSize, _ body: @Sendable (AggregateStore<Tally>, EventStore) async throws -> Void
@@ -152,6 +158,34 @@ struct Tally: Aggregate, Equatable {
       #expect(try await tallies.load(id).state == Tally(total: 15))
       try await append(4, "{}")
       await #expect(throws: EventReadError.self) { try await tallies.load(id) }
+    }
+  }
+
+  @Test("kept states save reading, and never change a result: others' rules, lost ones and broken ones are passed over")
+  func snapshots() async throws {
+    try await withDatabase { database in
+      let store = EventStore(database.pool)
+      let plain = AggregateStore<Tally>(store)
+      let kept = AggregateStore<Tally>(store, pageSize: 10, snapshots: .every(20))
+      let session = try await database.session()
+      _ = try await plain.create(id, .addMany(19), metadata: metadata)
+      _ = try await kept.load(id)
+      #expect(try await session.value("select count(*) from annals.snapshots") == "0")
+      for number in 1...50 {
+        _ = try await kept.execute(.addMany(7), on: id, metadata: metadata)
+        let (folded, read) = (try await plain.load(id), try await kept.load(id))
+        #expect(folded.state == read.state && folded.version == read.version)
+        // It says nothing of the past.
+        #expect(try await kept.load(id, asOf: .version(5)).state == Tally(total: 5))
+        switch number {
+        case 20: try await session.execute("update annals.snapshots set folded_by = 1, state = '0'")
+        case 30: try await session.execute("update annals.snapshots set state = '{}'")
+        case 40: try await session.execute("delete from annals.snapshots")
+        default: break
+        }
+      }
+      #expect((Int(try await session.value("select max(version) from annals.snapshots") ?? "") ?? 0) > 300)
+      session.close()
     }
   }
 

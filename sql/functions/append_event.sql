@@ -24,6 +24,13 @@ begin
       hint = 'Append first, then write to other tables.';
   end if;
   if current_setting('annals.server', true) is distinct from 'known' then perform annals.check_server(); end if;
+  if strpos(category, '-') <> 0 or not starts_with(append_event.stream_id, append_event.category || '-') or category = ''
+     or octet_length(append_event.stream_id) <= octet_length(append_event.category) + 1 or schema_version < 1
+     or json_typeof(data) <> 'object' or (metadata ->> 'actor') is null
+     or op is not null and (op not in ('c', 'u', 'd') or (op = 'c') <> (before is null) or (op = 'd') <> (after is null)) then
+    perform annals.refuse_event(append_event.stream_id, append_event.category, append_event.schema_version, append_event.data,
+                                append_event.metadata, append_event.op, append_event.before, append_event.after);
+  end if;
   -- Writers that take any version queue here. An advisory lock draws no transaction id.
   if expected is null then perform pg_advisory_xact_lock(hashtextextended(append_event.stream_id, 0)); end if;
   append_event.version := 0;

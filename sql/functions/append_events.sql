@@ -28,6 +28,9 @@ begin
       hint = 'Append first, then write to other tables.';
   end if;
   if current_setting('annals.server', true) is distinct from 'known' then perform annals.check_server(); end if;
+  perform annals.refuse_event(streams[u.stream], categories[u.stream], u.schema_version, u.data, append_events.metadata,
+                              u.op::"char", u.before, u.after)
+     from unnest(event_streams, schema_versions, datas, ops, befores, afters) u(stream, schema_version, data, op, before, after);
   if command is not null then
     if not pg_try_advisory_xact_lock(hashtextextended(command, 1)) then outcome := 'running'; return; end if;
     select c.request, c.answer into known from annals.commands c where c.key = command;

@@ -16,12 +16,7 @@ create table annals.events (
   metadata       json             not null,
   recorded_at    timestamptz      not null,
   constraint events_pkey primary key (epoch, xid, sequence),
-  constraint events_stream_version_key unique (stream_id, version),
-  constraint events_stream_id_check check (strpos(stream_id, '-') > 1),
-  constraint events_version_check check (version > 0),
-  constraint events_schema_version_check check (schema_version > 0),
-  constraint events_data_check check (json_typeof(data) = 'object'),
-  constraint events_metadata_check check ((metadata ->> 'actor') is not null)
+  constraint events_stream_version_key unique (stream_id, version)
 );
 
 comment on table annals.events is 'Append-only log of domain events; streams are numbered from 1 without gaps.';

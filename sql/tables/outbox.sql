@@ -16,6 +16,5 @@ create table annals.outbox (
   version     bigint           not null,
   headers     json,
   recorded_at timestamptz      not null,
-  constraint outbox_pkey primary key (epoch, xid, sequence),
-  constraint outbox_op_check check (op in ('c', 'u', 'd') and (op = 'c') = (before is null) and (op = 'd') = (after is null))
+  constraint outbox_pkey primary key (epoch, xid, sequence)
 ) partition by range (sequence);

@@ -20,7 +20,7 @@ public struct ServerState: Sendable {
   }
 }
 
-/// A long transaction, which delays readers of the log (G2).
+/// A long transaction, which keeps events from getting their log index (G2). A prepared one has no process: 0.
 public struct LongTransaction: Sendable {
   public let processID: Int
   public let seconds: Int
@@ -28,6 +28,17 @@ public struct LongTransaction: Sendable {
   public let query: String
 
   static let oldest = Query("oldest_transaction", Schema.oldestTransaction)
+  static let seesOthers = Query("sees_others_queries", Schema.seesOthersQueries)
+
+  /// False if the role does not see the transactions of others.
+  public static func areAllVisible(_ session: PostgresSession) async throws(PostgresError) -> Bool {
+    try await session.query(seesOthers).first.map { row throws(PostgresError) in try row.get(0) } ?? false
+  }
+
+  /// The age of the oldest transaction that writes, in seconds; 0 if there is none.
+  static func age(of pool: PostgresPool) async throws(PostgresError) -> Double {
+    try await pool.query(oldest, [.double(0)]).first.map { row throws(PostgresError) in try row.get(1) } ?? 0
+  }
 
   /// The oldest transaction that has run for longer than `age`, in seconds; nil if there is none.
   public static func oldest(

@@ -21,13 +21,16 @@ public struct AggregateStore<State: Aggregate>: Sendable {
 
   public let store: EventStore
   private let pageSize: Int
+  private let snapshots: SnapshotPolicy<State>?
 
   /// Maximum number of attempts of one command if other writers append first and the caller expects no version.
   static var maximumTries: Int { 20 }
 
-  /// - Parameter pageSize: Maximum number of events that are read, and held in memory, at a time.
-  public init(_ store: EventStore, pageSize: Int = EventStore.pageSize) {
-    (self.store, self.pageSize) = (store, pageSize)
+  /// - Parameters:
+  ///   - pageSize: Maximum number of events that are read, and held in memory, at a time.
+  ///   - snapshots: When states are kept; nil: never.
+  public init(_ store: EventStore, pageSize: Int = EventStore.pageSize, snapshots: SnapshotPolicy<State>? = nil) {
+    (self.store, self.pageSize, self.snapshots) = (store, pageSize, snapshots)
   }
 
   // MARK: Commands
@@ -98,6 +101,10 @@ public struct AggregateStore<State: Aggregate>: Sendable {
     let stream = State.stream(id)
     var state: State?
     var version = StreamVersion.none
+    if moment == nil, let snapshots, let kept = try await store.snapshot(of: stream, snapshots) {
+      (state, version) = kept
+    }
+    let first = version
     while true {
       let page = try await store.readBodies(stream, after: version, limit: pageSize)
       for body in page.bodies {
@@ -105,7 +112,11 @@ public struct AggregateStore<State: Aggregate>: Sendable {
         state = State.evolve(state, try State.event(body, of: stream), at: body.version)
         version = body.version
       }
-      guard page.hasMore else { return Loaded(state: state, version: version) }
+      if page.hasMore { continue }
+      if moment == nil, let snapshots, let state, version.value - first.value >= snapshots.interval {
+        try await store.keep(state, at: version, of: stream, snapshots)
+      }
+      return Loaded(state: state, version: version)
     }
   }
 

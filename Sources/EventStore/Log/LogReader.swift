@@ -65,7 +65,7 @@ public final class LogReader {
   }
 
   /// Hands over the rows of the COPY as the server sends them, undecoded, and returns the index after the last.
-  func readRaw(from start: LogIndex, _ row: (UnsafeRawBufferPointer) -> Void) async throws -> LogIndex {
+  public func readRaw(from start: LogIndex, _ row: (UnsafeRawBufferPointer) -> Void) async throws -> LogIndex {
     var next = start
     while let range = try await range(from: next, to: next.value + Self.stretch) {
       try await session?.copyOut(Self.query(.all, range, next), row)

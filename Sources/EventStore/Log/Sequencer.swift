@@ -17,6 +17,7 @@ public actor Sequencer {
   private let sequenced: Counter
   private let newest: Gauge
   private let leads: Gauge
+  private let held: Gauge
   private var isLeading = true
   private var lastSeen: Int64?
   /// The reason why it makes no progress; nil while it works or stands by.
@@ -37,6 +38,9 @@ public actor Sequencer {
     self.logger = logger.labelled("sequencer")
     sequenced = metrics.counter("annals_log_sequenced_total", help: "Events that this process gave a log index.")
     newest = metrics.gauge("annals_log_end", help: "The log index that the next event will get.")
+    held = metrics.gauge(
+      "annals_log_held_seconds",
+      help: "Age of the oldest transaction that writes, in any database of the server: events after it get no log index.")
     leads = metrics.gauge("annals_log_sequencer_leads", help: "1 while this process gives log indexes, else 0.")
   }
 
@@ -64,12 +68,17 @@ public actor Sequencer {
   public func run() async {
     var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
     var pause = Self.busyPause
+    var examined = ContinuousClock.now
     while !Task.isCancelled {
       do {
         let count = try await step()
         backoff.reset()
         problem = nil
         leads.set(isLeading ? 1 : 0)
+        if .now - examined >= .seconds(5) {
+          examined = .now
+          held.set(try await LongTransaction.age(of: pool))
+        }
         switch count {
         case nil: pause = isLeading ? Self.idlePause : .milliseconds(Int.random(in: 300...700))
         case 0?: pause = min(pause * 2, Self.idlePause)

@@ -13,6 +13,8 @@ public struct EventLog: Feature {
 
   public var connections: Connections { .postgres }
 
+  public func prepare(_ context: Context) async throws { try await context.requireSchema() }
+
   public func workers(_ context: Context) throws -> [any Worker] {
     [
       Sequencing(
@@ -42,12 +44,26 @@ public struct EventLog: Feature {
         }
         return "up to date"
       },
+      Check("Log") {
+        try await context.withSession { _ = try await $0.execute("select annals.check_server()", name: "asking whose it is") }
+        let identity = try await context.store.identity()
+        return "\(identity.id), epoch \(identity.epoch), \(try await context.store.end()) events with an index"
+      },
       Check("Transactions") {
-        let oldest = try await context.withSession { try await LongTransaction.oldest(atLeast: 60, $0) }
-        guard let oldest else { return "none is older than a minute" }
+        let (oldest, seesAll) = try await context.withSession {
+          (try await LongTransaction.oldest(atLeast: 60, $0), try await LongTransaction.areAllVisible($0))
+        }
+        guard let oldest else {
+          return "none is older than a minute"
+            + (seesAll ? "" : "; those of other roles are not visible: grant pg_read_all_stats")
+        }
+        let remedy =
+          oldest.processID == 0
+          ? "commit prepared or rollback prepared '\(oldest.query)'"
+          : "end it, or call pg_terminate_backend(\(oldest.processID))"
         throw CheckProblem(
           "pid \(oldest.processID) (\(oldest.application)) has been open for \(oldest.seconds) s and holds back readers "
-            + "of the log: \(oldest.query). End it, or call pg_terminate_backend(\(oldest.processID))")
+            + "of the log: \(oldest.query). Remedy: \(remedy)")
       },
     ]
   }
@@ -71,7 +87,43 @@ private struct OutboxUpkeep: Worker {
   func run(until stop: StopSignal) async throws { try await stop.cancels { await maintenance.run() } }
 }
 
+/// The database does not have this program's schema.
+struct SchemaMissing: Error, CustomStringConvertible {
+  let missing: [String]
+  var description: String {
+    "the database lacks \(missing.prefix(5).joined(separator: ", "))\(missing.count > 5 ? " and more" : ""): run annals migrate"
+  }
+}
+
 extension Context {
+  /// Refuses a database without this program's schema. One that does not answer is left to the checks; a newer schema serves
+  /// an older program too.
+  public func requireSchema() async throws {
+    do {
+      let missing = try await withSession { try await Migrator.missing($0).descriptions }
+      guard missing.isEmpty else { throw SchemaMissing(missing: missing) }
+    } catch MigrationError.newer(let version, let name) {
+      logger.warning("The database's schema is newer than this program", metadata: ["migration": "\(version) (\(name))"])
+    } catch let error as PostgresError where error.isRetriable {
+      logger.warning("The schema cannot be checked", metadata: [.error: "\(error)"])
+    }
+  }
+
+  /// Makes the server the log's. Waits for writers, again and again for a minute at most.
+  public func adopt() async throws -> (epoch: Int, moved: Int) {
+    try await reactor.run {
+      var backoff = Backoff(first: .milliseconds(200), limit: .seconds(5))
+      while true {
+        do {
+          return try await PostgresSession.with(postgres, on: reactor, logger: logger) { try await LogIdentity.adopt($0) }
+        } catch PostgresError.server(let error) where error.sqlState == "55P03" && backoff.attempts < 8 {
+          logger.notice("Writers hold the log; trying again", metadata: [.attempt: "\(backoff.attempts)"])
+          try await reactor.sleep(for: backoff.next())
+        }
+      }
+    }
+  }
+
   /// Brings the database to this program's schema, and returns what was applied.
   public func migrate() async throws -> [Migrator.Step] {
     try await reactor.run {

@@ -9,7 +9,7 @@ extension Commands {
       ("annals relay", "with /metrics and /healthz on port 28081"),
       ("annals relay status", "how far it is, in words"),
     ],
-    subcommands: [relayStatus, relayDecode, parked]
+    subcommands: [relayStatus, relayDecode, relayForget, parked]
   ) { arguments in
     let runtime = try Runtime(arguments)
     try await Server(runtime: runtime, features: [Features.relay], port: runtime.settings[RelaySettings.port]).run()

@@ -20,6 +20,7 @@ extension Commands {
       throw UsageError("--days: “\(arguments[days])” is not a number from 1 to 36500")
     }
     try await Runtime(arguments).run("sweep") { context in
+      try await context.requireSchema()
       try await context.pool.start(connections: 1)
       let sweep = ContentSweep(context.content, context.store)
       let today = Int(Timestamp.now().microseconds / 86_400_000_000)

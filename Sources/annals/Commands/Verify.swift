@@ -10,6 +10,7 @@ extension Commands {
     examples: [("annals verify", "ends with 0 if there is no difference")]
   ) { arguments in
     let report = try await Runtime(arguments).run("verify") { context in
+      try await context.requireSchema()
       try await context.pool.start(connections: 1)
       try await context.redis.start()
       return try await Verifier(
