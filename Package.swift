@@ -87,7 +87,7 @@ let package = Package(
     platform("Elasticsearch", ["HTTPClient", "JSON", "PercentCoding"]),
 
     .target(
-      name: "Schema", dependencies: ["Crypto"], path: "sql", exclude: ["migrations"], sources: ["Schema.swift"],
+      name: "Schema", dependencies: ["Crypto"], path: "sql", exclude: ["migrations", "README.md", "schema.txt"], sources: ["Schema.swift"],
       resources: ["tables", "functions", "queries", "roles"].map { .embedInCode($0) }, swiftSettings: strict),
     module("Events", ["JSON", "Crypto", "Identifiers", "Time"]),
     module(

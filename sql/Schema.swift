@@ -105,6 +105,7 @@ public enum Schema {
   public static let recordCheckpoint = text(PackageResources.record_checkpoint_sql)
   public static let leastCheckpoint = text(PackageResources.least_checkpoint_sql)
   public static let forgetCheckpoints = text(PackageResources.forget_checkpoints_sql)
+  public static let describeSchema = text(PackageResources.describe_schema_sql)
   public static let serverSettings = text(PackageResources.server_settings_sql)
 
   static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -1,7 +1,7 @@
 -- Keeps room for new rows, notes which partitions are complete, and names those that every registered relay has: whoever
 -- called detaches and drops them (that cannot be done in a function). Without a relay nothing goes. Any process may call it
 -- at any time: one of several at once does the work.
-create or replace function annals.maintain_outbox(wanted integer default 8, size bigint default 250000)
+create or replace function annals.maintain_outbox()
 returns table (added integer, confirmed text[])
 language plpgsql security definer set search_path = pg_catalog as $$
 declare
@@ -11,7 +11,7 @@ begin
   confirmed := '{}';
   if not pg_try_advisory_xact_lock(hashtext('annals.maintain_outbox'), 0) then return next; return; end if;
   perform annals.check_server();
-  added := annals.add_outbox_partitions(wanted, size);
+  added := annals.add_outbox_partitions(8, 250000);
   -- A partition is full once every transaction that has a number by now has ended: a snapshot's xmax is only behind the last
   -- one that has completed, and others with higher numbers may run. Appends take their number before they draw from the
   -- sequence.

@@ -1,6 +1,10 @@
+-- Compared by both columns, so that the index on both serves it and no other.
 select e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.data, e.metadata, e.recorded_at, i.index
-from annals.log_index i
-join annals.events e on (e.epoch, e.xid, e.sequence) = (i.epoch, i.xid, i.sequence)
-where i.category = $1 and i.index >= $2
-order by i.index
-limit $3
+from (
+  select index, epoch, xid, sequence from annals.log_index
+  where category = $1 and (category, index) >= ($1, $2)
+  order by category, index limit $3
+) i
+cross join lateral (
+  select * from annals.events e where (e.epoch, e.xid, e.sequence) = (i.epoch, i.xid, i.sequence) offset 0
+) e

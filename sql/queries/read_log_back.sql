@@ -1,6 +1,9 @@
 select e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.data, e.metadata, e.recorded_at, i.index
-from annals.log_index i
-join annals.events e on (e.epoch, e.xid, e.sequence) = (i.epoch, i.xid, i.sequence)
-where i.index < $1
-order by i.index desc
-limit $2
+from (
+  select index, epoch, xid, sequence from annals.log_index
+  where index < $1
+  order by index desc limit $2
+) i
+cross join lateral (
+  select * from annals.events e where (e.epoch, e.xid, e.sequence) = (i.epoch, i.xid, i.sequence) offset 0
+) e

@@ -1,0 +1,76 @@
+import EventStore
+import Events
+import Glibc
+import Postgres
+import Schema
+import Support
+import Testing
+
+@Suite("The migrated schema", .timeLimit(.minutes(5))) struct SchemaDumpTests {
+  /// ANNALS_UPDATE=1 writes the file instead.
+  @Test("is what sql/schema.txt says")
+  func dump() async throws {
+    let path = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/sql/schema.txt"
+    let lines = try await withDatabase { database in
+      try await database.pool.query(Query("describe_schema", Schema.describeSchema)).map { try $0.get(0, as: String.self) }
+    }
+    if getenv("ANNALS_UPDATE") != nil {
+      let file = try #require(fopen(path, "w"))
+      for line in lines { fputs(line + "\n", file) }
+      fclose(file)
+      return
+    }
+    let file = try #require(fopen(path, "r"), "no sql/schema.txt")
+    defer { fclose(file) }
+    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    let count = fread(&bytes, 1, bytes.count, file)
+    let known = Set(String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n").map(String.init))
+    let missing = known.subtracting(lines).sorted()
+    let new = Set(lines).subtracting(known).sorted()
+    #expect(missing.isEmpty && new.isEmpty, "not there: \(missing); not in the file: \(new); see sql/README.md")
+  }
+
+  @Test("hot statements use their indexes, in a log of some size")
+  func plans() async throws {
+    try await withDatabase { database in
+      let session = try await database.session()
+      try await session.execute(
+        """
+        do $$ begin for s in 1..2000 loop
+          perform annals.append_events(array[(case s % 20 when 0 then 'rare-' else 'thing-' end) || s],
+            array[case s % 20 when 0 then 'rare' else 'thing' end], array[s::text], array[0], array_agg(1),
+            array_agg(gen_random_uuid()), array_agg('T'::text), array_agg(1), array_agg('{}'::json), array_agg(null::text),
+            array_agg(null::json), array_agg(null::json), json_build_object('actor', 'a', 'correlation_id', 'c-' || s / 10), null) from generate_series(1, 5);
+          commit;
+        end loop; end $$
+        """)
+      try await sequence(10_000, of: database)
+      try await session.execute("vacuum analyze annals.events, annals.log_index, annals.streams")
+      for (name, text, arguments, index) in [
+        ("read_stream", Schema.readStream, "('thing-7', 3, 10)", "events_stream_version_key"),
+        ("read_stream_back", Schema.readStreamBack, "('thing-7', 30, 10)", "events_stream_version_key"),
+        ("fold_stream", Schema.foldStream, "('thing-7', 3, 10)", "events_stream_version_key"),
+        ("read_log", Schema.readLog, "(5000, 10)", "log_index_pkey"),
+        ("read_log_back", Schema.readLogBack, "(5000, 10)", "log_index_pkey"),
+        ("read_category", Schema.readCategory, "('rare', 5000, 10)", "log_index_category"),
+        ("read_correlation", Schema.readCorrelation, "('c-7', 50, 10)", "log_index_correlation"),
+        ("newest_index", Schema.newestIndex, "", "log_index_pkey"),
+        ("stream_version", Schema.streamVersion, "('thing-7')", "streams_pkey"),
+        ("streams_of_category", Schema.streamsOfCategory, "('thing', 'thing-7', 10)", "streams_pkey"),
+      ] {
+        try await session.execute("set plan_cache_mode = force_generic_plan; prepare \(name) as \(text)")
+        let plan = try await session.execute("explain execute \(name)\(arguments)").compactMap { $0.first ?? nil }
+        #expect(plan.contains { $0.contains(index) }, "\(name): \(plan)")
+        #expect(!plan.contains { $0.contains("Seq Scan") || $0.contains("Sort") }, "\(name): \(plan)")
+      }
+      // What the sequencer asks for: the rows behind the last one, up to the horizon, by the primary key.
+      let plan = try await session.execute(
+        """
+        explain select epoch, xid from annals.events where (epoch, xid, sequence) > (1, '5', 1)
+          and (epoch, xid) < (1, pg_snapshot_xmin(pg_current_snapshot())) order by epoch, xid, sequence limit 100
+        """).compactMap { $0.first ?? nil }
+      #expect(plan.contains { $0.contains("events_pkey") } && !plan.contains { $0.contains("Sort") }, "\(plan)")
+      session.close()
+    }
+  }
+}
