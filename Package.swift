@@ -87,7 +87,8 @@ let package = Package(
     platform("Elasticsearch", ["HTTPClient", "JSON", "PercentCoding"]),
 
     .target(
-      name: "Schema", dependencies: ["Crypto"], path: "sql", exclude: ["migrations", "README.md", "schema.txt"], sources: ["Schema.swift"],
+      name: "Schema", dependencies: ["Crypto"], path: "sql", exclude: ["migrations", "README.md", "schema.txt"],
+      sources: ["Schema.swift"],
       resources: ["tables", "functions", "queries", "roles"].map { .embedInCode($0) }, swiftSettings: strict),
     module("Events", ["JSON", "Crypto", "Identifiers", "Time"]),
     module(
@@ -121,6 +122,10 @@ let package = Package(
         "HTTPServer", "Lifecycle", "Reactor", "Files", "Logging", "Metrics", "JSON",
       ], path: "Sources/annals", swiftSettings: strict),
 
+    .executableTarget(
+      name: "example-account",
+      dependencies: ["EventStore", "Events", "Postgres", "Reactor", "JSON", "Logging", "Metrics"],
+      path: "Examples/Account", swiftSettings: strict),
     .executableTarget(
       name: "bench-log",
       dependencies: [

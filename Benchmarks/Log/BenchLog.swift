@@ -108,7 +108,8 @@ struct Bench: Sendable {
                   var count = 0
                   while clock.now < end {
                     _ = try await store.append(
-                      (0..<events).map { _ in event() }, to: StreamID(category: "document", id: UUID.version7().description),
+                      (0..<events).map { _ in event() },
+                      to: StreamID(category: "document", id: UUID.version7().description),
                       expecting: .noStream, metadata: EventMetadata(actor: "bench"))
                     count += 1
                   }
@@ -139,7 +140,8 @@ struct Bench: Sendable {
           _ = try await store.append(
             (0..<count).map { _ in
               NewEvent(type: "DocumentCreated", data: Array(BenchLog.data.utf8), change: nil)
-            }, to: StreamID(category: "bench", id: "\(stream)"), expecting: .any, metadata: EventMetadata(actor: "bench"))
+            }, to: StreamID(category: "bench", id: "\(stream)"), expecting: .any,
+            metadata: EventMetadata(actor: "bench"))
           left -= count
         }
       }

@@ -120,7 +120,8 @@ private func document(_ events: DocumentEvent...) -> Document? {
     }
     for status in [DocumentStatus.archived, .rejected] {
       #expect(throws: DocumentRefusal.noTransition(from: status, to: .signed)) {
-        try Document.decide(.sign(signature: id, at: later), document(.statusChanged(from: .created, to: status, at: at)))
+        try Document.decide(
+          .sign(signature: id, at: later), document(.statusChanged(from: .created, to: status, at: at)))
       }
     }
   }

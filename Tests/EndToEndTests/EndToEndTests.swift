@@ -179,6 +179,28 @@ private func row(of hit: JSONValue?) -> JSONValue? {
     }
   }
 
+  @Test("the example of docs/event-store.md runs on a database of its own")
+  func example() async throws {
+    try await withDatabase(migrated: false) { database in
+      let folder = RunningAnnals.binary.split(separator: "/").dropLast().map { "/\($0)" }.joined()
+      mkdir(".stack/test/logs", 0o755)
+      let log = ".stack/test/logs/\(Stack.uniqueName("example")).log"
+      let output = open(log, O_CREAT | O_WRONLY, 0o644)
+      var environment = ["ANNALS_POSTGRES_URL": database.options.url]
+      for name in ["PATH", "LD_LIBRARY_PATH"] { environment[name] = getenv(name).map { String(cString: $0) } }
+      let child = try await ChildProcess.start(
+        folder + "/example-account", environment: environment, output: output, on: database.reactor)
+      close(output)
+      #expect(await child.wait() == .exited(status: 0))
+      let text = String(try File.text(log, limit: 1 << 20))
+      for line in [
+        "refused: the account has only 10000 cents", "Ada has 7500, Grace 2500", "Ada had 10000", "log index 4", "done",
+      ] {
+        #expect(text.contains(line), "\(text)")
+      }
+    }
+  }
+
   @Test("Without the object store what needs content is refused by its name, and nothing else")
   func noObjectStore() async throws {
     try await withAnnals(["ANNALS_S3_ENDPOINT": "http://127.0.0.1:1"]) { annals in

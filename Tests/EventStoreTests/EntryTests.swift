@@ -10,7 +10,8 @@ import Time
   @Test("has its fields in the order of RFC 8785, data and metadata by their hashes")
   func form() {
     let entry = Entry(
-      stream: StreamID(category: "thing", id: "a\"\u{1}é\n"), version: 3, id: UUID("01890a5d-ac96-774b-bcce-b302099a8057")!,
+      stream: StreamID(category: "thing", id: "a\"\u{1}é\n"), version: 3,
+      id: UUID("01890a5d-ac96-774b-bcce-b302099a8057")!,
       type: "T", schemaVersion: 2, data: Array("{}".utf8), metadata: Array(#"{"actor":"a"}"#.utf8),
       recordedAt: Timestamp("2026-11-21T13:20:38.123456Z")!)
     #expect(
@@ -47,7 +48,8 @@ import Time
       let (data, metadata) = (Array(text(0...40, &generator).utf8), Array(text(0...20, &generator).utf8))
       let version = Int64.random(in: 1...1 << 50, using: &generator)
       let schema = Int32.random(in: 1...9, using: &generator)
-      let time = Timestamp(microseconds: Int64.random(in: -60_000_000_000_000_000...250_000_000_000_000_000, using: &generator))
+      let time = Timestamp(
+        microseconds: Int64.random(in: -60_000_000_000_000_000...250_000_000_000_000_000, using: &generator))
       let entry = Entry(
         stream: stream, version: StreamVersion(version), id: id, type: type, schemaVersion: schema, data: data,
         metadata: metadata, recordedAt: time)

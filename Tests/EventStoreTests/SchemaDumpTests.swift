@@ -12,7 +12,9 @@ import Testing
   func dump() async throws {
     let path = #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/sql/schema.txt"
     let lines = try await withDatabase { database in
-      try await database.pool.query(Query("describe_schema", Schema.describeSchema)).map { try $0.get(0, as: String.self) }
+      try await database.pool.query(Query("describe_schema", Schema.describeSchema)).map {
+        try $0.get(0, as: String.self)
+      }
     }
     if getenv("ANNALS_UPDATE") != nil {
       let file = try #require(fopen(path, "w"))
@@ -68,7 +70,8 @@ import Testing
         """
         explain select epoch, xid from annals.events where (epoch, xid, sequence) > (1, '5', 1)
           and (epoch, xid) < (1, pg_snapshot_xmin(pg_current_snapshot())) order by epoch, xid, sequence limit 100
-        """).compactMap { $0.first ?? nil }
+        """
+      ).compactMap { $0.first ?? nil }
       #expect(plan.contains { $0.contains("events_pkey") } && !plan.contains { $0.contains("Sort") }, "\(plan)")
       session.close()
     }

@@ -22,6 +22,7 @@ declare
   moved integer;
   seen  bigint[];
   added bigint[];
+  is_first boolean := true;
 begin
   if pg_current_xact_id_if_assigned() is not null then
     raise exception 'an append must be the first write of its transaction' using errcode = 'AN003',
@@ -74,9 +75,14 @@ begin
     end if;
     get diagnostics moved = row_count;
     if moved = 0 then
-      -- Tips that have moved already go back with the transaction.
-      raise exception 'stream % was changed meanwhile', tip.id using errcode = 'AN002';
+      -- Another writer was faster. Tips that have moved already go back with the transaction.
+      if not is_first then raise exception 'stream % was changed meanwhile', tip.id using errcode = 'AN002'; end if;
+      select array_agg(coalesce(s.version, 0) order by u.n) into versions
+        from unnest(streams) with ordinality u(id, n) left join annals.streams s on s.stream_id = u.id;
+      outcome := 'conflict';
+      return;
     end if;
+    is_first := false;
   end loop;
   with numbered as (
     select streams[u.stream] as stream_id, seen[u.stream] + row_number() over (partition by u.stream order by u.n) as version,

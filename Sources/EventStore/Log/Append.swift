@@ -47,8 +47,10 @@ extension EventStore {
   static let recentEvent = Query("recent_event", Schema.recentEvent)
   static let findCommand = Query("find_command", Schema.findCommand)
 
-  /// How often an append is sent that loses races with `ExpectedVersion.any`, or whose connection breaks.
+  /// How often an append is sent that loses races with `ExpectedVersion.any`.
   static let maximumTries = 20
+  /// How long an append goes on whose connection broke: new connections take a while.
+  static let longestInterruption = Duration.seconds(15)
 
   /// Appends events to one stream, and their outbox rows, in one transaction and one round trip (G1).
   ///
@@ -78,30 +80,37 @@ extension EventStore {
     var call: Call
     do { call = try await Call(appends, metadata, command, personal) } catch { throw .personalData("\(error)") }
     var backoff = Backoff(first: .milliseconds(2), limit: .milliseconds(200))
-    var wasInterrupted = false
+    var wasInterrupted: ContinuousClock.Instant?
     while true {
       let failure: AppendError
       do throws(AppendError) {
+        if wasInterrupted != nil {
+          // The call before may still run on the server: from now on only a known version is written to.
+          if let result = try await result(of: call) { return result }
+          call.known = try await tips(of: call)
+        }
         return try await send(call)
       } catch { failure = error }
       switch failure {
-      case .versionConflict where wasInterrupted:
-        if let result = try await result(of: call) { return result }
-        guard call.takesAnyVersion else { throw failure }
       case .versionConflict(let stream, _, _):
-        // Another writer was faster between the look and the write: any version is still welcome.
+        // Another writer was faster between the look and the write: any version is still welcome. After an interruption it
+        // may have been this call itself.
+        if wasInterrupted != nil, let result = try await result(of: call) { return result }
         guard call.appends.contains(where: { $0.stream == stream && $0.expecting == .any }) else { throw failure }
-      case .database(let error) where error.isInterruption:
-        wasInterrupted = true
+      case .lostRace:
+        if wasInterrupted != nil, let result = try await result(of: call) { return result }
+        // Where versions are expected, the caller decides again.
+        guard call.appends.allSatisfy({ $0.expecting == .any }) else { throw failure }
+      case .database(let error) where error.isInterruption: wasInterrupted = wasInterrupted ?? .now
+      case .database(let error) where wasInterrupted != nil && error.isRetriable: break
       default: throw failure
       }
-      guard backoff.attempts < Self.maximumTries - 1 else { throw failure }
-      do { try await Task.sleep(for: backoff.next()) } catch { throw .database(.cancelled) }
-      // The call before may still run on the server: from now on only a known version is written to.
-      if wasInterrupted {
-        if let result = try await result(of: call) { return result }
-        call.known = try await tips(of: call)
+      if let wasInterrupted {
+        guard .now - wasInterrupted < Self.longestInterruption else { throw failure }
+      } else {
+        guard backoff.attempts < Self.maximumTries - 1 else { throw failure }
       }
+      do { try await Task.sleep(for: backoff.next()) } catch { throw .database(.cancelled) }
     }
   }
 
@@ -143,8 +152,6 @@ extension EventStore {
       self.data = data
       self.metadata = try await personal.encodeMetadata(metadata.json, in: appends[0].stream)
     }
-
-    var takesAnyVersion: Bool { appends.contains { $0.expecting == .any } }
 
     func expected(_ index: Int) -> Int64? {
       switch appends[index].expecting {
@@ -195,6 +202,7 @@ extension EventStore {
     switch outcome {
     case "running": throw .commandRunning(key: key)
     case "mismatch": throw .commandDiffers(key: key)
+    case "archived": throw .archived(appends.map(\.stream))
     default:
       for (index, actual) in versions.enumerated() {
         if let expected = call.expected(index), expected != actual {
@@ -202,7 +210,8 @@ extension EventStore {
             stream: appends[index].stream, expected: appends[index].expecting, actual: StreamVersion(actual))
         }
       }
-      throw .archived(appends.map(\.stream))
+      // A stream that may have any version has moved between the look and the write.
+      throw .lostRace
     }
   }
 

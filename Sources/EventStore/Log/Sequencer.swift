@@ -40,7 +40,8 @@ public actor Sequencer {
     newest = metrics.gauge("annals_log_end", help: "The log index that the next event will get.")
     held = metrics.gauge(
       "annals_log_held_seconds",
-      help: "Age of the oldest transaction that writes, in any database of the server: events after it get no log index.")
+      help:
+        "Age of the oldest transaction that writes, in any database of the server: events after it get no log index.")
     leads = metrics.gauge("annals_log_sequencer_leads", help: "1 while this process gives log indexes, else 0.")
   }
 

@@ -30,7 +30,8 @@ struct DocumentRoutes: Sendable {
           // A form has the other fields beside the content.
           body: .fieldsOrForm(limit: maximumJSON, form: contents.maximum + 1 << 20),
           answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.title,
-          DocumentInputs.content(in: contents), DocumentInputs.contentType, DocumentInputs.createdBy, IdempotencyKey.input,
+          DocumentInputs.content(in: contents), DocumentInputs.contentType, DocumentInputs.createdBy,
+          IdempotencyKey.input,
           handler: create),
         Route(
           .get, "/documents/{id}", "Read a document; counts a view.", right: .read,

@@ -77,7 +77,8 @@ struct KeptAnswer {
     var fields = try JSONFields(JSONValue(parsing: bytes))
     let headers = try fields.required("headers", as: JSONValue.self).object?.members ?? []
     return .json(
-      Array(try fields.required("body", as: String.self).utf8), status: Int(try fields.required("status", as: Int64.self)),
+      Array(try fields.required("body", as: String.self).utf8),
+      status: Int(try fields.required("status", as: Int64.self)),
       headers: headers.map { ($0.name, $0.value.string ?? "") } + [("Idempotent-Replayed", "true")])
   }
 }

@@ -19,7 +19,8 @@ struct ReadToken: InputValue {
   init(json: JSONValue) throws(JSONError) {
     let text = try String(json: json)
     let colon = text.utf8.lastIndex(of: UInt8(ascii: ":"))
-    guard let colon, let stream = StreamID(String(text[..<colon])), let version = Int64(text[text.utf8.index(after: colon)...])
+    guard let colon, let stream = StreamID(String(text[..<colon])),
+      let version = Int64(text[text.utf8.index(after: colon)...])
     else { throw JSONError(.invalid(String(text.prefix(80)), remedy: "use the token as an answer gave it")) }
     self.init(stream, StreamVersion(version))
   }
@@ -27,5 +28,7 @@ struct ReadToken: InputValue {
   var field: (name: String, value: String) { (Self.header, "\(stream):\(version)") }
 
   /// True if a state at this version of the stream would be too old.
-  func isNewer(than version: StreamVersion, of stream: StreamID) -> Bool { self.stream == stream && self.version > version }
+  func isNewer(than version: StreamVersion, of stream: StreamID) -> Bool {
+    self.stream == stream && self.version > version
+  }
 }

@@ -45,7 +45,9 @@ public struct EventLog: Feature {
         return "up to date"
       },
       Check("Log") {
-        try await context.withSession { _ = try await $0.execute("select annals.check_server()", name: "asking whose it is") }
+        try await context.withSession {
+          _ = try await $0.execute("select annals.check_server()", name: "asking whose it is")
+        }
         let identity = try await context.store.identity()
         return "\(identity.id), epoch \(identity.epoch), \(try await context.store.end()) events with an index"
       },
@@ -103,7 +105,8 @@ extension Context {
       let missing = try await withSession { try await Migrator.missing($0).descriptions }
       guard missing.isEmpty else { throw SchemaMissing(missing: missing) }
     } catch MigrationError.newer(let version, let name) {
-      logger.warning("The database's schema is newer than this program", metadata: ["migration": "\(version) (\(name))"])
+      logger.warning(
+        "The database's schema is newer than this program", metadata: ["migration": "\(version) (\(name))"])
     } catch let error as PostgresError where error.isRetriable {
       logger.warning("The schema cannot be checked", metadata: [.error: "\(error)"])
     }
@@ -115,7 +118,9 @@ extension Context {
       var backoff = Backoff(first: .milliseconds(200), limit: .seconds(5))
       while true {
         do {
-          return try await PostgresSession.with(postgres, on: reactor, logger: logger) { try await LogIdentity.adopt($0) }
+          return try await PostgresSession.with(postgres, on: reactor, logger: logger) {
+            try await LogIdentity.adopt($0)
+          }
         } catch PostgresError.server(let error) where error.sqlState == "55P03" && backoff.attempts < 8 {
           logger.notice("Writers hold the log; trying again", metadata: [.attempt: "\(backoff.attempts)"])
           try await reactor.sleep(for: backoff.next())

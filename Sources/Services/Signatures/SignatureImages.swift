@@ -33,7 +33,8 @@ struct SignatureImages: Sendable {
         422, "Invalid body", detail: "signature_data is no PNG, JPEG or SVG, but \(type)", field: "/signature_data")
     }
     return SignatureImage(
-      key: "signatures/\(document)/\(hash)", type: isImage ? type : "application/octet-stream", size: Int64(bytes.count),
+      key: "signatures/\(document)/\(hash)", type: isImage ? type : "application/octet-stream",
+      size: Int64(bytes.count),
       hash: hash)
   }
 

@@ -14,7 +14,8 @@ enum SignatureInputs {
     field: "signer_name", schema: .string(minLength: 1, maxLength: Signature.maximumName), "The signer's name.")
   static let data = Input<ImageData>(
     field: "signature_data",
-    "The drawn signature: base64 in either alphabet, padded or not, or a data URL. Bytes that are no image are kept as they are.")
+    "The drawn signature: base64 in either alphabet, padded or not, or a data URL. Bytes that are no image are kept as they are."
+  )
   static let status = Input<StatusAfterwards?>(
     optional: "document_status", "Has no effect: the document is signed afterwards.")
 
@@ -76,7 +77,10 @@ struct ImageData: InputValue {
       group = group << 6 | UInt32(digit)
       digits += 1
       if digits % 4 == 0 {
-        bytes += [UInt8(truncatingIfNeeded: group >> 16), UInt8(truncatingIfNeeded: group >> 8), UInt8(truncatingIfNeeded: group)]
+        bytes += [
+          UInt8(truncatingIfNeeded: group >> 16), UInt8(truncatingIfNeeded: group >> 8),
+          UInt8(truncatingIfNeeded: group),
+        ]
         group = 0
       }
     }

@@ -24,7 +24,8 @@ struct SignatureRoutes: Sendable {
         Route(
           .post, "/signatures", "Sign a document.", right: .change, body: .fields(limit: maximumJSON),
           answers: [Answer(201, "The signature.", schema: Signature.schema)], SignatureInputs.documentID,
-          SignatureInputs.email, SignatureInputs.name, SignatureInputs.data, SignatureInputs.status, IdempotencyKey.input,
+          SignatureInputs.email, SignatureInputs.name, SignatureInputs.data, SignatureInputs.status,
+          IdempotencyKey.input,
           handler: sign),
         Route(
           .get, "/documents/{id}/signatures", "The signatures of a document, oldest first.", right: .read,
