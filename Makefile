@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-log bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -61,6 +61,10 @@ bench-log: ## The event store beside pgbench and COPY (ARGUMENTS=--events 100000
 	@scripts/install $(EXTRA) bench
 	@swift build -c release --product annals && swift build -c release --product bench-log
 	@ANNALS_FSYNC=on $(ON_STACK) Benchmarks/log.py $(ARGUMENTS)
+
+bench-outbox-soak: ## The outbox's size and the longest appends over 2 million events (ARGUMENTS=--events 500000)
+	@scripts/install $(EXTRA)
+	@$(ON_STACK) Benchmarks/soak.py $(ARGUMENTS)
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench

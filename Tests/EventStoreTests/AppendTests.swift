@@ -156,6 +156,23 @@ extension PostgresSession {
           Issue.record("\(statement) was allowed")
         } catch let PostgresError.server(error) { #expect(error.constraint == constraint, "\(statement)") }
       }
+      for (statement, constraint) in [
+        ("'thing', 'thing', '{}'", "streams_stream_id_check"), ("'a-b-1', 'a-b', '{}'", "streams_category_check"),
+        ("'thing-1', 'thing', '[]'", "events_data_check"),
+      ] {
+        do {
+          try await session.execute(
+            """
+            select annals.append_events(array[id], array[category], array['1'], array[0], array[1, 1],
+              array[gen_random_uuid(), gen_random_uuid()], array['T', 'T'], array[1, 1], array['{}', data]::json[],
+              array['c', 'u'], array[null, '{}']::json[], array['{}', '{}']::json[], '{"actor":"a"}', null)
+            from (values (\(statement))) v(id, category, data)
+            """)
+          Issue.record("\(statement) was allowed")
+        } catch let PostgresError.server(error) {
+          #expect(error.constraint == constraint, "\(statement): \(error.message)")
+        }
+      }
       #expect(try await session.value("select count(*) from annals.events") == "0")
       session.close()
     }

@@ -29,9 +29,18 @@ begin
       hint = 'Append first, then write to other tables.';
   end if;
   if current_setting('annals.server', true) is distinct from 'known' then perform annals.check_server(); end if;
-  perform annals.refuse_event(streams[u.stream], categories[u.stream], u.schema_version, u.data, append_events.metadata,
-                              u.op::"char", u.before, u.after)
-     from unnest(event_streams, schema_versions, datas, ops, befores, afters) u(stream, schema_version, data, op, before, after);
+  if (append_events.metadata ->> 'actor') is null
+     or exists (select from unnest(streams, categories) s(id, category)
+                 where s.category = '' or strpos(s.category, '-') <> 0 or not starts_with(s.id, s.category || '-')
+                    or octet_length(s.id) <= octet_length(s.category) + 1)
+     or exists (select from unnest(schema_versions, datas, ops, befores, afters) e(schema_version, data, op, before, after)
+                 where e.schema_version < 1 or json_typeof(e.data) <> 'object'
+                    or e.op is not null and (e.op not in ('c', 'u', 'd') or (e.op = 'c') <> (e.before is null)
+                                             or (e.op = 'd') <> (e.after is null))) then
+    perform annals.refuse_event(streams[u.stream], categories[u.stream], u.schema_version, u.data, append_events.metadata,
+                                u.op::"char", u.before, u.after)
+       from unnest(event_streams, schema_versions, datas, ops, befores, afters) u(stream, schema_version, data, op, before, after);
+  end if;
   if command is not null then
     if not pg_try_advisory_xact_lock(hashtextextended(command, 1)) then outcome := 'running'; return; end if;
     select c.request, c.answer into known from annals.commands c where c.key = command;

@@ -46,8 +46,8 @@ struct OutboxBacklog {
       ("after", 114), ("event_id", 2950), ("type", 25), ("version", 20), ("headers", 114), ("recorded_at", 1184),
     ].map { PgOutputMessage.Relation.Column(name: $0.0, type: $0.1) })
 
-  private static let signature: [UInt8] = Array("PGCOPY\n".utf8) + [0xFF, 0x0D, 0x0A, 0x00]
-  private var hasHeader = false
+  private var copy = BinaryCopy()
+  private var fields: [UnsafeRawBufferPointer?] = []
 
   /// One row: its columns, the transaction that wrote it, and when.
   struct Row {
@@ -58,23 +58,10 @@ struct OutboxBacklog {
 
   /// Decodes one message of the COPY; nil at its end.
   mutating func row(_ message: UnsafeRawBufferPointer) throws(PgOutputError) -> Row? {
-    var bytes = message[...]
-    if !hasHeader {
-      guard bytes.count >= 19, bytes.prefix(11).elementsEqual(Self.signature) else {
-        throw PgOutputError(expected: "the signature of a binary copy", offset: 0)
-      }
-      hasHeader = true
-      bytes = bytes.dropFirst(19)
-    }
-    let count = try Self.integer(Int16.self, &bytes)
-    guard count >= 0 else { return nil }
-    var columns: [PgOutputMessage.Tuple.Column] = []
-    for _ in 0..<count {
-      let length = Int(try Self.integer(Int32.self, &bytes))
-      guard length <= bytes.count else { throw PgOutputError(expected: "\(length) bytes", offset: bytes.startIndex) }
-      columns.append(length < 0 ? .null : .binary(UnsafeRawBufferPointer(rebasing: bytes.prefix(length))))
-      bytes = bytes.dropFirst(max(0, length))
-    }
+    do throws(BinaryCopy.Malformed) {
+      guard try copy.row(message, into: &fields) else { return nil }
+    } catch { throw PgOutputError(expected: error.description, offset: 0) }
+    let columns = fields.map { field -> PgOutputMessage.Tuple.Column in field.map { .binary($0) } ?? .null }
     guard columns.count == Self.relation.columns.count, case .binary(let epoch) = columns[0], epoch.count == 4,
       case .binary(let xid) = columns[1], xid.count == 8, case .binary(let sequence) = columns[2], sequence.count == 8,
       case .binary(let time) = columns[12],
@@ -88,15 +75,6 @@ struct OutboxBacklog {
         transaction: UInt64(bigEndian: xid.loadUnaligned(as: UInt64.self)),
         sequence: Int64(bigEndian: sequence.loadUnaligned(as: Int64.self))),
       recordedAt: Timestamp(microseconds: microseconds &+ Timestamp.postgresEpoch))
-  }
-
-  private static func integer<Value: FixedWidthInteger>(
-    _ type: Value.Type, _ bytes: inout Slice<UnsafeRawBufferPointer>
-  ) throws(PgOutputError) -> Value {
-    let count = Value.bitWidth / 8
-    guard bytes.count >= count else { throw PgOutputError(expected: "\(count) bytes", offset: bytes.startIndex) }
-    defer { bytes = bytes.dropFirst(count) }
-    return Value(bigEndian: UnsafeRawBufferPointer(rebasing: bytes.prefix(count)).loadUnaligned(as: Value.self))
   }
 }
 
