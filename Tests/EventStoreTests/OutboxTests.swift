@@ -62,7 +62,9 @@ import Testing
       #expect(try await OutboxMaintenance.forget("nobody", session) == false)
       try await session.execute(
         "select pg_replication_slot_advance('\(slot)', pg_current_wal_insert_lsn())")
-      #expect(try await maintenance.runOnce().dropped == 2)
+      // As a worker does: it runs on no reactor.
+      let dropped = try await Task.detached { try await maintenance.runOnce().dropped }.value
+      #expect(dropped == 2)
       #expect(try await session.value("select to_regclass('annals.outbox_0000000000000000001') is null") == "t")
       writer.close()
       session.close()

@@ -33,8 +33,11 @@ public struct OutboxMaintenance: Sendable {
     let added = try row.get(0, as: Int.self)
     let names = try row.get(1, as: Texts.self).values
     if !names.isEmpty {
-      try await PostgresSession.with(options, on: reactor, logger: logger) { session in
-        for name in names { try await drop(name, session) }
+      // A session belongs to its reactor, wherever the caller runs.
+      try await reactor.run {
+        try await PostgresSession.with(options, on: reactor, logger: logger) { session in
+          for name in names { try await drop(name, session) }
+        }
       }
     }
     return (added, names.count)
