@@ -15,6 +15,6 @@ extension Commands {
       return (try await context.store.identity(), adoption.epoch, adoption.moved)
     }
     print("log \(identity.id) is in epoch \(epoch) now; \(moved) events had no log index and come behind all others")
-    print("relays publish what is left in the outbox again; readers go on where they were")
+    print("restart the relays: they publish what is left in the outbox again. Readers go on where they were")
   }
 }
