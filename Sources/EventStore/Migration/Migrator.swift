@@ -28,6 +28,9 @@ public struct Migrator {
       (self.functions, self.steps, self.roles) = (functions, steps, roles)
     }
 
+    /// Without the roles: a program works without them, and who may not make roles has none.
+    public var isWorkable: Bool { functions.isEmpty && steps.isEmpty }
+
     public var isEmpty: Bool { functions.isEmpty && steps.isEmpty && roles.isEmpty }
 
     /// What is in it, in the order of its application.
@@ -120,6 +123,10 @@ public struct Migrator {
       for row in try await session.query(Query("applied_definitions", Schema.appliedDefinitions)) {
         checksums[try row.get(0)] = try row.get(1, as: String.self)
       }
+      // A dump that was restored in another cluster has the records, and not the roles.
+      let known = try await session.execute("select count(*) from pg_roles where rolname like 'annals\\_%'").first?
+        .first
+      if known == "0" { for role in plan.roles { checksums[role.name] = nil } }
       return Plan(
         functions: plan.functions.filter { checksums[$0.name] != $0.checksum },
         steps: Array(plan.steps.dropFirst(applied.count)),

@@ -102,8 +102,8 @@ extension Context {
   /// an older program too.
   public func requireSchema() async throws {
     do {
-      let missing = try await withSession { try await Migrator.missing($0).descriptions }
-      guard missing.isEmpty else { throw SchemaMissing(missing: missing) }
+      let missing = try await withSession { try await Migrator.missing($0) }
+      guard missing.isWorkable else { throw SchemaMissing(missing: missing.descriptions) }
     } catch MigrationError.newer(let version, let name) {
       logger.warning(
         "The database's schema is newer than this program", metadata: ["migration": "\(version) (\(name))"])
