@@ -22,6 +22,8 @@ declare
   moved integer;
   seen  bigint[];
   added bigint[];
+  drawn bigint[];
+  numbers bigint[];
   is_first boolean := true;
 begin
   if pg_current_xact_id_if_assigned() is not null then
@@ -50,8 +52,10 @@ begin
       return;
     end if;
   end if;
-  perform pg_advisory_xact_lock(hashtextextended(s.id, 0))
-     from (select u.id from unnest(streams, expected) u(id, version) where u.version is null order by u.id) s;
+  if array_position(expected, null) is not null then
+    perform pg_advisory_xact_lock(hashtextextended(s.id, 0))
+       from (select u.id from unnest(streams, expected) u(id, version) where u.version is null order by u.id) s;
+  end if;
   select array_agg(coalesce(s.version, 0) order by u.n),
          max(case when u.version <> coalesce(s.version, 0) then 'conflict' when s.archived then 'archived' end),
          max(greatest(clock_timestamp(), s.recorded_at))
@@ -59,8 +63,13 @@ begin
     from unnest(streams, expected) with ordinality u(id, version, n) left join annals.streams s on s.stream_id = u.id;
   versions := seen;
   if outcome is not null then return; end if;
-  select array_agg((select count(*) from unnest(event_streams) e(stream) where e.stream = u.n) order by u.n)
-    into added from unnest(streams) with ordinality u(id, n);
+  -- Loops and expressions of PL/pgSQL cost less than statements.
+  added := array_fill(0, array[cardinality(streams)]);
+  foreach place in array event_streams loop added[place] := added[place] + 1; end loop;
+  if 0 = any (added) or cardinality(added) <> cardinality(streams) then
+    raise exception 'an append needs an event for each stream, and a stream for each event'
+      using errcode = 'check_violation', constraint = 'append_events_check';
+  end if;
   own := pg_current_xact_id();
   -- Tips move in the order of their names, so that two writers of the same streams never wait for each other.
   for tip in
@@ -93,29 +102,29 @@ begin
     end if;
     is_first := false;
   end loop;
-  with numbered as (
-    select streams[u.stream] as stream_id, seen[u.stream] + row_number() over (partition by u.stream order by u.n) as version,
-           categories[u.stream] as category, keys[u.stream] as key, u.*
-      from unnest(event_streams, event_ids, types, schema_versions, datas, ops, befores, afters)
-           with ordinality u(stream, event_id, type, schema_version, data, op, before, after, n)
-  ), stored as (
-    insert into annals.events (xid, stream_id, version, event_id, type, schema_version, data, metadata, recorded_at)
-    select own, u.stream_id, u.version, u.event_id, u.type, u.schema_version, u.data, append_events.metadata,
-           append_events.recorded_at
-      from numbered u order by u.n
-    returning sequence, stream_id, version
-  )
+  -- Numbers first, then both tables from the same arrays: a join of the tables' rows would cost more than the rows.
+  versions := seen;
+  foreach place in array event_streams loop
+    versions[place] := versions[place] + 1;
+    numbers := numbers || versions[place];
+    drawn := drawn || nextval('annals.event_sequence');
+  end loop;
+  insert into annals.events (xid, sequence, stream_id, version, event_id, type, schema_version, data, metadata, recorded_at)
+  select own, u.sequence, streams[u.stream], u.version, u.event_id, u.type, u.schema_version, u.data, append_events.metadata,
+         append_events.recorded_at
+    from unnest(drawn, event_streams, numbers, event_ids, types, schema_versions, datas)
+         u(sequence, stream, version, event_id, type, schema_version, data);
   insert into annals.outbox (xid, sequence, category, key, op, before, after, event_id, type, version, headers, recorded_at)
-  select own, s.sequence, u.category, u.key, u.op::"char", u.before, u.after, u.event_id, u.type, u.version,
+  select own, u.sequence, categories[u.stream], keys[u.stream], u.op::"char", u.before, u.after, u.event_id, u.type, u.version,
          append_events.headers, append_events.recorded_at
-    from numbered u join stored s on s.stream_id = u.stream_id and s.version = u.version
-   where u.op is not null order by u.n;
+    from unnest(drawn, event_streams, numbers, event_ids, types, ops, befores, afters)
+         u(sequence, stream, version, event_id, type, op, before, after)
+   where u.op is not null;
   if command is not null then
     insert into annals.commands (part, key, request, answer, recorded_at)
     values (mod((extract(epoch from append_events.recorded_at) / 86400)::bigint, 4), command, append_events.request,
             append_events.answer, append_events.recorded_at);
   end if;
-  select array_agg(seen[n] + added[n] order by n) into versions from generate_series(1, cardinality(streams)) n;
   outcome := 'appended';
 end
 $$;
