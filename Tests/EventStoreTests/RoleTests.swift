@@ -89,9 +89,26 @@ import Testing
       let open = try await session.execute(
         """
         select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-        where n.nspname = 'annals' and not coalesce(p.proconfig @> array['search_path=pg_catalog'], false)
+        where n.nspname = 'annals' and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)
         """)
       #expect(open.isEmpty, "\(open)")
+      // Temporary objects would be found before the catalog's where the path does not name them last.
+      let name = Stack.uniqueName("login")
+      try await session.execute("create role \(name) login in role annals_application")
+      var options = database.options
+      options.url = options.url.replacing("annals@", with: "\(name)@")
+      let hostile = try await PostgresSession.connect(options, on: database.reactor, logger: quietLogger())
+      try await hostile.execute(
+        """
+        create function pg_temp.who() returns name language plpgsql as $$ begin raise exception 'ran as %', current_user; end $$;
+        create temporary view pg_database as select d.oid, pg_temp.who() as datname from pg_catalog.pg_database d;
+        create temporary view pg_replication_slots as select s.*, pg_temp.who() as x from pg_catalog.pg_replication_slots s;
+        grant select on pg_temp.pg_database, pg_temp.pg_replication_slots to public
+        """)
+      try await hostile.execute("select annals.check_server()")
+      try await hostile.execute("select annals.maintain_outbox()")
+      hostile.close()
+      try await session.execute("drop owned by \(name); drop role \(name)")
       session.close()
     }
   }

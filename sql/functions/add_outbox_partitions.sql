@@ -1,6 +1,6 @@
 -- Adds partitions to the outbox until `wanted` of them have room.
 create or replace function annals.add_outbox_partitions(wanted integer, size bigint) returns integer
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   head  bigint := (select last_value from annals.event_sequence);
   start bigint := coalesce((select max(beyond) from annals.outbox_partitions), 1);

@@ -4,7 +4,7 @@
 -- recording, so that they come after all that readers have seen. Whatever said something in transaction ids or places in the
 -- WAL is void: relays publish what is left in the outbox again.
 create or replace function annals.adopt(out epoch integer, out moved bigint)
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   prepared text := (select string_agg(quote_literal(gid), ', ') from pg_prepared_xacts where database = current_database());
@@ -39,6 +39,12 @@ begin
   update annals.events e set epoch = default, xid = pg_current_xact_id(), sequence = p.drawn
     from pg_temp.placed p where (p.epoch, p.xid, p.sequence) = (e.epoch, e.xid, e.sequence);
   alter table annals.events enable always trigger events_append_only;
+  -- Their indexes at once: they are one transaction now, and the sequencer divides none.
+  insert into annals.log_index (index, epoch, xid, sequence, event_id, category, correlation)
+  select coalesce((select max(i.index) from annals.log_index i), -1) + row_number() over (order by e.sequence), e.epoch, e.xid,
+         e.sequence, e.event_id, split_part(e.stream_id, '-', 1),
+         case when octet_length(e.metadata ->> 'correlation_id') <= 200 then e.metadata ->> 'correlation_id' end
+    from annals.events e where e.epoch = adopt.epoch order by e.sequence;
   update annals.outbox o set epoch = default, xid = pg_current_xact_id(), sequence = p.drawn
     from pg_temp.placed p where (p.epoch, p.xid, p.sequence) = (o.epoch, o.xid, o.sequence);
   update annals.relays set ready = false, watermark = null, watermark_lsn = null, published = '{}', cluster = null;

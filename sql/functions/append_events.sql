@@ -12,7 +12,7 @@ create or replace function annals.append_events(
   types text[], schema_versions integer[], datas json[], ops text[], befores json[], afters json[], metadata json,
   headers json, command text default null, request bytea default null, answer json default null,
   out outcome text, out versions bigint[], out recorded_at timestamptz, out replay json
-) language plpgsql security definer set search_path = pg_catalog as $$
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   tip   record;
@@ -34,7 +34,7 @@ begin
   if (append_events.metadata ->> 'actor') is null
      or exists (select from unnest(streams, categories) s(id, category)
                  where s.category = '' or strpos(s.category, '-') <> 0 or not starts_with(s.id, s.category || '-')
-                    or octet_length(s.id) <= octet_length(s.category) + 1)
+                    or octet_length(s.id) not between octet_length(s.category) + 2 and 500)
      or exists (select from unnest(schema_versions, datas, ops, befores, afters) e(schema_version, data, op, before, after)
                  where e.schema_version < 1 or json_typeof(e.data) <> 'object'
                     or e.op is not null and (e.op not in ('c', 'u', 'd') or (e.op = 'c') <> (e.before is null)
@@ -62,6 +62,14 @@ begin
     into seen, outcome, append_events.recorded_at
     from unnest(streams, expected) with ordinality u(id, version, n) left join annals.streams s on s.stream_id = u.id;
   versions := seen;
+  -- The same call, sent again after its connection broke, may have been faster.
+  if array_position(expected, null) is not null and exists (
+    select from unnest(event_streams, event_ids) u(stream, id)
+      join annals.events e on e.stream_id = streams[u.stream] and e.version > seen[u.stream] - 1000 and e.event_id = u.id
+     where expected[u.stream] is null) then
+    outcome := 'appended';
+    return;
+  end if;
   if outcome is not null then return; end if;
   -- Loops and expressions of PL/pgSQL cost less than statements.
   added := array_fill(0, array[cardinality(streams)]);
@@ -122,7 +130,7 @@ begin
    where u.op is not null;
   if command is not null then
     insert into annals.commands (part, key, request, answer, recorded_at)
-    values (mod((extract(epoch from append_events.recorded_at) / 86400)::bigint, 4), command, append_events.request,
+    values (mod((extract(epoch from clock_timestamp()) / 86400)::bigint, 4), command, append_events.request,
             append_events.answer, append_events.recorded_at);
   end if;
   outcome := 'appended';

@@ -1,7 +1,7 @@
 -- Refuses a server that is not this log's: a restored or copied database, a cluster with another identifier. Transaction ids
 -- of the log mean nothing there. Each session of the server is checked once.
 create or replace function annals.check_server() returns void
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   known annals.log;
   found record;

@@ -3,9 +3,11 @@
 -- at any time: one of several at once does the work.
 create or replace function annals.maintain_outbox()
 returns table (added integer, confirmed text[])
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  today integer := mod((extract(epoch from clock_timestamp()) / 86400)::bigint, 4);
+  -- Read before this transaction draws its id: whoever wrote below it has a lower one.
+  head  bigint := (select last_value from annals.event_sequence);
+  today integer;
 begin
   added := 0;
   confirmed := '{}';
@@ -16,9 +18,9 @@ begin
   -- one that has completed, and others with higher numbers may run. Appends take their number before they draw from the
   -- sequence.
   if exists (select from annals.outbox_partitions
-              where full_xmax is null and beyond <= (select last_value from annals.event_sequence)) then
+              where full_xmax is null and beyond <= head) then
     update annals.outbox_partitions set full_xmax = pg_current_xact_id()
-     where full_xmax is null and beyond <= (select last_value from annals.event_sequence);
+     where full_xmax is null and beyond <= head;
   end if;
   update annals.outbox_partitions set complete_at = pg_current_wal_insert_lsn()
    where complete_at is null and full_xmax <= pg_snapshot_xmin(pg_current_snapshot());
@@ -34,8 +36,10 @@ begin
          and not exists (select from annals.relay_checkpoints c where c.complete < p.full_xmax)), '{}');
   end if;
   perform set_config('lock_timeout', '100ms', true);
+  -- The part after the next: the day may turn while this waits.
+  today := mod((extract(epoch from clock_timestamp()) / 86400)::bigint, 4);
   begin
-    case mod(today + 1, 4)
+    case mod(today + 2, 4)
       when 0 then if exists (select from annals.commands_0) then truncate annals.commands_0; end if;
       when 1 then if exists (select from annals.commands_1) then truncate annals.commands_1; end if;
       when 2 then if exists (select from annals.commands_2) then truncate annals.commands_2; end if;

@@ -1,11 +1,11 @@
 -- The rules of what the log holds: refuses an event that breaks one, by the rule's name.
 create or replace function annals.refuse_event(
   stream_id text, category text, schema_version integer, data json, metadata json, op "char", before json, after json
-) returns void language plpgsql set search_path = pg_catalog as $$
+) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   broken text := case
     when category = '' or strpos(category, '-') <> 0 then 'streams_category_check'
-    when not starts_with(stream_id, category || '-') or octet_length(stream_id) <= octet_length(category) + 1
+    when not starts_with(stream_id, category || '-') or octet_length(stream_id) not between octet_length(category) + 2 and 500
       then 'streams_stream_id_check'
     when schema_version < 1 then 'events_schema_version_check'
     when json_typeof(data) <> 'object' then 'events_data_check'
@@ -18,7 +18,7 @@ begin
   raise exception 'an event of stream “%” breaks the rule %', stream_id, broken
     using errcode = 'check_violation', constraint = broken, hint = case broken
       when 'streams_category_check' then 'A category is not empty and has no hyphen.'
-      when 'streams_stream_id_check' then 'A stream is named by its category, a hyphen and an id.'
+      when 'streams_stream_id_check' then 'A stream is named by its category, a hyphen and an id, in 500 bytes at most.'
       when 'events_schema_version_check' then 'Schema versions begin with 1.'
       when 'events_data_check' then 'The data is a JSON object.'
       when 'events_metadata_check' then 'The metadata names the actor.'

@@ -6,7 +6,7 @@
 -- `newest` is the newest index, -1 for an empty log.
 create or replace function annals.sequence_events(
   maximum integer default 5000, patience interval default null, out sequenced integer, out newest bigint)
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   last  record;
@@ -40,7 +40,9 @@ begin
   if not found then return; end if;
   insert into annals.log_index (index, epoch, xid, sequence, event_id, category, correlation)
   select last.index + row_number() over (order by e.epoch, e.xid, e.sequence), e.epoch, e.xid, e.sequence, e.event_id,
-         split_part(e.stream_id, '-', 1), e.metadata ->> 'correlation_id'
+         split_part(e.stream_id, '-', 1),
+         -- A longer one would not fit into the index, and must not stop the log.
+         case when octet_length(e.metadata ->> 'correlation_id') <= 200 then e.metadata ->> 'correlation_id' end
     from annals.events e
    where (e.epoch, e.xid, e.sequence) > (last.epoch, last.xid, last.sequence) and (e.epoch, e.xid) <= (bound.epoch, bound.xid)
    order by e.epoch, e.xid, e.sequence;

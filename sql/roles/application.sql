@@ -1,5 +1,8 @@
 -- Services and projections: they append by functions and read. No login of its own: grant it to the roles that log in.
-do $$ begin create role annals_application nologin; exception when duplicate_object or unique_violation then null; end $$;
+do $$ begin
+  if not exists (select from pg_roles where rolname = 'annals_application') then create role annals_application nologin; end if;
+exception when duplicate_object or unique_violation then null;  -- another database of the cluster made it
+end $$;
 grant usage on schema annals to annals_application;
 grant select on all tables in schema annals to annals_application;
 grant select on sequence annals.event_sequence to annals_application;

@@ -1,5 +1,6 @@
 -- The answers to commands that carried a key (Idempotency-Key). A row is written in the transaction of the command's events.
--- The four parts are the days' in turn: annals.maintain_outbox empties the next day's, so a key lives for two to three days.
+-- The four parts are the days' in turn: annals.maintain_outbox empties the one after the next, so a key lives for one to two
+-- days.
 create table annals.commands (
   part        smallint         not null,
   key         text collate "C" not null,

@@ -86,8 +86,9 @@ extension EventStore {
       do throws(AppendError) {
         if wasInterrupted != nil {
           // The call before may still run on the server: from now on only a known version is written to.
-          if let result = try await result(of: call) { return result }
+          // The tips first: what is written after this look is a conflict.
           call.known = try await tips(of: call)
+          if let result = try await result(of: call) { return result }
         }
         return try await send(call)
       } catch { failure = error }
@@ -101,6 +102,8 @@ extension EventStore {
         if wasInterrupted != nil, let result = try await result(of: call) { return result }
         // Where versions are expected, the caller decides again.
         guard call.appends.allSatisfy({ $0.expecting == .any }) else { throw failure }
+      // The call before holds its key still.
+      case .commandRunning where wasInterrupted != nil: break
       case .database(let error) where error.isInterruption: wasInterrupted = wasInterrupted ?? .now
       case .database(let error) where wasInterrupted != nil && error.isRetriable: break
       default: throw failure

@@ -55,7 +55,8 @@ public actor Sequencer {
     sequenced.increment(by: count)
     let others = lastSeen.map { end - Int64(count) > $0 } ?? false
     lastSeen = end
-    if isLeading, others {
+    // Two that lead and both work step back only when there is nothing to do: never both in the midst of work.
+    if isLeading, others, count == 0 {
       isLeading = false
       logger.debug("Another process gives log indexes; standing by")
     } else if !isLeading {

@@ -16,7 +16,7 @@ public protocol SnapshottingAggregate: Aggregate {
   init(snapshot: JSONValue) throws(JSONError)
 }
 
-/// How often states are kept.
+/// How often states are kept. None is where personal fields are coded (`PersonalFields`).
 public struct SnapshotPolicy<State: Aggregate>: Sendable {
   /// A load that folded at least that many events keeps its state.
   public let interval: Int
@@ -44,6 +44,8 @@ extension EventStore {
   func snapshot<State: Aggregate>(
     of stream: StreamID, _ policy: SnapshotPolicy<State>
   ) async throws(ReadError) -> (state: State, version: StreamVersion)? {
+    // A state has personal data in the clear.
+    guard personal.isOpen else { return nil }
     do throws(PostgresError) {
       let rows = try await pool.read(Self.readSnapshot, [.text(stream.description), .integer(policy.foldedBy)])
       guard let row = rows.first else { return nil }
@@ -56,6 +58,7 @@ extension EventStore {
   func keep<State: Aggregate>(
     _ state: State, at version: StreamVersion, of stream: StreamID, _ policy: SnapshotPolicy<State>
   ) async throws(ReadError) {
+    guard personal.isOpen else { return }
     do throws(PostgresError) {
       try await pool.query(
         Self.takeSnapshot,

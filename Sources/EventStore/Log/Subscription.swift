@@ -59,15 +59,15 @@ public final class Subscription {
         let begun = next
         let end = try await log.read(selection, from: next) { events in
           try await handle(events)
-          guard let last = events.last?.index else { return }
-          next = last.next
+          guard let last = events.last, let index = last.index else { return }
+          next = index.next
           lag.set(max(0, try await self.store.end().value - next.value))
-          try await self.record(next)
+          try await self.record(next, handled: last.id)
         }
         // Beyond events that the selection leaves out.
         if end > next {
           next = end
-          try await record(next)
+          try await record(next, handled: nil)
         }
         guard next == begun else { continue }
         lag.set(0)
@@ -102,7 +102,12 @@ public final class Subscription {
     return LogIndex(index)
   }
 
-  private func record(_ next: LogIndex) async throws {
-    try await store.pool.query(Self.recordCheckpoint, [.text(reader), .bigint(next.value)])
+  private func record(_ next: LogIndex, handled: UUID?) async throws {
+    let rows = try await store.pool.query(
+      Self.recordCheckpoint, [.text(reader), .bigint(next.value), handled.map { .uuid($0) } ?? .null])
+    guard rows.affected == 1 else {
+      throw Diverged(
+        reader: reader, reason: "the event that it has handled before index \(next) is not in the log any more")
+    }
   }
 }

@@ -7,6 +7,8 @@ import Reactor
 public final class Unit {
   private let store: EventStore
   private(set) var appends: [StreamAppend] = []
+  /// Streams that were loaded and had no events.
+  private(set) var empty: Set<StreamID> = []
 
   init(_ store: EventStore) { self.store = store }
 
@@ -27,6 +29,7 @@ public final class Unit {
   ) throws -> State? {
     let events = try State.decide(command, loaded?.state)
     guard !events.isEmpty else { return loaded?.state }
+    if loaded?.version == StreamVersion.none { empty.insert(State.stream(id)) }
     let version = loaded?.version ?? .none
     let (new, state) = State.newEvents(events, from: loaded?.state, at: version)
     appends.append(StreamAppend(new, to: State.stream(id), expecting: ExpectedVersion(version)))
@@ -65,6 +68,7 @@ extension EventStore {
         switch error {
         case .lostRace: break
         case .versionConflict(_, .exact, _): break
+        case .versionConflict(let stream, .noStream, _) where unit.empty.contains(stream): break
         default: throw error
         }
         guard backoff.attempts < Self.maximumDecisions - 1 else { throw error }

@@ -195,6 +195,10 @@ public struct Migrator {
           """, name: "begin")
         try await session.execute(sql, name: name)
         try await session.query(recording.query, recording.parameters)
+        // Rights go with functions and tables: an interruption must not leave them out.
+        if !name.hasPrefix("role ") {
+          try await session.execute("delete from annals.definitions where name like 'role %'", name: "roles to apply")
+        }
         try await session.execute("commit", name: "commit")
       } catch {
         _ = try? await session.execute("rollback", name: "rollback")  // clean-up: only the first error is reported

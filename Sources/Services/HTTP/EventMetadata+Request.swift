@@ -8,7 +8,7 @@ extension Request {
   func metadata(named: String? = nil) -> EventMetadata {
     EventMetadata(
       actor: actor ?? named ?? "anonymous",
-      correlationID: headers["X-Correlation-ID"].map { String($0.prefix(200)) },
+      correlationID: headers["X-Correlation-ID"].map { String(decoding: $0.utf8.prefix(197), as: UTF8.self) },
       traceparent: headers["traceparent"].flatMap { $0.utf8.count == 55 ? $0 : nil })
   }
 }

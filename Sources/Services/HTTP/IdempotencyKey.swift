@@ -12,7 +12,7 @@ struct IdempotencyKey: InputValue {
 
   static let input = Input<IdempotencyKey?>(
     header: "Idempotency-Key",
-    "A key of the caller's choice. Within two days, the same request with the same key is carried out once and answered alike; another request with it is refused with 422, one that is still running with 409."
+    "A key of the caller's choice. Within a day, the same request with the same key is carried out once and answered alike; another request with it is refused with 422, one that is still running with 409."
   )
 
   init(json: JSONValue) throws(JSONError) {
@@ -88,6 +88,12 @@ extension EventStore {
   func once(_ keyed: KeyedRequest?, _ body: () async throws -> Response) async throws -> Response {
     guard let keyed else { return try await body() }
     if let answer = try await answer(to: keyed.key, request: keyed.request) { return try KeptAnswer.replayed(answer) }
-    do { return try await body() } catch let error as CommandReplayed { return try KeptAnswer.replayed(error.answer) }
+    do { return try await body() } catch let error as CommandReplayed {
+      return try KeptAnswer.replayed(error.answer)
+    } catch {
+      // The same request may have been carried out since the look, and is the reason why this one was refused.
+      if let answer = try await answer(to: keyed.key, request: keyed.request) { return try KeptAnswer.replayed(answer) }
+      throw error
+    }
   }
 }
