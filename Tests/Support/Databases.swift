@@ -30,7 +30,7 @@ private actor Template {
     let task = Task {
       try await withReactor { reactor in
         let name = Stack.uniqueName("annals_template")
-        let server = PostgresOptions(url: try Stack.postgres)
+        let server = try options(for: "postgres")
         try await PostgresSession.with(server, on: reactor, logger: quietLogger()) {
           _ = try await $0.execute("create database \(name)")
         }
@@ -58,7 +58,10 @@ public func migrate(
 private func options(for database: String) throws -> PostgresOptions {
   let url = try Stack.postgres
   guard let slash = url.lastIndex(of: "/") else { throw Stack.Missing(variable: "ANNALS_POSTGRES_URL") }
-  return PostgresOptions(url: "\(url[..<slash])/\(database)", statementTimeout: .seconds(60))
+  // The tests' server has more to do at once than any other.
+  var options = PostgresOptions(url: "\(url[..<slash])/\(database)", statementTimeout: .seconds(60))
+  options.connectTimeout = .seconds(30)
+  return options
 }
 
 /// Makes a database, lends it, and drops it with its replication slots.
@@ -67,7 +70,7 @@ public func withDatabase<Value: Sendable>(
 ) async throws -> Value {
   try await withReactor { reactor in
     let name = Stack.uniqueName("annals_test")
-    let server = PostgresOptions(url: try Stack.postgres)
+    let server = try options(for: "postgres")
     let template = migrated ? try await Template.shared.name(on: reactor) : "template1"
     try await PostgresSession.with(server, on: reactor, logger: quietLogger()) {
       _ = try await $0.execute("create database \(name) template \(template)")
@@ -95,7 +98,7 @@ public func withDatabase<Value: Sendable>(
 }
 
 private func drop(_ name: String, on reactor: Reactor) async throws {
-  let server = PostgresOptions(url: try Stack.postgres)
+  let server = try options(for: "postgres")
   try await PostgresSession.with(server, on: reactor, logger: quietLogger()) { session in
     let slots = try await session.execute(
       "select slot_name, active_pid from pg_replication_slots where database = '\(name)'")
