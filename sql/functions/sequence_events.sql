@@ -26,7 +26,8 @@ begin
        where (e.epoch, e.xid, e.sequence) > (last.epoch, last.xid, last.sequence)
          and (e.epoch, e.xid) < ((select l.epoch from annals.log l), pg_snapshot_xmin(pg_current_snapshot()))
        order by e.epoch, e.xid, e.sequence limit 1) f
-     where f.recorded_at < clock_timestamp() - patience) then
+     -- A time in the future is a clock that was set back, and has waited too.
+     where f.recorded_at not between clock_timestamp() - patience and clock_timestamp() + patience) then
     return;
   end if;
   sequenced := 0;

@@ -32,8 +32,9 @@ struct DocumentService: Sendable {
     let command = DocumentCommand.create(
       id: id, title: title, content: content, by: creator ?? metadata.actor, at: .now())
     do { return try await store.create(id.description, command, metadata: metadata, once: once) } catch {
-      // Of these errors the document's event is not in the log. After any other one it may be.
-      if let content, error is DocumentRefusal || error is CommandReplayed { await self.content.discard(content) }
+      // Refused: no event names the content. After any other error one may, also after a replay: the first answer may be
+      // this call's own, sent again after its connection broke. What is left is the sweep's.
+      if let content, error is DocumentRefusal { await self.content.discard(content) }
       throw error
     }
   }
