@@ -85,8 +85,8 @@ extension EventStore {
       let failure: AppendError
       do throws(AppendError) {
         if wasInterrupted != nil {
-          // The call before may still run on the server: from now on only a known version is written to.
-          // The tips first: what is written after this look is a conflict.
+          // The call before may still run on the server: from now on only a known version is written to. The tips are read
+          // first: what is written after this look is a conflict.
           call.known = try await tips(of: call)
           if let result = try await result(of: call) { return result }
         }
@@ -130,7 +130,7 @@ extension EventStore {
 
   /// What is sent, in its stored form.
   private struct Call {
-    var appends: [StreamAppend]
+    let appends: [StreamAppend]
     let data: [[UInt8]]
     let metadata: [UInt8]
     let traceparent: String?

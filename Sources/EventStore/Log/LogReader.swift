@@ -12,7 +12,6 @@ import Time
 /// Storage order is index order, so a stretch is read from the events alone and counted on.
 public final class LogReader {
   private let options: PostgresOptions
-  private let personal: PersonalFields
   private let store: EventStore
   private let reactor: Reactor
   private let logger: Logger
@@ -27,8 +26,7 @@ public final class LogReader {
   ///   - store: Its personal fields are shown as they were written.
   ///   - reactor: The caller's: a reader belongs to one task on it.
   public init(_ store: EventStore, _ options: PostgresOptions, on reactor: Reactor, logger: Logger) {
-    (self.store, personal, self.options) = (store, store.personal, options)
-    (self.reactor, self.logger) = (reactor, logger)
+    (self.store, self.options, self.reactor, self.logger) = (store, options, reactor, logger)
   }
 
   deinit { session?.close() }
@@ -55,7 +53,7 @@ public final class LogReader {
       let limit = min(next.value + Self.stretch, end?.value ?? .max)
       guard next.value < limit, let range = try await range(from: next, to: limit) else { return next }
       try await copy(selection, range, next) { events in
-        if self.personal.isOpen { return try await body(events) }
+        if self.store.personal.isOpen { return try await body(events) }
         var revealed: [RecordedEvent] = []
         for event in events { revealed.append(try await self.store.revealed(event)) }
         try await body(revealed)

@@ -2,6 +2,7 @@ public import Logging
 public import Postgres
 public import Reactor
 public import Schema
+import Time
 
 /// Brings a database to this binary's schema: functions, then numbered steps in order, then roles.
 ///
@@ -186,11 +187,9 @@ public struct Migrator {
   ) async throws {
     try await retrying {
       do {
-        let milliseconds =
-          lockTimeout.components.seconds * 1_000 + lockTimeout.components.attoseconds / 1_000_000_000_000_000
         try await session.execute(
           """
-          begin; set local statement_timeout = 0; set local lock_timeout = \(milliseconds);
+          begin; set local statement_timeout = 0; set local lock_timeout = \(lockTimeout.inMilliseconds);
           set local check_function_bodies = off
           """, name: "begin")
         try await session.execute(sql, name: name)

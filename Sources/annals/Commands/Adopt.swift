@@ -1,6 +1,6 @@
-import Postgres
 import CommandLine
 import EventStore
+import Postgres
 import Services
 
 extension Commands {
