@@ -169,9 +169,9 @@ class Slot:
         self.name = f"{RUN}_{next(NAMES)}"
         if base:
             sql(f"select pg_copy_logical_replication_slot('{base}', '{self.name}')")
-            sql(f"""insert into annals.relays (relay, source, ready, start, watermark, watermark_lsn, cluster)
-                select '{self.name}', 'wal', true, '0/0', '{WATERMARK[base][0]}', '{WATERMARK[base][1]}', system_identifier
-                from pg_control_system()""")
+            sql(f"""insert into annals.relays (relay, source, ready, start, watermark, watermark_lsn, epoch)
+                select '{self.name}', 'wal', true, '0/0', '{WATERMARK[base][0]}', '{WATERMARK[base][1]}', epoch
+                from annals.log""")
 
     def drop(self):
         deadline = time.monotonic() + 20

@@ -151,21 +151,23 @@ public actor Relay {
       throw ReplicationError.outOfPlace("the database or the cluster has no name")
     }
     // Transaction ids of another server would mislead the whole relay (G10).
+    var epoch: Int32 = 0
     if case .outbox = options.feed {
       try await session.execute("select annals.check_server()", name: "checking whose server this is")
+      epoch = try await SourcePosition.read(session).epoch
     }
     let lot = try await openLot()
     let acknowledgements = Acknowledgements(refused: acknowledgements.refused, metrics: metrics)
     self.acknowledgements = acknowledgements
     let watermark: Watermark? = if case .outbox = options.feed, options.source == .wal { watermark } else { nil }
     let sink: any MessageSink
-    do { sink = try makeSink(acknowledgements, cluster: cluster) } catch {
+    do { sink = try makeSink(acknowledgements, cluster: epoch == 0 ? cluster : "\(cluster)/\(epoch)") } catch {
       lot?.close()
       throw error
     }
     return Attempt(
       options, on: reactor, logger: logger, metrics: metrics, session: session, database: database,
-      encoder: try Self.encoder(options, watermark, logger: logger), watermark: watermark,
+      epoch: epoch, encoder: try Self.encoder(options, watermark, logger: logger), watermark: watermark,
       delivery: Delivery(to: sink, acknowledgements, parking: lot, logger: logger, metrics: metrics))
   }
 

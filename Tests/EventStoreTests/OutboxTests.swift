@@ -60,6 +60,13 @@ import Testing
         #expect(try await maintenance.runOnce().dropped == 0)
       }
       #expect(try await OutboxMaintenance.forget("nobody", session) == false)
+      // One that runs is not forgotten: it would lose its place and go on.
+      let running = try await database.session()
+      try await running.execute(
+        "select pg_advisory_lock_shared(hashtext('annals.relay'), hashtext('\(slot)'))")
+      let error = await #expect(throws: PostgresError.self) { try await OutboxMaintenance.forget(slot, session) }
+      #expect(error.map { "\($0)" }?.contains("relay \(slot) is running") == true)
+      running.close()
       try await session.execute(
         "select pg_replication_slot_advance('\(slot)', pg_current_wal_insert_lsn())")
       // As a worker does: it runs on no reactor.
@@ -67,6 +74,18 @@ import Testing
       #expect(dropped == 2)
       #expect(try await session.value("select to_regclass('annals.outbox_0000000000000000001') is null") == "t")
       writer.close()
+      session.close()
+    }
+  }
+
+  @Test("has few partitions behind a number that is far away: an adopted or imported sequence")
+  func farSequence() async throws {
+    try await withDatabase { database in
+      let session = try await database.session()
+      try await session.execute("select setval('annals.event_sequence', 1000000000)")
+      _ = try await maintenance(database).runOnce()
+      #expect(try await partitions(session) <= 16)
+      _ = try await EventStore(database.pool).append([event()], to: stream(), expecting: .any, metadata: metadata)
       session.close()
     }
   }

@@ -1,3 +1,4 @@
+import EventStore
 import Identifiers
 import Kafka
 import Metrics
@@ -46,7 +47,7 @@ import Testing
   @Test("waits for whatever had a number when the position was noted")
   func plan() throws {
     func source(_ snapshot: String) throws -> SourcePosition {
-      SourcePosition(snapshot: try #require(Snapshot(snapshot)), inserted: lsn(9), flushed: lsn(8), lastEvent: 0)
+      SourcePosition(snapshot: try #require(Snapshot(snapshot)), inserted: lsn(9), flushed: lsn(8), lastEvent: 0, epoch: 1)
     }
     var plan = CatchUpPlan(at: try source("5:10:5"), bound: 12)
     #expect(plan.start == lsn(8))
@@ -216,6 +217,44 @@ import Testing
         try await database.append(id, 7...7)
         let messages = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 7 }
         #expect(messages.compactMap(\.version) == Array(1...7))
+      }
+    }
+  }
+
+  @Test(
+    "an adopted log is sent once more, and no more after that: rows of an earlier epoch are behind whatever comes (G4)",
+    arguments: [RelayOptions.Source.wal, .table(shard: 0, of: 1)])
+  func adopted(_ source: RelayOptions.Source) async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      var options = try RelayTests.options(database, topic: topic)
+      let id = UUID.version7().description
+      try await database.append(id, 1...3)
+      let session = try await database.session()
+      try await eventually("the events have indexes", on: database.reactor) {
+        try await session.execute("select annals.sequence_events()")
+        return try await session.execute("select count(*) from annals.log_index").first?.first == "3"
+      }
+      // The other cluster had given out higher numbers.
+      try await session.execute("update annals.outbox set xid = '9000000000'")
+      func read(_ count: Int) async throws -> [Int] {
+        try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= count }.compactMap(\.version)
+      }
+      try await whileRelaying(options, on: database.reactor) { _ in
+        #expect(try await read(3) == [1, 2, 3])
+        _ = try await LogIdentity.adopt(session)
+        // The relay notices by itself.
+        #expect(try await read(6) == [1, 2, 3, 1, 2, 3])
+        try await database.append(id, 4...4)
+        _ = try await read(7)
+      }
+      try await database.dropSlot(options.slot, session)
+      session.close()
+      try await database.append(id, 5...5)
+      options.source = source
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await database.append(id, 6...6)
+        #expect(try await read(9) == [1, 2, 3, 1, 2, 3, 4, 5, 6])
       }
     }
   }

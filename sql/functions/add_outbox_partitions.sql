@@ -1,9 +1,10 @@
--- Adds partitions to the outbox until `wanted` of them have room.
+-- Adds partitions to the outbox until `wanted` of them have room. Numbers that nobody will draw any more get none: after an
+-- import or a restore the sequence may be far ahead.
 create or replace function annals.add_outbox_partitions(wanted integer, size bigint) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   head  bigint := (select last_value from annals.event_sequence);
-  start bigint := coalesce((select max(beyond) from annals.outbox_partitions), 1);
+  start bigint := greatest((select max(beyond) from annals.outbox_partitions), head / size * size + 1);
   added integer := 0;
   part  text;
 begin

@@ -1,5 +1,6 @@
--- Transaction ids above all that this cluster has assigned come from another cluster, even with the same identifier.
+-- $2: the log's epoch. Transaction ids above all that this cluster has assigned come from another one all the same: a copy of
+-- its files that was started without its end.
 select watermark::text, watermark_lsn, published::text
 from annals.relays
-where relay = $1 and cluster = (select system_identifier from pg_control_system())
+where relay = $1 and epoch = $2
   and pg_snapshot_xmax(watermark) <= pg_snapshot_xmax(pg_current_snapshot())

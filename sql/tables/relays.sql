@@ -14,8 +14,8 @@ create table annals.relays (
   watermark     pg_snapshot,
   watermark_lsn pg_lsn,
   published     xid8[]           not null default '{}',
-  -- Transaction ids mean something in the cluster that gave them out.
-  cluster       bigint,
+  -- Transaction ids mean something in the epoch that gave them out. Everything of earlier epochs has been published.
+  epoch         integer,
   registered_at timestamptz      not null default now(),
   constraint relays_pkey primary key (relay),
   constraint relays_source_check check (source in ('wal', 'table'))

@@ -25,6 +25,8 @@ final class Attempt {
   /// Session that holds the lock on the relay's name. Used for everything except the WAL stream and parking.
   let session: PostgresSession
   let database: String
+  /// The log's epoch; 0 for the tables of others.
+  let epoch: Int32
   let encoder: any ChangeEncoder
   /// nil unless Annals' own outbox is read from the WAL.
   let watermark: Watermark?
@@ -38,10 +40,10 @@ final class Attempt {
 
   init(
     _ options: RelayOptions, on reactor: Reactor, logger: Logger, metrics: RelayMetrics, session: PostgresSession,
-    database: String, encoder: any ChangeEncoder, watermark: Watermark?, delivery: Delivery
+    database: String, epoch: Int32, encoder: any ChangeEncoder, watermark: Watermark?, delivery: Delivery
   ) {
     (self.options, self.reactor, self.logger, self.metrics) = (options, reactor, logger, metrics)
-    (self.session, self.database, self.encoder) = (session, database, encoder)
+    (self.session, self.database, self.epoch, self.encoder) = (session, database, epoch, encoder)
     (self.watermark, self.delivery) = (watermark, delivery)
   }
 
@@ -72,8 +74,8 @@ final class Attempt {
     let number = delivery.tracker.begin()
     var backlog = OutboxBacklog()
     var count = 0
-    try await copyOut(OutboxBacklog.query(after: position, unseenBy: published?.snapshot)) { message, batch in
-      guard let row = try backlog.row(message), published?.holds(row.position.transaction) != true else { return }
+    try await copyOut(OutboxBacklog.query(after: position, unseenBy: published)) { message, batch in
+      guard let row = try backlog.row(message), published?.holds(row.position) != true else { return }
       count += 1
       try publish(row, of: layout, number, at: start, by: encoder, into: &batch)
     }
@@ -125,10 +127,12 @@ final class Attempt {
     metrics.lagSeconds.set(Int(lag / 1_000_000))
   }
 
-  /// Reads the source's current position and updates the metrics; nil if the feed is not Annals' own outbox.
+  /// Reads the source's current position and updates the metrics; nil if the feed is not Annals' own outbox. Fails if the log
+  /// was adopted since the attempt began: the next attempt begins with the whole outbox.
   func examine() async throws -> SourcePosition? {
     guard let encoder = encoder as? OutboxEncoder else { return nil }
     let source = try await SourcePosition.read(session)
+    guard source.epoch == epoch else { throw ReplicationError.displaced(relay: options.slot) }
     if encoder.position > 0 {
       metrics.lagEvents.set(max(0, source.lastEvent - encoder.position) + Int64(delivery.tracker.inFlight))
     }

@@ -26,7 +26,7 @@ struct SlotPreparation {
     try await slot.createOutboxPublicationIfMissing(session, logger: attempt.logger)
     let known = try await SlotState.read(options.slot, session)
     let confirmed = max(known?.confirmed ?? .zero, delivery.publishedLSN ?? .zero)
-    try await attempt.watermark?.read(options.slot, session, confirmed: confirmed)
+    try await attempt.watermark?.read(options.slot, in: attempt.epoch, session, confirmed: confirmed)
     if let known, known.walStatus != "lost" {
       let isReady = try await slot.isReady(session)
       if isReady || isPublished(known) {

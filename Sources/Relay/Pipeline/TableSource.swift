@@ -17,7 +17,7 @@ final class TableSource: ChangeSource {
 
   init(_ attempt: Attempt, shard: Int, of shards: Int) {
     self.attempt = attempt
-    table = OutboxTable(relay: attempt.options.slot, shard: shard, of: shards, attempt.session)
+    table = OutboxTable(relay: attempt.options.slot, shard: shard, of: shards, epoch: attempt.epoch, attempt.session)
   }
 
   func run(_ onProgress: () -> Void) async throws {
@@ -69,7 +69,7 @@ final class TableSource: ChangeSource {
         let reading = try await table.read(after: position, pause: send) { row, lsn in
           metrics.rows.increment()
           reached = row.position
-          if published?.holds(row.position.transaction) == true { return }
+          if published?.holds(row.position) == true { return }
           let number = open ?? delivery.tracker.begin()
           open = number
           try attempt.publish(row, of: layout, number, at: lsn, by: encoder, into: &batch)
@@ -115,7 +115,7 @@ final class TableSource: ChangeSource {
   private func publishedFromWAL() async throws -> Published? {
     let watermark = Watermark()
     let end = LogSequenceNumber(.max)
-    try await watermark.read(attempt.options.slot, attempt.session, confirmed: end)
+    try await watermark.read(attempt.options.slot, in: attempt.epoch, attempt.session, confirmed: end)
     return watermark.published(confirmed: end)
   }
 

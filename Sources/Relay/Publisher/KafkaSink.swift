@@ -22,7 +22,7 @@ final class KafkaSink: MessageSink {
 
   /// - Parameters:
   ///   - transactionalID: nil: at least once, without transactions.
-  ///   - cluster: The Postgres cluster that the positions belong to: identifier and timeline.
+  ///   - cluster: The Postgres cluster that the positions belong to: identifier, timeline and the log's epoch.
   init(
     _ options: KafkaOptions, transactionalID: String?, cluster: String, partitions: Int, compression: String,
     maximumBytes: Int,
@@ -127,7 +127,7 @@ final class KafkaSink: MessageSink {
   // MARK: Exactly once
 
   /// Fences a previous instance and returns its last committed position; nil if it never committed one, or if the
-  /// position belongs to another Postgres cluster or timeline.
+  /// position belongs to another Postgres cluster, timeline or epoch of the log.
   func beginTransactions() async throws -> PublishedPosition? {
     guard let positions else { return nil }
     let admin = KafkaAdmin(options)
@@ -139,7 +139,7 @@ final class KafkaSink: MessageSink {
     guard let position = PublishedPosition(json) else { throw UnknownPosition(topic: positions) }
     if let known = json["cluster"]?.string, known != cluster {
       logger.error(
-        "Ignoring the position in Kafka: it is of another Postgres cluster or timeline; events may be sent again",
+        "Ignoring the position in Kafka: it is of another Postgres cluster, timeline or epoch; events may be sent again",
         metadata: ["topic": positions, "known": known, "present": cluster])
       return nil
     }

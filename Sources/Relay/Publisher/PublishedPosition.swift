@@ -22,7 +22,7 @@ enum PublishedPosition: Equatable {
     }
   }
 
-  /// - Parameter cluster: The cluster and timeline of the position, which means nothing in any other.
+  /// - Parameter cluster: The cluster, timeline and epoch of the position, which means nothing in any other.
   func write(cluster: String, into writer: inout JSONWriter) {
     writer.object { writer in
       writer.member("cluster", cluster)

@@ -7,9 +7,12 @@ import Time
 struct OutboxBacklog {
   /// All rows after a position that the session's snapshot sees and `published` does not. Within one event stream,
   /// positions have the order of versions.
-  static func query(after position: Position = Position.start, unseenBy published: Snapshot?) -> Query {
+  static func query(after position: Position = Position.start, unseenBy published: Published?) -> Query {
     let unseen = published.map {
-      "and xid >= '\($0.xmin)'::xid8 and not pg_visible_in_snapshot(xid, '\($0)'::pg_snapshot)"
+      """
+      and epoch >= \($0.epoch) and xid >= '\($0.snapshot.xmin)'::xid8
+      and not pg_visible_in_snapshot(xid, '\($0.snapshot)'::pg_snapshot)
+      """
     }
     return Query(
       "",

@@ -10,6 +10,7 @@ final class OutboxTable {
   private let relay: String
   private let shard: Int
   private let shards: Int
+  private let epoch: Int32
   private let session: PostgresSession
   private(set) var checkpoint = Position.start
   /// All rows of transactions below this id are acknowledged.
@@ -25,8 +26,8 @@ final class OutboxTable {
   /// Maximum number of rows of one read.
   static let batch = 10_000
 
-  init(relay: String, shard: Int, of shards: Int, _ session: PostgresSession) {
-    (self.relay, self.shard, self.shards, self.session) = (relay, shard, shards, session)
+  init(relay: String, shard: Int, of shards: Int, epoch: Int32, _ session: PostgresSession) {
+    (self.relay, self.shard, self.shards, self.epoch, self.session) = (relay, shard, shards, epoch, session)
   }
 
   /// Locks the relay's name for this session; false while another session holds it.
@@ -118,13 +119,14 @@ final class OutboxTable {
 
   /// Records the acknowledged position as the checkpoint.
   func record(_ position: Position, complete: TransactionID, over session: PostgresSession) async throws {
-    try await session.query(
+    let recorded = try await session.query(
       Self.record,
       [
         .text(relay), .integer(Int32(shard)), .integer(position.epoch), .xid8(TransactionID(position.transaction)),
         .bigint(position.sequence),
-        .xid8(complete),
+        .xid8(complete), .integer(epoch),
       ])
+    guard !recorded.isEmpty else { throw ReplicationError.displaced(relay: relay) }
     (checkpoint, self.complete) = (position, complete)
   }
 }

@@ -6,6 +6,8 @@ public enum ReplicationError: Error, Equatable, CustomStringConvertible {
   case noTables(String)
   /// Another relay holds the name; this one takes over when the other stops.
   case held(String)
+  /// What the relay knew of its place is void.
+  case displaced(relay: String)
   case shardsChanged(relay: String, from: Int, to: Int)
 
   public var description: String {
@@ -20,6 +22,8 @@ public enum ReplicationError: Error, Equatable, CustomStringConvertible {
     case .shardsChanged(let relay, let from, let to):
       "relay \(relay) has \(from) shards, not \(to) (relay.shard). To change the number, stop all its shards, wait "
         + "until they have ended, and delete its rows in annals.relay_checkpoints; all of the outbox is then read again"
+    case .displaced(let relay):
+      "relay \(relay) was forgotten, or the log was adopted (annals adopt), while it ran: it begins anew"
     case .noTables(let name):
       "publication \(name) would have no table: table.include.list and schema.include.list match none"
     }

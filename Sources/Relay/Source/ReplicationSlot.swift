@@ -96,8 +96,9 @@ struct ReplicationSlot {
     try await session.query(Self.unready, [.text(name), .text(source)])
   }
 
-  func recordReady(_ session: PostgresSession, start: LogSequenceNumber) async throws(PostgresError) {
-    try await session.query(Self.record, [.text(name), .lsn(start)])
+  func recordReady(_ session: PostgresSession, start: LogSequenceNumber) async throws {
+    let recorded = try await session.query(Self.record, [.text(name), .lsn(start)])
+    guard !recorded.isEmpty else { throw ReplicationError.displaced(relay: name) }
   }
 }
 

@@ -1,3 +1,4 @@
+import Events
 import Postgres
 import Schema
 
@@ -23,6 +24,9 @@ final class Watermark: CustomStringConvertible {
   private var recorded: Set<UInt64> = []
   /// The next snapshot. It takes effect once its position is confirmed.
   private var next: (snapshot: Snapshot, position: LogSequenceNumber)?
+
+  /// The log's epoch: transaction ids mean something in it alone, and all rows of earlier ones have been published.
+  private var epoch: Int32 = 0
 
   // The current transaction, if its rows are published.
   private var present: UInt64?
@@ -82,7 +86,7 @@ final class Watermark: CustomStringConvertible {
   func published(confirmed: LogSequenceNumber) -> Published? {
     guard let snapshot, !isIncomplete else { return nil }
     return Published(
-      snapshot: snapshot, others: Set(recent.lazy.filter { $0.end <= confirmed }.map(\.transaction)))
+      epoch: epoch, snapshot: snapshot, others: Set(recent.lazy.filter { $0.end <= confirmed }.map(\.transaction)))
   }
 
   /// The snapshot, and the transactions published since, for the log.
@@ -95,11 +99,14 @@ final class Watermark: CustomStringConvertible {
 
   /// Loads the recorded watermark. Transactions that this process has published since are kept, unless another process
   /// has recorded a watermark in the meantime.
-  func read(_ slot: String, _ session: PostgresSession, confirmed: LogSequenceNumber) async throws {
+  func read(
+    _ slot: String, in epoch: Int32, _ session: PostgresSession, confirmed: LogSequenceNumber
+  ) async throws {
     next = nil
+    self.epoch = epoch
     recorded = []
     recent.removeAll { $0.end > confirmed }
-    guard let row = try await session.query(Self.readQuery, [.text(slot)]).first,
+    guard let row = try await session.query(Self.readQuery, [.text(slot), .integer(epoch)]).first,
       let text = try row.optional(0, as: String.self), let snapshot = Snapshot(text),
       let position = try row.optional(1, as: LogSequenceNumber.self)
     else {
@@ -120,21 +127,25 @@ final class Watermark: CustomStringConvertible {
   ) async throws {
     guard let snapshot else { return }
     let list = withRecent ? recent.filter { $0.end <= confirmed }.prefix(100_000) : []
-    try await session.query(
+    let recorded = try await session.query(
       Self.recordQuery,
       [
         .text(slot), .text(snapshot.description), .lsn(position),
-        .text("{\(list.map { "\($0.transaction)" }.joined(separator: ","))}"),
+        .text("{\(list.map { "\($0.transaction)" }.joined(separator: ","))}"), .integer(epoch),
       ])
+    guard !recorded.isEmpty else { throw ReplicationError.displaced(relay: slot) }
   }
 }
 
-/// Transactions of the outbox that have been published.
+/// Rows of the outbox that have been published: all of earlier epochs, and in this epoch those of some transactions.
 struct Published {
+  let epoch: Int32
   let snapshot: Snapshot
   let others: Set<UInt64>
 
-  func holds(_ transaction: UInt64) -> Bool { snapshot.sees(transaction) || others.contains(transaction) }
+  func holds(_ position: Position) -> Bool {
+    position.epoch < epoch || snapshot.sees(position.transaction) || others.contains(position.transaction)
+  }
 }
 
 /// A server snapshot (PostgreSQL documentation, “Transaction ID and Snapshot Information Functions”). It sees
@@ -180,13 +191,16 @@ struct SourcePosition {
   let flushed: LogSequenceNumber
   /// The last position that was assigned to an event.
   let lastEvent: Int64
+  /// The log's epoch.
+  let epoch: Int32
 
   static func read(_ session: PostgresSession) async throws -> SourcePosition {
     guard let row = try await session.query(query).first, let snapshot = Snapshot(try row.get(0)) else {
       throw ReplicationError.outOfPlace("a snapshot that cannot be parsed")
     }
     return SourcePosition(
-      snapshot: snapshot, inserted: try row.get(1), flushed: try row.get(2), lastEvent: try row.get(3))
+      snapshot: snapshot, inserted: try row.get(1), flushed: try row.get(2), lastEvent: try row.get(3),
+      epoch: Int32(try row.get(4, as: Int.self)))
   }
 }
 
