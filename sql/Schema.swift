@@ -15,28 +15,29 @@ public enum Schema {
     PackageResources.first_partitions_sql,
   ]
 
-  /// Applied before the steps, whose triggers need them, and again whenever a text changes.
+  /// Applied before the steps, whose triggers need them, and again whenever a text changes. A release that changes one raises
+  /// its revision: older programs then leave it alone and go on to work with it.
   public static let functions: [Definition] = [
-    Definition("refuse_change", PackageResources.refuse_change_sql),
-    Definition("check_server", PackageResources.check_server_sql),
-    Definition("refuse_event", PackageResources.refuse_event_sql),
-    Definition("append_event", PackageResources.append_event_sql),
-    Definition("append_events", PackageResources.append_events_sql),
-    Definition("sequence_events", PackageResources.sequence_events_sql),
-    Definition("add_outbox_partitions", PackageResources.add_outbox_partitions_sql),
-    Definition("maintain_outbox", PackageResources.maintain_outbox_sql),
-    Definition("adopt", PackageResources.adopt_sql),
-    Definition("forget_relay", PackageResources.forget_relay_sql),
-    Definition("note_parked", PackageResources.note_parked_sql),
+    Definition("refuse_change", 1, PackageResources.refuse_change_sql),
+    Definition("check_server", 1, PackageResources.check_server_sql),
+    Definition("refuse_event", 1, PackageResources.refuse_event_sql),
+    Definition("append_event", 1, PackageResources.append_event_sql),
+    Definition("append_events", 1, PackageResources.append_events_sql),
+    Definition("sequence_events", 1, PackageResources.sequence_events_sql),
+    Definition("add_outbox_partitions", 1, PackageResources.add_outbox_partitions_sql),
+    Definition("maintain_outbox", 1, PackageResources.maintain_outbox_sql),
+    Definition("adopt", 1, PackageResources.adopt_sql),
+    Definition("forget_relay", 1, PackageResources.forget_relay_sql),
+    Definition("note_parked", 1, PackageResources.note_parked_sql),
   ]
 
   /// Applied after the steps and the functions, and again whenever a text changes.
   public static let roles: [Definition] = [
-    Definition("role public", PackageResources.public_sql),
-    Definition("role application", PackageResources.application_sql),
-    Definition("role relay", PackageResources.relay_sql),
-    Definition("role auditor", PackageResources.auditor_sql),
-    Definition("role maintenance", PackageResources.maintenance_sql),
+    Definition("role public", 1, PackageResources.public_sql),
+    Definition("role application", 1, PackageResources.application_sql),
+    Definition("role relay", 1, PackageResources.relay_sql),
+    Definition("role auditor", 1, PackageResources.auditor_sql),
+    Definition("role maintenance", 1, PackageResources.maintenance_sql),
   ]
 
   public static let migrationTable = text(PackageResources.migration_table_sql)
@@ -135,10 +136,16 @@ public struct Migration: Sendable {
 /// A text that may be applied again and again: a function, or the rights of a role.
 public struct Definition: Sendable {
   public let name: String
+  /// Counts up from 1. What has a higher one in the database is of a newer program.
+  public let revision: Int
   public let sql: String
   public var checksum: String { SHA256.hash(Array(sql.utf8)).hexadecimal }
 
-  public init(name: String, sql: String) { (self.name, self.sql) = (name, sql) }
+  public init(name: String, revision: Int = 1, sql: String) {
+    (self.name, self.revision, self.sql) = (name, revision, sql)
+  }
 
-  init(_ name: String, _ bytes: [UInt8]) { self.init(name: name, sql: Schema.text(bytes)) }
+  init(_ name: String, _ revision: Int, _ bytes: [UInt8]) {
+    self.init(name: name, revision: revision, sql: Schema.text(bytes))
+  }
 }

@@ -10,11 +10,13 @@ enum Features {
     Audit(),
   ]
 
-  /// The event log's own upkeep, in every process that serves requests.
+  /// The event log itself, in every process that serves requests.
   static let log = EventLog()
+  /// The outbox's upkeep, in every process that writes to it or relays it.
+  static let outbox = Outbox()
   /// Features that follow the log: `annals relay` and `annals project` run one each.
   static let relay = Relaying()
   static let projections = Projecting()
 
-  static let all: [any Feature] = [log] + services + [relay, projections]
+  static let all: [any Feature] = [log, outbox] + services + [relay, projections]
 }

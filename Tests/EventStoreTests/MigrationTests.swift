@@ -86,6 +86,32 @@ import Testing
     }
   }
 
+  @Test("serves programs of two versions: the older one works on, and its migrate takes nothing of the newer one away")
+  func versions() async throws {
+    try await withDatabase { database in
+      func plan(_ revision: Int, _ answer: Int) -> Migrator.Plan {
+        var plan = Migrator.Plan.schema
+        plan.functions.append(
+          Definition(
+            name: "answer", revision: revision,
+            sql: "create or replace function annals.answer() returns integer language sql as 'select \(answer)'"))
+        return plan
+      }
+      let session = try await database.session()
+      #expect(try await !Migrator.missing(from: plan(1, 1), session).isWorkable)
+      try await migrate(database.options, plan: plan(1, 1), on: database.reactor)
+      // The newer program needs its own; an edited text of the same revision does not keep a program from starting.
+      #expect(try await !Migrator.missing(from: plan(2, 2), session).isWorkable)
+      let edited = try await Migrator.missing(from: plan(1, 3), session)
+      #expect(edited.functions.count == 1 && edited.isWorkable)
+      try await migrate(database.options, plan: plan(2, 2), on: database.reactor)
+      #expect(try await Migrator.missing(from: plan(1, 1), session).isEmpty)
+      #expect(try await migrate(database.options, plan: plan(1, 1), on: database.reactor).isEmpty)
+      #expect(try await session.execute("select annals.answer()") == [["2"]])
+      session.close()
+    }
+  }
+
   @Test("gives way to writers that hold a table, and is tried again; an interrupted index is built again")
   func locks() async throws {
     try await withDatabase { database in

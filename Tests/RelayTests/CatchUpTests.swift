@@ -47,7 +47,8 @@ import Testing
   @Test("waits for whatever had a number when the position was noted")
   func plan() throws {
     func source(_ snapshot: String) throws -> SourcePosition {
-      SourcePosition(snapshot: try #require(Snapshot(snapshot)), inserted: lsn(9), flushed: lsn(8), lastEvent: 0, epoch: 1)
+      SourcePosition(
+        snapshot: try #require(Snapshot(snapshot)), inserted: lsn(9), flushed: lsn(8), lastEvent: 0, epoch: 1)
     }
     var plan = CatchUpPlan(at: try source("5:10:5"), bound: 12)
     #expect(plan.start == lsn(8))

@@ -1,1 +1,1 @@
-select name, checksum from annals.definitions
+select name, revision, checksum from annals.definitions

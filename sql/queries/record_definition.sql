@@ -1,2 +1,2 @@
-insert into annals.definitions (name, checksum) values ($1, $2)
-on conflict (name) do update set checksum = excluded.checksum, applied_at = now()
+insert into annals.definitions (name, revision, checksum) values ($1, $2, $3)
+on conflict (name) do update set revision = excluded.revision, checksum = excluded.checksum, applied_at = now()

@@ -24,13 +24,15 @@ public struct Migrator {
     public var functions: [Definition]
     public var steps: [Migration]
     public var roles: [Definition]
+    /// Names of functions that the database has in this revision, with another text: one that is not released yet.
+    var edited: Set<String> = []
 
     public init(functions: [Definition], steps: [Migration], roles: [Definition]) {
       (self.functions, self.steps, self.roles) = (functions, steps, roles)
     }
 
-    /// Without the roles: a program works without them, and who may not make roles has none.
-    public var isWorkable: Bool { functions.isEmpty && steps.isEmpty }
+    /// True if a program works without what is in it. Who may not make roles has none.
+    public var isWorkable: Bool { functions.allSatisfy { edited.contains($0.name) } && steps.isEmpty }
 
     public var isEmpty: Bool { functions.isEmpty && steps.isEmpty && roles.isEmpty }
 
@@ -100,39 +102,41 @@ public struct Migrator {
   }
 
   /// What `run` would apply.
-  public static func missing(
-    from plan: Plan = .schema, _ session: PostgresSession
-  ) async throws(MigrationError) -> Plan {
-    do {
-      let found = try await session.execute("select to_regclass('annals.definitions') is not null")
-      guard found.first?.first == "t" else { return plan }
-      let applied = try await session.query(Query("applied_migrations", Schema.appliedMigrations))
-        .map {
-          (
-            version: try $0.get(0, as: Int.self), name: try $0.get(1, as: String.self),
-            checksum: try $0.get(2, as: String.self)
-          )
-        }
-      for (index, step) in applied.enumerated() {
-        guard index < plan.steps.count else { throw MigrationError.newer(version: step.version, name: step.name) }
-        let known = plan.steps[index]
-        guard known.version == step.version, known.checksum == step.checksum else {
-          throw MigrationError.changed(version: step.version, name: step.name)
-        }
+  public static func missing(from plan: Plan = .schema, _ session: PostgresSession) async throws -> Plan {
+    let found = try await session.execute("select to_regclass('annals.definitions') is not null")
+    guard found.first?.first == "t" else { return plan }
+    let applied = try await session.query(Query("applied_migrations", Schema.appliedMigrations))
+      .map {
+        (
+          version: try $0.get(0, as: Int.self), name: try $0.get(1, as: String.self),
+          checksum: try $0.get(2, as: String.self)
+        )
       }
-      var checksums: [String: String] = [:]
-      for row in try await session.query(Query("applied_definitions", Schema.appliedDefinitions)) {
-        checksums[try row.get(0)] = try row.get(1, as: String.self)
+    for (index, step) in applied.enumerated() {
+      guard index < plan.steps.count else { throw MigrationError.newer(version: step.version, name: step.name) }
+      let known = plan.steps[index]
+      guard known.version == step.version, known.checksum == step.checksum else {
+        throw MigrationError.changed(version: step.version, name: step.name)
       }
-      // A dump that was restored in another cluster has the records, and not the roles.
-      let known = try await session.execute("select count(*) from pg_roles where rolname like 'annals\\_%'").first?
-        .first
-      if known == "0" { for role in plan.roles { checksums[role.name] = nil } }
-      return Plan(
-        functions: plan.functions.filter { checksums[$0.name] != $0.checksum },
-        steps: Array(plan.steps.dropFirst(applied.count)),
-        roles: plan.roles.filter { checksums[$0.name] != $0.checksum })
-    } catch let error as MigrationError { throw error } catch { throw .database("\(error)") }
+    }
+    var known: [String: (revision: Int, checksum: String)] = [:]
+    for row in try await session.query(Query("applied_definitions", Schema.appliedDefinitions)) {
+      known[try row.get(0)] = (try row.get(1), try row.get(2))
+    }
+    // A dump that was restored in another cluster has the records, and not the roles.
+    let roles = try await session.execute("select count(*) from pg_roles where rolname like 'annals\\_%'").first?
+      .first
+    if roles == "0" { for role in plan.roles { known[role.name] = nil } }
+    func isMissing(_ definition: Definition) -> Bool {
+      guard let known = known[definition.name] else { return true }
+      return known.revision < definition.revision
+        || known.revision == definition.revision && known.checksum != definition.checksum
+    }
+    var missing = Plan(
+      functions: plan.functions.filter(isMissing), steps: Array(plan.steps.dropFirst(applied.count)),
+      roles: plan.roles.filter(isMissing))
+    missing.edited = Set(missing.functions.lazy.filter { known[$0.name]?.revision == $0.revision }.map(\.name))
+    return missing
   }
 
   // MARK: Applying
@@ -169,7 +173,10 @@ public struct Migrator {
     do {
       try await transaction(
         definition.sql, definition.name,
-        (Query("record_definition", Schema.recordDefinition), [.text(definition.name), .text(definition.checksum)]))
+        (
+          Query("record_definition", Schema.recordDefinition),
+          [.text(definition.name), .integer(Int32(definition.revision)), .text(definition.checksum)]
+        ))
     } catch PostgresError.server(let error) where isRole && error.sqlState == "42501" {
       logger.warning(
         "A role was not set up: this needs the right to create roles (CREATEROLE)",

@@ -75,6 +75,7 @@ public struct OutboxMaintenance: Sendable {
 
   /// Runs until the task is cancelled.
   public func run() async {
+    var hasSaidRights = false
     while !Task.isCancelled {
       do {
         let (added, dropped) = try await runOnce()
@@ -82,9 +83,12 @@ public struct OutboxMaintenance: Sendable {
           logger.info("Outbox partitions changed", metadata: ["added": "\(added)", "dropped": "\(dropped)"])
         }
       } catch PostgresError.server(let error) where error.sqlState == "42501" {
-        logger.warning(
-          "Confirmed partitions of the outbox stay: dropping them needs the owner's rights. Grant annals_maintenance",
-          metadata: [.error: "\(error.message)"])
+        if !hasSaidRights {
+          hasSaidRights = true
+          logger.warning(
+            "Confirmed partitions of the outbox stay: dropping them needs the owner's rights. Grant annals_maintenance",
+            metadata: [.error: "\(error.message)"])
+        }
       } catch {
         logger.warning("Outbox maintenance failed and will be retried", metadata: [.error: "\(error)"])
       }

@@ -5,7 +5,7 @@ import Logging
 public import Postgres
 import Reactor
 
-/// The event log itself: its database, and the upkeep of the outbox.
+/// The event log itself: its database, and the indexes of its events.
 public struct EventLog: Feature {
   public let name = "log"
 
@@ -19,10 +19,7 @@ public struct EventLog: Feature {
     [
       Sequencing(
         sequencer: Sequencer(
-          context.pool, on: context.reactor, logger: context.logger, metrics: context.metrics)),
-      OutboxUpkeep(
-        maintenance: OutboxMaintenance(
-          context.pool, context.postgres, on: context.reactor, logger: context.logger, metrics: context.metrics)),
+          context.pool, on: context.reactor, logger: context.logger, metrics: context.metrics))
     ]
   }
 
@@ -67,6 +64,24 @@ public struct EventLog: Feature {
           "pid \(oldest.processID) (\(oldest.application)) has been open for \(oldest.seconds) s and holds back readers "
             + "of the log: \(oldest.query). Remedy: \(remedy)")
       },
+    ]
+  }
+}
+
+/// The upkeep of the outbox, in every process that writes to it or relays it.
+public struct Outbox: Feature {
+  public let name = "outbox"
+
+  public init() {}
+
+  /// The upkeep connects when it works.
+  public var connections: Connections { [] }
+
+  public func workers(_ context: Context) throws -> [any Worker] {
+    [
+      OutboxUpkeep(
+        maintenance: OutboxMaintenance(
+          context.pool, context.postgres, on: context.reactor, logger: context.logger, metrics: context.metrics))
     ]
   }
 }

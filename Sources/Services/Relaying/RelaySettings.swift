@@ -40,7 +40,7 @@ public enum RelaySettings {
   static let spoolMemory = Setting(
     "relay.spool-memory", default: ByteCount.mebibytes(32),
     "The most memory for all large transactions in progress together.")
-  static let connector = Setting(
+  public static let connector = Setting(
     "relay.connector", default: "",
     "Properties file of a Debezium PostgreSQL connector. The relay then publishes those tables instead of Annals' outbox."
   )

@@ -12,6 +12,8 @@ extension Commands {
     subcommands: [relayStatus, relayDecode, relayForget, parked]
   ) { arguments in
     let runtime = try Runtime(arguments)
-    try await Server(runtime: runtime, features: [Features.relay], port: runtime.settings[RelaySettings.port]).run()
+    // The tables of others may be in a database without an outbox.
+    let features: [any Feature] = [Features.relay] + (runtime.settings[RelaySettings.connector].isEmpty ? [Features.outbox] : [])
+    try await Server(runtime: runtime, features: features, port: runtime.settings[RelaySettings.port]).run()
   }
 }
