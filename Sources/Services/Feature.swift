@@ -28,6 +28,9 @@ public protocol Feature: Sendable {
   /// The views that it keeps, for the projections, `annals verify` and its own routes.
   func views(_ context: Context) throws -> [any View]
 
+  /// The objects that it keeps in the object store, for `annals sweep`.
+  func contents(_ context: Context) throws -> [StoredContents]
+
   /// Work in the background, once in each process that runs the feature.
   func workers(_ context: Context) throws -> [any Worker]
 
@@ -42,6 +45,7 @@ extension Feature {
   public func prepare(_ context: Context) async throws {}
   public func routes(_ context: Context) throws -> [RouteGroup] { [] }
   public func views(_ context: Context) throws -> [any View] { [] }
+  public func contents(_ context: Context) throws -> [StoredContents] { [] }
   public func workers(_ context: Context) throws -> [any Worker] { [] }
   public func checks(_ context: Context) throws -> [Check] { [] }
 }

@@ -126,6 +126,18 @@ private func document(_ events: DocumentEvent...) -> Document? {
     }
   }
 
+  @Test("has a limit of signatures, so that a list of them stays small")
+  func signatures() throws {
+    let events = (0..<Document.maximumSignatures).map { _ in
+      DocumentEvent.signed(signature: UUID.version7(), from: .signed, at: at)
+    }
+    var state = document()
+    for event in events { state = try #require(Document.evolve(state, event, at: state.version.next)) }
+    #expect(throws: DocumentRefusal.tooManySignatures(limit: 1_000)) {
+      try Document.decide(.sign(signature: UUID.version7(), at: later), state)
+    }
+  }
+
   @Test("gives each new event the row before and after it")
   func images() throws {
     let events = Document.newEvents(

@@ -6,7 +6,7 @@ import JSON
 import Metrics
 import Reactor
 import S3
-import Services
+@testable import Services
 import Support
 import Testing
 import Time
@@ -182,16 +182,27 @@ import Time
       for document in [id, UUID.version7().description] {
         try await s3.put("documents/\(day)/\(document)/orphan", [1], contentType: "a/b")
       }
+      // A drawn signature belongs to the document's stream too.
+      let signature =
+        #"{"document_id":"\#(id)","signer_email":"a@b.example","signer_name":"A","signature_data":"AAAA"}"#
+      #expect(try await annals.send(.post, "/signatures", signature).status == 201)
+      // Refused: the same person again stores no image.
+      #expect(try await annals.send(.post, "/signatures", signature.replacing("AAAA", with: "BBBB")).status == 409)
+      let images = try await s3.list("signatures/").map(\.key)
+      #expect(images.count == 1)
+      try await s3.put("signatures/\(day)/\(id)/orphan", [1], contentType: "a/b")
       do {
-        let sweep = ContentSweep(s3, EventStore(annals.pool))
+        let store = EventStore(annals.pool)
+        let sweep = ContentSweep(s3, of: [ContentStore.contents(store), SignatureImages.contents(store)])
         #expect(try await sweep.run(day: day, deletes: true).orphans.isEmpty, "too young")
         let later = Timestamp(microseconds: Timestamp.now().microseconds + 25 * 3_600 * 1_000_000)
         let found = try await sweep.run(day: day, now: later, deletes: false)
-        #expect(found.objects == 4 && found.orphans.count == 2 && found.uploads == 0)
+        #expect(found.objects == 6 && found.orphans.count == 3 && found.uploads == 0)
         let deleted = try await sweep.run(day: day, now: later, deletes: true)
         #expect(deleted.orphans == found.orphans)
       }
       #expect(Set(try await s3.list("documents/").map(\.key)) == named)
+      #expect(try await s3.list("signatures/").map(\.key) == images)
       #expect(try await annals.output(of: RunningAnnals.binary, ["sweep"]).contains("0 without an event"))
     }
   }

@@ -18,6 +18,9 @@ public struct Document: Equatable, Sendable {
   /// Its signatures, oldest first. They are no part of the row.
   public internal(set) var signatures: [UUID] = []
 
+  /// How many signatures a document may have.
+  public static let maximumSignatures = 1_000
+
   /// How long a title may be, in bytes of UTF-8: a character may have any number of them.
   public static let maximumTitle = 2_000
 }

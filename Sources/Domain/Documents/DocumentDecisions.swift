@@ -23,19 +23,20 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
   case titleIsTooLong(count: Int, limit: Int)
   case titleHasNUL
   case noTransition(from: DocumentStatus, to: DocumentStatus)
+  case tooManySignatures(limit: Int)
 
   public var kind: RefusalKind {
     switch self {
     case .notFound: .notFound
     case .deleted: .gone
-    case .exists, .noTransition: .conflict
+    case .exists, .noTransition, .tooManySignatures: .conflict
     case .titleIsEmpty, .titleIsTooLong, .titleHasNUL: .invalid
     }
   }
 
   public var field: String? {
     switch self {
-    case .notFound, .deleted: nil
+    case .notFound, .deleted, .tooManySignatures: nil
     case .exists: "/id"
     case .noTransition: "/status"
     case .titleIsEmpty, .titleIsTooLong, .titleHasNUL: "/title"
@@ -50,6 +51,7 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .titleIsEmpty: "a title needs at least one character that is not blank"
     case .titleIsTooLong(let count, let limit): "a title has at most \(limit) bytes of UTF-8, this one has \(count)"
     case .titleHasNUL: "a title must not have the character U+0000"
+    case .tooManySignatures(let limit): "a document has at most \(limit) signatures"
     case .noTransition(let from, let to):
       "a document that is \(from.rawValue) cannot become \(to.rawValue); "
         + (from.successors.isEmpty
@@ -83,6 +85,7 @@ extension Document: Aggregate {
       guard document.status == .signed || document.status.successors.contains(.signed) else {
         throw .noTransition(from: document.status, to: .signed)
       }
+      guard document.signatures.count < maximumSignatures else { throw .tooManySignatures(limit: maximumSignatures) }
       return [.signed(signature: signature, from: document.status, at: at)]
     case .delete(let at): return [.deleted(at: at)]
     }

@@ -1,5 +1,6 @@
 import Crypto
 import Domain
+import EventStore
 import HTTPServer
 import Identifiers
 import MediaType
@@ -21,12 +22,24 @@ struct ContentStore: Sendable {
   /// Content up to this size is kept in memory and written by one request, which can be repeated. Larger content passes
   /// through.
   static let smallContent = 256 << 10
-  static let prefix = "documents/"
+  static let prefix = "documents"
   /// Well below the age from which on the sweep deletes content without an event.
   static let longestUpload = Duration.seconds(12 * 3_600)
 
   init(_ objects: S3Client, detector: MediaTypeDetector, maximum: Int) {
     (self.objects, self.detector, self.maximum) = (objects, detector, maximum)
+  }
+
+  /// What the events of documents name.
+  static func contents(_ store: EventStore) -> StoredContents {
+    let documents = AggregateStore<Document>(store)
+    return StoredContents(prefix: prefix) { id in
+      var keys: Set<String> = []
+      for try await page in documents.history(of: id) {
+        for step in page { if let key = step.after?.content?.key { keys.insert(key) } }
+      }
+      return keys
+    }
   }
 
   // MARK: Writing
@@ -107,7 +120,7 @@ struct ContentStore: Sendable {
   }
 
   private static func key(of document: UUID) -> String {
-    "\(prefix)\(Timestamp.now().description.prefix(10))/\(document)/\(UUID.version7())"
+    StoredContents.key(prefix, of: document.description, name: UUID.version7().description)
   }
 
   /// Deletes content that no event names and none will name: its command was refused. What cannot be deleted now is left

@@ -31,6 +31,8 @@ public struct Documents: Feature {
 
   public func views(_ context: Context) throws -> [any View] { [DocumentCache(context.redis)] }
 
+  public func contents(_ context: Context) throws -> [StoredContents] { [ContentStore.contents(context.store)] }
+
   public func checks(_ context: Context) throws -> [Check] {
     [
       Check("Redis") {

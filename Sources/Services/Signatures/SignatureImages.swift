@@ -1,13 +1,14 @@
 import Crypto
 import Domain
+import EventStore
 import HTTPServer
 import Identifiers
 import MediaType
 import Reactor
 import S3
 
-/// The drawn signatures in the object store: `signatures/<document>/<SHA-256 of the bytes>`. The same image has the same key,
-/// so storing one again changes nothing.
+/// The drawn signatures in the object store: `signatures/<day>/<document>/<SHA-256 of the bytes>`. Storing an image again on the
+/// same day changes nothing.
 struct SignatureImages: Sendable {
   let objects: S3Client
   let detector: MediaTypeDetector
@@ -16,7 +17,14 @@ struct SignatureImages: Sendable {
   /// Refuse what is no PNG, JPEG or SVG.
   let mustBeImage: Bool
 
+  static let prefix = "signatures"
   static let types = ["image/png", "image/jpeg", "image/svg+xml"]
+
+  /// What the signatures of documents name.
+  static func contents(_ store: EventStore) -> StoredContents {
+    let list = SignatureList(store)
+    return StoredContents(prefix: prefix) { try await list.imageKeys(on: $0) }
+  }
 
   /// What would be stored. Nothing is written.
   func examine(_ bytes: [UInt8], of document: UUID) async throws -> SignatureImage {
@@ -33,7 +41,8 @@ struct SignatureImages: Sendable {
         422, "Invalid body", detail: "signature_data is no PNG, JPEG or SVG, but \(type)", field: "/signature_data")
     }
     return SignatureImage(
-      key: "signatures/\(document)/\(hash)", type: isImage ? type : "application/octet-stream",
+      key: StoredContents.key(Self.prefix, of: document.description, name: hash),
+      type: isImage ? type : "application/octet-stream",
       size: Int64(bytes.count),
       hash: hash)
   }

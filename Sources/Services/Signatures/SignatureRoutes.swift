@@ -49,8 +49,10 @@ struct SignatureRoutes: Sendable {
       [document.description, email, name, SHA256.hash(data.bytes).hexadecimal, status?.rawValue])
     return try await store.once(keyed) {
       // Refused without an object that nobody needs.
+      let id = Self.id(of: email, on: document)
       let loaded = try await AggregateStore<Document>(store).load(document.description)
-      _ = try Document.decide(.sign(signature: document, at: .now()), loaded.state)
+      _ = try Document.decide(.sign(signature: id, at: .now()), loaded.state)
+      guard loaded.state?.signatures.contains(id) != true else { throw SignatureRefusal.signedAlready }
       let image = try await images.examine(data.bytes, of: document)
       try await images.store(data.bytes, as: image)
       return try await append(document, email, name, image, metadata, keyed)
@@ -104,18 +106,14 @@ struct SignatureRoutes: Sendable {
 
   @Sendable
   private func list(_ request: Request, _ id: UUID) async throws -> Response {
-    let loaded = try await AggregateStore<Document>(store).load(id.description)
-    guard let document = loaded.state else { throw DocumentRefusal.notFound }
-    guard !document.isDeleted else { throw DocumentRefusal.deleted }
-    let signatures = AggregateStore<Signature>(store)
+    let signatures = try await SignatureList(store).signatures(on: id)
     var writer = JSONWriter()
     writer.raw(#"{"document_id":""#)
     writer.splice(Array(id.description.utf8))
     writer.raw(#"","signatures":["#)
-    for (number, signature) in document.signatures.enumerated() {
-      guard let state = try await signatures.load(signature.description).state else { continue }
+    for (number, signature) in signatures.enumerated() {
       if number > 0 { writer.raw(",") }
-      writer.splice(state.rowImage)
+      writer.splice(signature.rowImage)
     }
     writer.raw("]}")
     return .json(writer.bytes)

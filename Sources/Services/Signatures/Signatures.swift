@@ -20,6 +20,8 @@ public struct Signatures: Feature {
 
   public var connections: Connections { .postgres }
 
+  public func contents(_ context: Context) throws -> [StoredContents] { [SignatureImages.contents(context.store)] }
+
   public func routes(_ context: Context) throws -> [RouteGroup] {
     let images = SignatureImages(
       objects: context.content, detector: try MediaTypeDetector(), maximum: context.settings[Self.maximumImage].bytes,

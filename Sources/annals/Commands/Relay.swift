@@ -13,7 +13,8 @@ extension Commands {
   ) { arguments in
     let runtime = try Runtime(arguments)
     // The tables of others may be in a database without an outbox.
-    let features: [any Feature] = [Features.relay] + (runtime.settings[RelaySettings.connector].isEmpty ? [Features.outbox] : [])
+    let features: [any Feature] =
+      [Features.relay] + (runtime.settings[RelaySettings.connector].isEmpty ? [Features.outbox] : [])
     try await Server(runtime: runtime, features: features, port: runtime.settings[RelaySettings.port]).run()
   }
 }

@@ -22,7 +22,8 @@ extension Commands {
     try await Runtime(arguments).run("sweep") { context in
       try await context.requireSchema()
       try await context.pool.start(connections: 1)
-      let sweep = ContentSweep(context.content, context.store)
+      let contents = try context.features.flatMap { try $0.contents(context) }
+      let sweep = ContentSweep(context.content, of: contents)
       let today = Int(Timestamp.now().microseconds / 86_400_000_000)
       var total = ContentSweep.Report()
       for day in 2..<(2 + arguments[days]) {

@@ -1,12 +1,9 @@
-import Domain
-public import EventStore
-import Events
 public import S3
 public import Time
 
 /// Finds contents that no event names: of uploads whose command was refused, or that a crash cut off.
 ///
-/// An object is judged by the stream of the document in its key alone. A bucket must belong to one database: the objects
+/// An object is judged by the stream in its key alone. A bucket must belong to one database: the objects
 /// of another one have no events here.
 public struct ContentSweep: Sendable {
   public struct Report: Sendable {
@@ -30,9 +27,11 @@ public struct ContentSweep: Sendable {
   public static let grace: Int64 = 24 * 3_600
 
   private let objects: S3Client
-  private let documents: AggregateStore<Document>
+  private let contents: [StoredContents]
 
-  public init(_ objects: S3Client, _ store: EventStore) { (self.objects, documents) = (objects, AggregateStore(store)) }
+  public init(_ objects: S3Client, of contents: [StoredContents]) {
+    (self.objects, self.contents) = (objects, contents)
+  }
 
   /// - Parameters:
   ///   - day: Content that was uploaded on this day (UTC), such as `2026-11-24`.
@@ -41,14 +40,23 @@ public struct ContentSweep: Sendable {
   public func run(day: String, now: Timestamp = .now(), deletes: Bool) async throws -> Report {
     var report = Report()
     let limit = Timestamp(microseconds: now.microseconds - Self.grace * 1_000_000)
-    let prefix = "\(ContentStore.prefix)\(day)/"
+    for contents in contents { report.add(try await run(contents, day: day, before: limit, deletes: deletes)) }
+    return report
+  }
+
+  private func run(
+    _ contents: StoredContents, day: String, before limit: Timestamp, deletes: Bool
+  ) async throws -> Report {
+    var report = Report()
+    let prefix = "\(contents.prefix)/\(day)/"
     var after: String?
     while case let page = try await objects.list(prefix, after: after), let last = page.last {
       after = last.key
       report.objects += page.count
-      // The keys of one document follow each other.
-      for group in page.filter({ $0.at < limit }).chunked(by: { Self.document($0.key) == Self.document($1.key) }) {
-        let named = try await keys(of: Self.document(group[0].key))
+      // The keys of one stream follow each other.
+      let old = page.filter { $0.at < limit }
+      for group in old.chunked(by: { StoredContents.id(in: $0.key) == StoredContents.id(in: $1.key) }) {
+        let named = try await contents.named(StoredContents.id(in: group[0].key))
         for entry in group where !named.contains(entry.key) {
           report.orphans.append(entry.key)
           if deletes { try await objects.delete(entry.key) }
@@ -57,21 +65,6 @@ public struct ContentSweep: Sendable {
     }
     if deletes { report.uploads = try await objects.abortUploads(prefix, before: limit) }
     return report
-  }
-
-  /// `documents/2026-11-24/<document>/<upload>`.
-  private static func document(_ key: String) -> String {
-    let parts = key.split(separator: "/")
-    return parts.count == 4 ? String(parts[2]) : ""
-  }
-
-  /// Every key that the events of a document name, now or earlier: its history stays readable.
-  private func keys(of document: String) async throws -> Set<String> {
-    var keys: Set<String> = []
-    for try await page in documents.history(of: document) {
-      for step in page { if let key = step.after?.content?.key { keys.insert(key) } }
-    }
-    return keys
   }
 }
 
