@@ -110,7 +110,7 @@ private func document(_ events: DocumentEvent...) -> Document? {
 
   @Test("is signed from created, viewed, pending and signed alike, and each time its version is one higher")
   func sign() throws {
-    var state = document()
+    var state = try #require(document())
     for (number, status) in [DocumentStatus.created, .viewed, .pending, .signed].enumerated() {
       let before = number == 0 ? [] : [DocumentEvent.statusChanged(from: .created, to: status, at: at)]
       state = document(before.first ?? .retitled(title: "x", at: at))
@@ -131,7 +131,7 @@ private func document(_ events: DocumentEvent...) -> Document? {
     let events = (0..<Document.maximumSignatures).map { _ in
       DocumentEvent.signed(signature: UUID.version7(), from: .signed, at: at)
     }
-    var state = document()
+    var state = try #require(document())
     for event in events { state = try #require(Document.evolve(state, event, at: state.version.next)) }
     #expect(throws: DocumentRefusal.tooManySignatures(limit: 1_000)) {
       try Document.decide(.sign(signature: UUID.version7(), at: later), state)
