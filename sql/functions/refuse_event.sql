@@ -1,7 +1,8 @@
--- The rules of what the log holds: refuses an event that breaks one, by the rule's name.
+-- The rules of what the log holds: refuses an event that breaks one, by the rule's name. Returns the schema version of one
+-- that breaks none.
 create or replace function annals.refuse_event(
   stream_id text, category text, schema_version integer, data json, metadata json, op "char", before json, after json
-) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+) returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   broken text := case
     when category = '' or strpos(category, '-') <> 0 then 'streams_category_check'
@@ -14,7 +15,7 @@ declare
       then 'outbox_op_check'
   end;
 begin
-  if broken is null then return; end if;
+  if broken is null then return schema_version; end if;
   raise exception 'an event of stream “%” breaks the rule %', stream_id, broken
     using errcode = 'check_violation', constraint = broken, hint = case broken
       when 'streams_category_check' then 'A category is not empty and has no hyphen.'
