@@ -57,8 +57,8 @@ bench-relay: ## Rows per second and latency beside pg_recvlogical and Debezium
 	@scripts/install $(EXTRA)
 	@$(ON_STACK) Benchmarks/relay.py $(ARGUMENTS)
 
-bench-log: ## The event store beside pgbench and COPY (ARGUMENTS=--events 10000000)
-	@scripts/install $(EXTRA) bench
+bench-log: ## The event store beside pgbench, COPY and the Python library eventsourcing (ARGUMENTS=--events 10000000)
+	@scripts/install $(EXTRA) bench peers
 	@swift build -c release --product annals && swift build -c release --product bench-log
 	@ANNALS_FSYNC=on $(ON_STACK) Benchmarks/log.py $(ARGUMENTS)
 

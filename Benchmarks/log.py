@@ -5,7 +5,8 @@ beside it, run by run.
 Appending: pgbench (16 clients, prepared) calls one function that writes stream, event and outbox row and does nothing else;
 then Annals' own functions; then Annals with 1, 4, 16 and 64 tasks, 1 and 10 events each, without and with the sequencer;
 and `POST /documents` with 64 connections. Reading: `copy annals.events to` nothing; the whole log raw and decoded; one stream;
-replay into states. Tail: a subscription while 16 clients append.
+replay into states. Tail: a subscription while 16 clients append. The peer is the Python library eventsourcing, with its binary
+driver, without and with its functions in the database.
 
   log.py [--seconds N] [--runs N] [--events N] [--tail SECONDS]
 
@@ -77,6 +78,7 @@ class Bench:
         user, _, port = stack.postgres_parts()
         sockets = os.path.join(stack.ROOT, ".stack", "test", "postgres")
         has_socket = os.path.exists(os.path.join(sockets, f".s.PGSQL.{port}"))
+        self.sockets = sockets if has_socket else None
         self.url = (f"postgresql://{user}@/{self.name}?host={sockets}&port={port}" if has_socket
                     else f"{stack.postgres_server()}/{self.name}")
         self.environment = dict(
@@ -108,6 +110,17 @@ class Bench:
             sys.exit(f"bench-log {words}: {result.stderr[-2000:]}")
         return json.loads(result.stdout)
 
+    def peer(self, *words):
+        user, host, port = stack.postgres_parts()
+        environment = dict(self.environment, POSTGRES_DBNAME=self.name, POSTGRES_HOST=self.sockets or host, POSTGRES_PORT=port,
+                           POSTGRES_USER=user, PEER_DATA=DATA)
+        result = subprocess.run([os.path.join(stack.ROOT, ".stack", "peers", "bin", "python"),
+                                 os.path.join(os.path.dirname(os.path.abspath(__file__)), "eventsourcing_peer.py"), *map(str, words)],
+                                env=environment, capture_output=True, text=True)
+        if result.returncode:
+            sys.exit(f"eventsourcing_peer.py {words}: {result.stderr[-2000:]}")
+        return json.loads(result.stdout)
+
     def note(self, name, value, against):
         self.figures.setdefault(name, []).append((value, against))
 
@@ -124,6 +137,9 @@ class Bench:
             for tasks in (1, 4, 16, 64):
                 against = (limits[events] + self.pgbench(scripts[events])) / 2 if tasks == 16 else limits[events]
                 self.note(f"append {tasks} {events}", self.log("append", tasks, events, self.options.seconds)["per_second"], against)
+        for events in (1, 10):
+            for form in ("plain", "functions"):
+                self.note(f"peer {form} {events}", self.peer("append", events, self.options.seconds, form)["per_second"], limits[events])
         serve = Program([self.binary, "serve", "documents"], self.environment, os.path.join(self.folder, "serve.log"), PORT)
         try:
             stack.Deadline(30, os.path.join(self.folder, "serve.log")).wait("the API", serve.is_ready)
@@ -183,6 +199,9 @@ def show(bench):
         "function 1": "pgbench: annals.append_event", "http": "POST /documents, 64 connections, sequencer",
         "copy": "COPY of the table to nothing", "raw": "the log by COPY, raw", "decoded": "the log as events",
         "stream": "one stream of 100,000, folded", "states": "replay into states",
+        "peer plain 1": "eventsourcing, 16 threads, 1 event", "peer plain 10": "eventsourcing, 16 threads, 10 events",
+        "peer functions 1": "the same with functions, 1 event", "peer functions 10": "the same with functions, 10 events",
+        "peer read": "eventsourcing, the whole log",
     }
     print(f"{'':48} per second  ratio (least to most)")
     for name, values in bench.figures.items():

@@ -53,4 +53,4 @@ class Cluster:
         """Takes over the databases of a stopped cluster, as pg_upgrade does it: this one gets an identifier of its own."""
         self.create()
         self.program("pg_upgrade", "-b", self.binaries, "-B", self.binaries, "-d", old.folder, "-D", self.folder, "-U", "annals",
-                     "-p", str(old.port), "-P", str(self.port), "-s", os.path.dirname(self.folder))
+                     "-p", str(old.port), "-P", str(self.port), "-s", os.path.dirname(self.folder), "-o", "-c wal_level=logical")

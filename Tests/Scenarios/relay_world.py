@@ -13,7 +13,7 @@ from Rig.program import Program  # noqa: E402
 
 PORT, CLUSTER_PORT = 17_086, 19_292
 NAME = ":client_id || '-' || :document"
-APPEND = f"\\set document random(1, 25)\n{appending(f"'document-' || {NAME}", "'document'", NAME)};\n"
+APPEND = "\\set document random(1, 25)\n" + appending(f"'document-' || {NAME}", "'document'", NAME) + ";\n"
 
 
 class Writer:
