@@ -3,6 +3,7 @@ public import Logging
 public import Metrics
 import Postgres
 public import Reactor
+import Schema
 
 /// Publishes an outbox, or an application's tables, to Kafka: source → envelopes → producer → confirmation.
 ///
@@ -17,6 +18,11 @@ public actor Relay {
   private let options: RelayOptions
   private let logger: Logger
   private let metrics: RelayMetrics
+  /// Since when nobody reads the slot although another relay holds its name; nil: somebody does, or nobody holds it.
+  private var idleSince: ContinuousClock.Instant?
+  /// A host that is gone loses its sessions within a minute (keepalives).
+  static let longestIdle = Duration.seconds(60)
+
   public private(set) var state = RelayState.starting {
     didSet { metrics.state.set(state.number) }
   }
@@ -49,10 +55,13 @@ public actor Relay {
   /// Reason why the relay makes no progress; nil while it makes progress, is idle or is on standby.
   public var problem: String? {
     switch state {
-    case .starting: reading == nil ? "is starting" : acknowledgements.problem
-    case .standby: nil
-    case .failing(let reason): reason
-    case .streaming: acknowledgements.problem
+    case .starting: return reading == nil ? "is starting" : acknowledgements.problem
+    case .standby(let holder):
+      guard let idleSince, ContinuousClock.now - idleSince > Self.longestIdle else { return nil }
+      return "\(holder) holds the name of this relay, and nobody has read slot \(options.slot) for "
+        + "\((ContinuousClock.now - idleSince).components.seconds) s. If its host is gone, end it: select pg_terminate_backend(pid)"
+    case .failing(let reason): return reason
+    case .streaming: return acknowledgements.problem
     }
   }
 
@@ -77,11 +86,13 @@ public actor Relay {
         return
       } catch {
         let delay = backoff.next()
-        if Self.isHeld(error) {
-          if state != .standby {
-            logger.notice("Another relay is active; waiting on standby", metadata: ["slot": options.slot])
+        if let holder = Self.holder(error) {
+          if case .standby = state {
+          } else {
+            logger.notice(
+              "Another relay is active; waiting on standby", metadata: ["slot": options.slot, "holder": holder])
           }
-          state = .standby
+          state = .standby(holder: holder)
         } else {
           state = .failing(reason: "\(error)")
           metrics.countError(error)
@@ -94,19 +105,19 @@ public actor Relay {
     }
   }
 
-  /// True if another relay is active: it holds the name, or the slot (object_in_use).
-  private static func isHeld(_ error: any Error) -> Bool {
-    if case ReplicationError.held = error { return true }
-    if case PostgresError.server(let server) = error { return server.sqlState == "55006" }
-    return false
+  /// Who keeps this relay from working: the relay that holds the name, or whoever reads the slot (object_in_use); nil: nobody.
+  private static func holder(_ error: any Error) -> String? {
+    if case ReplicationError.held(_, let holder) = error { return holder }
+    if case PostgresError.server(let server) = error, server.sqlState == "55006" { return server.message }
+    return nil
   }
 
   /// - Parameter onProgress: Called whenever the source was read without an error.
   private func attempt(_ onProgress: () -> Void) async throws {
-    if state != .standby { state = .starting }
+    if case .standby = state {} else { state = .starting }
     let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
     defer { session.close() }
-    try await claim(session)
+    if !options.isLooking { try await claim(session) }
     let attempt = try await makeAttempt(session)
     let source: any ChangeSource =
       switch options.source {
@@ -133,12 +144,22 @@ public actor Relay {
   private func claim(_ session: PostgresSession) async throws {
     switch options.source {
     case .wal:
-      guard try await OutboxTable.claim(options.slot, session) else { throw ReplicationError.held(options.slot) }
+      guard try await OutboxTable.claim(options.slot, session) else { throw try await held(options.slot, session) }
     case .table(let shard, _):
       guard try await OutboxTable.claim(options.slot, shard: shard, session) else {
-        throw ReplicationError.held("\(options.slot), shard \(shard)")
+        throw try await held("\(options.slot)/\(shard)", session)
       }
     }
+  }
+
+  private static let holderQuery = Query("relay_holder", Schema.relayHolder)
+
+  /// Says who holds the name, and notes since when nobody reads its slot.
+  private func held(_ name: String, _ session: PostgresSession) async throws -> ReplicationError {
+    let row = try await session.query(Self.holderQuery, [.text(name)]).first
+    let isRead = try row?.get(1, as: Bool.self) ?? true
+    idleSince = isRead || options.source != .wal ? nil : idleSince ?? .now
+    return .held(name, by: try row?.get(0) ?? "another session")
   }
 
   private func makeAttempt(_ session: PostgresSession) async throws -> Attempt {
@@ -156,10 +177,11 @@ public actor Relay {
       try await session.execute("select annals.check_server()", name: "checking whose server this is")
       epoch = try await SourcePosition.read(session).epoch
     }
-    let lot = try await openLot()
+    let lot = options.isLooking ? nil : try await openLot()
     let acknowledgements = Acknowledgements(refused: acknowledgements.refused, metrics: metrics)
     self.acknowledgements = acknowledgements
-    let watermark: Watermark? = if case .outbox = options.feed, options.source == .wal { watermark } else { nil }
+    let watermark: Watermark? =
+      if case .outbox = options.feed, options.source == .wal, !options.isLooking { watermark } else { nil }
     let sink: any MessageSink
     do { sink = try makeSink(acknowledgements, cluster: epoch == 0 ? cluster : "\(cluster)/\(epoch)") } catch {
       lot?.close()

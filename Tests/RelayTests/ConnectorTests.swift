@@ -1,3 +1,4 @@
+import EventStore
 import Identifiers
 import Kafka
 import Metrics
@@ -92,6 +93,71 @@ import Testing
           values.map { $0.split(separator: "\"op\":\"").last?.prefix(1) ?? "" } == ["r", "r", "u", "d", "n", "c"])
         #expect(values.last?.contains(#""after":{"id":3,"name":"d","more":4}"#) == true)
       }
+      session.close()
+    }
+  }
+
+  @Test("that finds its slot gone says so and stops, until it is told to go on: changes may be missing (G10)")
+  func slotGone() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      try await session.execute("create table public.item (id int primary key)")
+      let options = try options(database, prefix, "snapshot.mode=no_data")
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await session.execute("insert into item values (1)")
+        #expect(try await values("\(prefix).public.item", 1, on: database.reactor).count == 1)
+      }
+      try await database.dropSlot(prefix, session)
+      try await session.execute("insert into item values (2)")
+      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      try await eventually("it stops", on: database.reactor) {
+        if case .failing(let reason) = await relay.state {
+          reason.contains("annals relay forget \(prefix)")
+        } else {
+          false
+        }
+      }
+      running.cancel()
+      await running.value
+      // Told to read the tables again, it does; told to forget, it begins behind the gap.
+      let again = try self.options(database, prefix, "snapshot.mode=when_needed")
+      try await whileRelaying(again, on: database.reactor) { _ in
+        let all = try await values("\(prefix).public.item", 3, on: database.reactor)
+        #expect(all.count == 3)
+      }
+      try await database.dropSlot(prefix, session)
+      #expect(try await OutboxMaintenance.forget(prefix, session))
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await session.execute("insert into item values (3)")
+        #expect(try await values("\(prefix).public.item", 4, on: database.reactor).count == 4)
+      }
+      session.close()
+    }
+  }
+
+  @Test("never sends Annals' own tables, unless they are named", arguments: ["all_tables", "filtered"])
+  func ownSchema(mode: String) async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let connector = try ConnectorOptions(
+        parsing:
+          "topic.prefix=\(prefix)\nslot.name=\(prefix)\npublication.name=\(prefix)\npublication.autocreate.mode=\(mode)\n"
+      )
+      let options = RelayOptions(
+        postgres: database.options, kafka: KafkaOptions(brokers: try Stack.kafka), feed: .connector(connector),
+        slot: connector.slot, publication: connector.publication, partitions: 1, version: "test")
+      let session = try await database.session()
+      try await session.execute("create table public.item (id int primary key); insert into item values (1)")
+      try await database.append("a", 1...2)
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await database.append("a", 3...3)
+        try await session.execute("insert into item values (2)")
+        #expect(try await values("\(prefix).public.item", 2, on: database.reactor).count == 2)
+      }
+      let topics = try await KafkaAdmin(KafkaOptions(brokers: try Stack.kafka)).describe().topics.keys
+      #expect(topics.filter { $0.hasPrefix(prefix) } == ["\(prefix).public.item"])
       session.close()
     }
   }

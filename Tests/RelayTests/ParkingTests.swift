@@ -103,6 +103,56 @@ import Testing
     }
   }
 
+  @Test(
+    "go out in the order of their source, whichever was parked first: v2 was, when the relay died before v1 was confirmed"
+  )
+  func orderOfSource() async throws {
+    try await withRelay { database, topic, options in
+      try await append(database, "a", 1)
+      try await append(database, "a", 2, bytes: 1_000)
+      let session = try await database.session()
+      try await session.execute(
+        """
+        insert into annals.parked_messages (relay, topic, key, value, headers, place, source, ordinal, reason)
+        select '\(options.slot)', '\(topic).things', '{"id":"a"}', '2', '[["stream_version", "2"]]', sequence, sequence, 0, 'planted'
+        from annals.outbox where version = 2
+        """)
+      session.close()
+      for source in [RelayOptions.Source.wal, .table(shard: 0, of: 1)] {
+        var options = options
+        options.source = source
+        try await whileRelaying(options, on: database.reactor) { _ in
+          try await eventually("both wait, each once", on: database.reactor) {
+            try await parked(database).first?.count == 2
+          }
+        }
+      }
+      try await whileRelaying(options, on: database.reactor) { _ in
+        let id = try await parked(database)[0].id
+        #expect(try await request(database, .retry, id) == 2)
+        #expect(try await received(topic, 2, on: database.reactor) == [key("a"): ["1", "2"]])
+      }
+    }
+  }
+
+  @Test("stay dropped while their key is busy: the next message flows at once")
+  func dropOfBusyKey() async throws {
+    try await withRelay { database, topic, options in
+      try await whileRelaying(options, on: database.reactor) { _ in
+        for version in 1...5 {
+          try await append(database, "a", version, bytes: 4_000)
+          try await eventually("it waits", on: database.reactor) { try await parked(database).count == 1 }
+          let id = try await parked(database)[0].id
+          #expect(try await request(database, .drop, id) == 1)
+          try await append(database, "a", 100 + version)
+          #expect(
+            try await received(topic, version, on: database.reactor)[key("a")] == (1...version).map { "\(2 * $0)" })
+          #expect(try await parked(database).isEmpty)
+        }
+      }
+    }
+  }
+
   @Test("can be skipped, and their key dropped")
   func skipAndDrop() async throws {
     try await withRelay { database, topic, options in

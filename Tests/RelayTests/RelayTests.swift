@@ -148,7 +148,9 @@ import Testing
       try await eventually("the first streams", on: database.reactor) { await first.state == .streaming }
       let second = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
       let waiting = Task(executorPreference: database.reactor) { await second.run() }
-      try await eventually("the second waits", on: database.reactor) { await second.state == .standby }
+      try await eventually("the second waits", on: database.reactor) {
+        if case .standby(let holder) = await second.state { holder.hasPrefix("pid ") } else { false }
+      }
       running.cancel()
       await running.value
       try await eventually("the second streams", on: database.reactor) { await second.state == .streaming }

@@ -106,7 +106,9 @@ import Testing
         try await whileRelaying(second, on: database.reactor) { _ in
           let rival = try Relay(second, on: database.reactor, logger: quietLogger(), metrics: .init())
           let waiting = Task(executorPreference: database.reactor) { await rival.run() }
-          try await eventually("the rival waits", on: database.reactor) { await rival.state == .standby }
+          try await eventually("the rival waits", on: database.reactor) {
+            if case .standby = await rival.state { true } else { false }
+          }
           let all = try await receive(topic, keys: 20, upTo: 1, on: database.reactor)
           #expect(isWhole(all, keys: 20, upTo: 1))
           #expect(all.values.allSatisfy { $0.count == 1 })

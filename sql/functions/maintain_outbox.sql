@@ -24,14 +24,14 @@ begin
   end if;
   update annals.outbox_partitions set complete_at = pg_current_wal_insert_lsn()
    where complete_at is null and full_xmax <= pg_snapshot_xmin(pg_current_snapshot());
-  if exists (select from annals.relays) then
+  if exists (select from annals.relays where feed = 'outbox') then
     confirmed := coalesce((
       select array_agg(p.name order by p.first) from annals.outbox_partitions p
        where p.complete_at is not null
          and not exists (
            select from annals.relays r
              left join pg_replication_slots s on s.slot_name = r.relay and s.database = current_database()
-            where r.source = 'wal' and (not r.ready or s.confirmed_flush_lsn is null or s.confirmed_flush_lsn < p.complete_at)
+            where r.feed = 'outbox' and r.source = 'wal' and (not r.ready or s.confirmed_flush_lsn is null or s.confirmed_flush_lsn < p.complete_at)
                or r.source = 'table' and not exists (select from annals.relay_checkpoints c where c.relay = r.relay))
          and not exists (select from annals.relay_checkpoints c where c.complete < p.full_xmax)), '{}');
   end if;

@@ -1,3 +1,3 @@
-select min(id), relay, topic, coalesce(encode(key, 'escape'), ''), count(*), to_char(min(parked_at), 'YYYY-MM-DD HH24:MI:SS'),
-       (array_agg(reason order by id))[1], bool_or(requested)
+select (array_agg(id order by place, ordinal, id))[1], relay, topic, coalesce(encode(key, 'escape'), ''), count(*), to_char(min(parked_at), 'YYYY-MM-DD HH24:MI:SS'),
+       (array_agg(reason order by place, ordinal, id))[1], bool_or(requested)
 from annals.parked_messages where state = 'parked' group by relay, topic, key order by 1

@@ -5,7 +5,7 @@ do $$ begin
 exception when duplicate_object or unique_violation then null;  -- another database of the cluster made it
 end $$;
 grant usage on schema annals to annals_relay;
-grant select on annals.log, annals.outbox, annals.event_sequence, annals.migrations, annals.definitions to annals_relay;
+grant select on annals.log, annals.outbox, annals.outbox_partitions, annals.event_sequence, annals.migrations, annals.definitions to annals_relay;
 grant select, insert, update on annals.relays to annals_relay;
 grant select, insert, update, delete on annals.relay_checkpoints to annals_relay;
 grant select, insert, update on annals.parked_messages to annals_relay;

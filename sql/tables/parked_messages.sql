@@ -9,8 +9,10 @@ create table annals.parked_messages (
   value      bytea,
   headers    jsonb       not null,
   timestamp  bigint,
-  -- Where the message comes from: it is parked once, however often the relay begins anew.
-  source     pg_lsn      not null,
+  -- The order of a key's messages, whenever each was parked: the event's number in the outbox, or the place in the WAL.
+  place      bigint      not null,
+  -- What the message comes from: it is parked once, however often the relay begins anew.
+  source     bigint      not null,
   ordinal    integer     not null,
   reason     text        not null,
   state      text        not null default 'parked',
@@ -23,4 +25,4 @@ create table annals.parked_messages (
   constraint parked_messages_source_key unique (relay, source, ordinal),
   constraint parked_messages_state_check check (state in ('parked', 'delivered', 'skipped', 'dropped'))
 );
-create index parked_messages_waiting on annals.parked_messages (relay, topic, key, id) where state = 'parked';
+create index parked_messages_waiting on annals.parked_messages (relay, topic, key, place, ordinal) where state = 'parked';

@@ -4,6 +4,8 @@ create table annals.relays (
   relay         text collate "C" not null,
   -- Where it reads: `wal` by a slot of its name, or `table` with a row for each part in annals.relay_checkpoints.
   source        text             not null,
+  -- What it reads: the `outbox`, of which nothing goes before it has it, or the `tables` of others.
+  feed          text             not null default 'outbox',
   -- A slot is ready once what the outbox held when it was made has been published. Until then nothing goes.
   ready         boolean          not null default false,
   start         pg_lsn,
@@ -18,5 +20,6 @@ create table annals.relays (
   epoch         integer,
   registered_at timestamptz      not null default now(),
   constraint relays_pkey primary key (relay),
-  constraint relays_source_check check (source in ('wal', 'table'))
+  constraint relays_source_check check (source in ('wal', 'table')),
+  constraint relays_feed_check check (feed in ('outbox', 'tables'))
 );

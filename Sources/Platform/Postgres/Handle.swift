@@ -31,6 +31,8 @@ struct Handle: ~Copyable {
     // Fixed text forms of values, independent of the database's settings.
     var parameters =
       "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=1"
+    // The server notices within a minute that this host is gone, and gives up its locks.
+    parameters += " -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
     if replication {
       settings["replication"] = "database"
     } else {

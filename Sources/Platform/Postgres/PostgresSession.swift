@@ -103,13 +103,17 @@ public final class PostgresSession {
 
   /// Runs a script of one or more statements without parameters, in one transaction unless it says otherwise, and
   /// returns the last statement's rows in text form.
+  ///
+  /// - Parameter isPatient: Waits as long as the server works, for a command without a time limit on the server.
   @discardableResult
-  public func execute(_ script: String, name: String = "a script") async throws(PostgresError) -> [[String?]] {
+  public func execute(
+    _ script: String, name: String = "a script", isPatient: Bool = false
+  ) async throws(PostgresError) -> [[String?]] {
     guard PQsendQuery(handle.pointer, script) == 1 else {
       throw .connectionLost(host: host, reason: handle.problem)
     }
     var rows: [[String?]] = []
-    try await results(name) { result in
+    try await results(name, within: isPatient ? Self.forever : nil) { result in
       rows = (0..<PQntuples(result)).map { row in
         (0..<PQnfields(result)).map { column in
           PQgetisnull(result, row, column) == 1 ? nil : String(cString: PQgetvalue(result, row, column))
@@ -133,8 +137,10 @@ public final class PostgresSession {
   }
 
   /// Takes all results of the statements sent. Throws the first error after the connection is ready for more.
-  private func results(_ name: String, _ take: (OpaquePointer) -> Void) async throws(PostgresError) {
-    let deadline = ContinuousClock.now + timeout
+  private func results(
+    _ name: String, within limit: Duration? = nil, _ take: (OpaquePointer) -> Void
+  ) async throws(PostgresError) {
+    let deadline = ContinuousClock.now + (limit ?? timeout)
     try await flush(name, until: deadline)
     var failure: PostgresError?
     while let result = try await nextResult(name, until: deadline) {
@@ -165,19 +171,49 @@ public final class PostgresSession {
 
   /// Runs a `copy … to stdout` and hands over each row as the server sent it.
   ///
-  /// - Parameter pause: Called after each megabyte at most. The server waits meanwhile.
+  /// - Parameters:
+  ///   - isPatient: Waits as long as the server works, for a statement without a time limit on the server.
+  ///   - pause: Called after each megabyte at most, and about every second while no row comes. The server waits meanwhile.
   public func copyOut(
-    _ query: Query, pause: () async throws -> Void = {}, _ row: (UnsafeRawBufferPointer) -> Void
+    _ query: Query, isPatient: Bool = false, pause: () async throws -> Void = {},
+    _ row: (UnsafeRawBufferPointer) -> Void
   ) async throws {
     guard PQsendQuery(handle.pointer, query.text) == 1 else {
       throw PostgresError.connectionLost(host: host, reason: handle.problem)
     }
-    try await results(query.name) { _ in }
-    while let count = try await receiveCopyData(query.name, timeout: timeout, row) {
-      guard count > 0 else { throw PostgresError.timedOut(host: host, operation: query.name, after: timeout) }
-      try await pause()
+    do {
+      try await results(query.name, within: isPatient ? Self.forever : nil) { _ in }
+      while let count = try await receiveCopyData(query.name, timeout: isPatient ? .seconds(1) : timeout, row) {
+        guard count > 0 || isPatient else {
+          throw PostgresError.timedOut(host: host, operation: query.name, after: timeout)
+        }
+        try await pause()
+      }
+      try await results(query.name) { _ in }
+    } catch {
+      // The server would sort on for minutes, with the session's locks, before it notices that nobody listens.
+      await cancelStatement()
+      throw error
     }
-    try await results(query.name) { _ in }
+  }
+
+  private static let forever = Duration.seconds(10 * 365 * 86_400)
+
+  /// Ends the statement that the server works on, if there is one.
+  private func cancelStatement() async {
+    guard PQtransactionStatus(handle.pointer) == PQTRANS_ACTIVE, let request = PQgetCancel(handle.pointer) else {
+      return
+    }
+    let box = CancelRequest(pointer: request)
+    await Reactor.offLoop {
+      var message = [CChar](repeating: 0, count: 256)
+      _ = PQcancel(box.pointer, &message, Int32(message.count))
+      PQfreeCancel(box.pointer)
+    }
+  }
+
+  private struct CancelRequest: @unchecked Sendable {  // unchecked: handed over once, to the thread that frees it
+    let pointer: OpaquePointer
   }
 
   /// Runs a `copy … from stdin` with the bytes that `next` returns until it returns nil.

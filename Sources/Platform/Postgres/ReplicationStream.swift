@@ -26,6 +26,14 @@ public final class ReplicationStream {
     on reactor: Reactor, logger: Logger
   ) async throws(PostgresError) -> ReplicationStream {
     let session = try await PostgresSession.connect(connection, replication: true, on: reactor, logger: logger)
+    return try await start(slot: slot, from: position, options: options, over: session)
+  }
+
+  /// Starts streaming over a replication session, which the stream then owns: a temporary slot belongs to its session.
+  public static func start(
+    slot: String, from position: LogSequenceNumber = .zero, options: [(name: String, value: String)],
+    over session: PostgresSession
+  ) async throws(PostgresError) -> ReplicationStream {
     let list = options.map { "\(quotedIdentifier($0.name)) \(quotedLiteral($0.value))" }.joined(separator: ", ")
     do {
       try await session.execute(

@@ -9,6 +9,23 @@ struct NamePattern {
   }
 }
 
+/// Selects tables. Annals' own schema is not among them unless an include list names it.
+struct TableMatcher {
+  private let schemas: NameMatcher
+  private let tables: NameMatcher
+  private let takesOwn: Bool
+
+  init(_ options: ConnectorOptions) throws {
+    schemas = try NameMatcher(options.schemas)
+    tables = try NameMatcher(options.tables)
+    takesOwn = (options.schemas.includes + options.tables.includes).contains { $0.lowercased().hasPrefix("annals") }
+  }
+
+  func contains(schema: String, table: String) -> Bool {
+    (takesOwn || schema != "annals") && schemas.contains(schema) && tables.contains("\(schema).\(table)")
+  }
+}
+
 /// Selects names by include and exclude lists of patterns.
 struct NameMatcher {
   private let includes: [NamePattern]

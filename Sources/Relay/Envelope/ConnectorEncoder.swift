@@ -7,8 +7,7 @@ import Time
 final class ConnectorEncoder: ChangeEncoder {
   private let options: ConnectorOptions
   private var source: SourceBlock
-  private let schemas: NameMatcher
-  private let tableNames: NameMatcher
+  private let matcher: TableMatcher
   private let messagePrefixes: NameMatcher
   private let router: OutboxRouter?
   private var relations: [UInt32: PgOutputMessage.Relation] = [:]
@@ -22,8 +21,7 @@ final class ConnectorEncoder: ChangeEncoder {
   init(_ options: ConnectorOptions, version: String, logger: Logger) throws {
     self.options = options
     source = SourceBlock(version: version, name: options.prefix)
-    schemas = try NameMatcher(options.schemas)
-    tableNames = try NameMatcher(options.tables)
+    matcher = try TableMatcher(options)
     messagePrefixes = try NameMatcher(options.messagePrefixes)
     router = try options.outbox.map {
       try OutboxRouter(
@@ -33,7 +31,7 @@ final class ConnectorEncoder: ChangeEncoder {
 
   /// True if changes of that table are sent.
   func includes(schema: String, table: String) -> Bool {
-    schemas.contains(schema) && tableNames.contains("\(schema).\(table)")
+    matcher.contains(schema: schema, table: table)
   }
 
   /// True if the catalog must be queried before rows of this layout can be encoded.

@@ -50,12 +50,15 @@ final class OutboxEncoder: ChangeEncoder {
   /// Encodes the messages of one row: an event, and after a deletion a tombstone.
   func encode(_ row: OutboxRow, schema: String, _ context: ChangeContext, into batch: inout MessageBatch) {
     position = row.sequence
+    // The same whether the row comes from the WAL or from the table.
+    batch.begin(source: UInt64(bitPattern: row.sequence), after: 0)
     let aggregate = aggregate(row.category, schema: schema)
     let key = batch.written { self.key(row.key, into: &$0) }
     let value = batch.written { self.value(row, aggregate.table, context, at: .now(), into: &$0) }
     batch.header("event_id", batch.written { Self.uuid(row.eventID, into: &$0) })
     batch.header("event_type", batch.copied(row.type))
     batch.header("stream_version", batch.written { $0.integer(row.version) })
+    batch.header("log_epoch", batch.written { $0.integer(Int64(row.epoch)) })
     if let headers = row.headers, let text = Self.traceparent(headers) {
       batch.header("traceparent", batch.copied(text.utf8))
     }

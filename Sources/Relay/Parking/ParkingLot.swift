@@ -39,7 +39,12 @@ final class ParkingLot {
   func contains(_ key: Key) -> Bool { keys.contains(key) }
 
   /// Stores a message instead of sending it. Its key is parked from now on.
-  func park(_ message: MessageBatch.Message, of batch: MessageBatch, _ key: Key, reason: String) async throws {
+  ///
+  /// - Parameter reason: Why it cannot be sent; nil: an earlier message of its key is parked.
+  /// - Returns: False if it is not parked, because the operator has settled the earlier message meanwhile.
+  func park(
+    _ message: MessageBatch.Message, of batch: MessageBatch, _ key: Key, reason: String?
+  ) async throws -> Bool {
     var headers = JSONWriter()
     headers.array { writer in
       for header in batch.headers[message.headers] {
@@ -52,15 +57,23 @@ final class ParkingLot {
         }
       }
     }
-    try await session.query(
+    let row = try await session.query(
       Self.park,
       [
         .text(relay), .text(key.topic), message.partition.map { .integer($0) } ?? .null,
         key.key.map { .bytes($0) } ?? .null, message.value.map { .bytes(batch.bytes($0)) } ?? .null,
         .jsonb(headers.bytes), message.timestamp.map { .bigint($0) } ?? .null,
-        .lsn(LogSequenceNumber(message.source)), .integer(message.ordinal), .text(reason),
-      ])
+        .bigint(Int64(bitPattern: message.place)), .bigint(Int64(bitPattern: message.source)),
+        .integer(message.ordinal),
+        .text(reason ?? "an earlier message of its key is parked"), .bool(reason == nil),
+      ]
+    ).first
+    guard try row?.get(0, as: Bool.self) == true else {
+      keys.remove(key)
+      return false
+    }
     keys.insert(key)
+    return true
   }
 
   /// Reloads the parked keys, which an operator may have changed.

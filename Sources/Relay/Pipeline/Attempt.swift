@@ -56,8 +56,7 @@ final class Attempt {
       database: database, number: number, transaction: UInt32(truncatingIfNeeded: row.position.transaction),
       committedAt: row.recordedAt, lsn: lsn, lastCommit: nil, origin: nil)
     let columns = try layout.row(row.columns)
-    // The row has no LSN. Its position is used instead, with the top bit set: no LSN has that bit.
-    delivery.counting(number, at: 1 << 63 | UInt64(bitPattern: row.position.sequence), &batch) { batch in
+    delivery.counting(number, at: UInt64(bitPattern: row.position.sequence), &batch) { batch in
       encoder.encode(columns, schema: layout.relation.schema, context, into: &batch)
     }
   }
@@ -74,10 +73,13 @@ final class Attempt {
     let number = delivery.tracker.begin()
     var backlog = OutboxBacklog()
     var count = 0
-    try await copyOut(OutboxBacklog.query(after: position, unseenBy: published)) { message, batch in
-      guard let row = try backlog.row(message), published?.holds(row.position) != true else { return }
-      count += 1
-      try publish(row, of: layout, number, at: start, by: encoder, into: &batch)
+    for range in try await OutboxBacklog.ranges(session) {
+      backlog = OutboxBacklog()
+      try await copyOut(OutboxBacklog.query(after: position, unseenBy: published, in: range)) { message, batch in
+        guard let row = try backlog.row(message), published?.holds(row.position) != true else { return }
+        count += 1
+        try publish(row, of: layout, number, at: start, by: encoder, into: &batch)
+      }
     }
     delivery.tracker.committed(number, end: start)
     try await delivery.arrive()
@@ -98,7 +100,7 @@ final class Attempt {
       try delivery.check()
       measure()
     }
-    try await session.copyOut(query, pause: send) { message in
+    try await session.copyOut(query, isPatient: true, pause: send) { message in
       guard failure == nil else { return }
       do { try body(message, &batch) } catch { failure = error }
     }

@@ -39,12 +39,15 @@ final class Delivery {
 
   /// Counts the messages that `body` adds as sent: their transaction is confirmed only after all are acknowledged.
   ///
-  /// - Parameter source: Their position in the source. It is the same each time they are encoded again.
+  /// - Parameters:
+  ///   - source: What they come from. It is the same each time they are encoded again.
+  ///   - place: The order of the source among others; nil: the source's own number.
   func counting(
-    _ number: Int, at source: UInt64, _ batch: inout MessageBatch, _ body: (inout MessageBatch) throws -> Void
+    _ number: Int, at source: UInt64, place: UInt64? = nil, _ batch: inout MessageBatch,
+    _ body: (inout MessageBatch) throws -> Void
   ) rethrows {
     if source != lastSource.place { lastSource = (source, 0) }
-    batch.begin(source: source, after: lastSource.count)
+    batch.begin(source: source, at: place, after: lastSource.count)
     let count = batch.messages.count
     try body(&batch)
     let added = batch.messages.count - count
@@ -66,17 +69,21 @@ final class Delivery {
     var kept: [Int] = []
     for (index, message) in batch.messages.enumerated() {
       let key = ParkingLot.Key(topic: batch.topics[message.topic], key: message.key.map(batch.bytes))
-      let waits = lot?.contains(key) == true ? "an earlier message of its key is parked" : nil
-      guard let reason = refusals[index] ?? acknowledgements.refused[key] ?? waits else {
+      let reason = refusals[index] ?? acknowledgements.refused[key]
+      let waits = lot?.contains(key) == true
+      guard reason != nil || waits else {
         kept.append(index)
         continue
       }
-      guard let lot else { throw UndeliverableMessage(topic: key.topic, reason: reason) }
-      if !lot.contains(key) {
+      guard let lot else { throw UndeliverableMessage(topic: key.topic, reason: reason ?? "") }
+      if !waits {
         logger.error(
-          "Key parked", metadata: ["topic": key.topic, "key": message.key.map(batch.text) ?? "", .error: reason])
+          "Key parked", metadata: ["topic": key.topic, "key": message.key.map(batch.text) ?? "", .error: reason ?? ""])
       }
-      try await lot.park(message, of: batch, key, reason: reason)
+      guard try await lot.park(message, of: batch, key, reason: reason) else {
+        kept.append(index)
+        continue
+      }
       // The parked message is stored in the database: its transaction need not wait for Kafka.
       tracker.acknowledged(message.transaction)
       metrics.parked.increment()
@@ -115,7 +122,9 @@ final class Delivery {
   }
 
   /// Carries out the operator's requests: sends a key's parked messages in order, before any newer message.
-  func review() async throws {
+  ///
+  /// - Parameter whileWaiting: Called at least about twice a second.
+  func review(whileWaiting: () async throws -> Void = {}) async throws {
     guard let lot, !lot.keys.isEmpty else { return }
     let requested = try await lot.review()
     if !requested.isEmpty { sink.forgetLimits() }
@@ -133,8 +142,8 @@ final class Delivery {
           }
           tracker.sent(number)
           try beginTransactionIfNeeded()
-          try await sink.send(message.batch, whileWaiting: {})
-          do { try await arrive() } catch {
+          try await sink.send(message.batch, whileWaiting: whileWaiting)
+          do { try await arrive(whileWaiting: whileWaiting) } catch {
             if let failure = acknowledgements.failure { try await lot.refused(message.id, reason: "\(failure)") }
             throw error
           }

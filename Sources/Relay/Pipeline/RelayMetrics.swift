@@ -82,7 +82,7 @@ extension RelayMetrics {
 public enum RelayState: Equatable, Sendable {
   case starting
   /// Another relay is active; this one takes over when the other stops.
-  case standby
+  case standby(holder: String)
   case streaming
   /// The last attempt failed; the next one starts after a delay.
   case failing(reason: String)

@@ -35,6 +35,9 @@ public struct RelayOptions: Sendable {
     case nothing
   }
 
+  /// True if messages are only looked at. Nothing that a relay relies on is then moved or recorded.
+  var isLooking: Bool { destination != .kafka }
+
   public var postgres: PostgresOptions
   public var kafka: KafkaOptions
   public var feed: Feed

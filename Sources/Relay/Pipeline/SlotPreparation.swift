@@ -24,7 +24,7 @@ struct SlotPreparation {
   /// slot that is not ready, lost or missing is created again, and the outbox is read again.
   private func prepareOutbox() async throws {
     try await slot.createOutboxPublicationIfMissing(session, logger: attempt.logger)
-    let known = try await SlotState.read(options.slot, session)
+    let known = try await slot.state(session)
     let confirmed = max(known?.confirmed ?? .zero, delivery.publishedLSN ?? .zero)
     try await attempt.watermark?.read(options.slot, in: attempt.epoch, session, confirmed: confirmed)
     if let known, known.walStatus != "lost" {
@@ -90,7 +90,7 @@ struct SlotPreparation {
     let noted = try await SnapshotProgress.read(options.slot, session)
     // Exactly once: one Kafka transaction holds the whole snapshot, so partial progress does not count.
     let progress = options.delivery == .exactlyOnce ? nil : noted
-    let known = try await SlotState.read(options.slot, session)
+    let known = try await slot.state(session)
     var isUnfinished = try await SlotState.read(slot.marker, session) != nil
     if let known, isUnfinished, isPublished(known) {
       try await slot.unmark(session)
@@ -105,10 +105,12 @@ struct SlotPreparation {
       if !isUnfinished {
         delivery.tracker = ConfirmationTracker(confirmed: confirmed)
         follow(progress)
+        try await slot.remember(session, logger: attempt.logger)
         return
       }
-    } else if known != nil, !isUnfinished {
-      guard connector.snapshotMode == .whenNeeded else { throw ReplicationError.slotLost(options.slot) }
+    } else if !isUnfinished, connector.snapshotMode != .whenNeeded {
+      if known != nil { throw ReplicationError.slotLost(options.slot) }
+      if try await slot.isRemembered(session) { throw ReplicationError.slotGone(options.slot) }
     }
     try await noted?.forget(session)
     if connector.snapshotMode.readsTables { try await slot.mark(session) }
@@ -117,7 +119,47 @@ struct SlotPreparation {
       try await publishTables(at: start, progress)
     }
     if connector.snapshotMode.readsTables { try await slot.unmark(session) }
+    try await slot.remember(session, logger: attempt.logger)
     follow(progress)
+  }
+
+  // MARK: Looking
+
+  /// Makes a temporary slot: a copy of the relay's own, or a new one, behind what the tables hold. It ends with the returned
+  /// session, and nothing that a relay relies on is moved or recorded.
+  func look() async throws -> (slot: String, session: PostgresSession) {
+    let known = try await slot.state(session)
+    let replication = try await PostgresSession.connect(
+      options.postgres, replication: true, on: attempt.reactor, logger: attempt.logger)
+    do {
+      let pid = try await replication.execute("select pg_backend_pid()", name: "asking for a number").first?.first
+      let name = "\(options.slot.prefix(40))_look_\((pid ?? nil) ?? "")"
+      if known != nil {
+        try await replication.execute(
+          "select pg_copy_logical_replication_slot(\(quotedLiteral(options.slot)), \(quotedLiteral(name)), true)",
+          name: "copying the slot")
+        return (name, replication)
+      }
+      switch options.feed {
+      case .outbox: try await slot.createOutboxPublicationIfMissing(session, logger: attempt.logger)
+      case .connector(let connector):
+        try await slot.createPublicationIfMissing(connector, session, logger: attempt.logger)
+      }
+      let new = ReplicationSlot(name: name, publication: options.publication)
+      let (start, snapshot) = try await new.create(session, over: replication, isTemporary: true)
+      try await attempt.withSnapshot(snapshot) {
+        switch options.feed {
+        case .outbox: _ = try await attempt.publishOutbox(unseenBy: nil, at: start)
+        case .connector(let connector):
+          if connector.snapshotMode.readsTables { try await publishTables(at: start, nil) }
+        }
+      }
+      delivery.tracker = ConfirmationTracker(confirmed: start)
+      return (name, replication)
+    } catch {
+      replication.close()
+      throw error
+    }
   }
 
   private func follow(_ progress: SnapshotProgress?) {
@@ -206,7 +248,7 @@ private struct SnapshotRows {
     (self.reading, self.context) = (reading, context)
   }
 
-  /// Replaces the LSN that a snapshot row does not have: a hash of snapshot, table and row number.
+  /// The number of what a message comes from, in place of the LSN that a snapshot row does not have: a hash of snapshot, table and row number.
   private func source(of table: UInt32) -> UInt64 {
     var mixed = reading &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(table)
     mixed = (mixed ^ mixed >> 31) &* 0xBF58_476D_1CE4_E5B9 ^ UInt64(count)
@@ -230,7 +272,7 @@ private struct SnapshotRows {
     guard let held else { return }
     let place: StaticString =
       count == 1 && !isResumed ? "\"first\"" : held.isFirst ? "\"first_in_data_collection\"" : "\"true\""
-    try delivery.counting(context.number, at: source(of: held.table), &batch) { batch in
+    try delivery.counting(context.number, at: source(of: held.table), place: context.lsn.value, &batch) { batch in
       try held.row.withTuple {
         try encoder.snapshot($0, of: held.table, marker: marker ?? place, context, into: &batch)
       }

@@ -27,11 +27,15 @@ final class TableSource: ChangeSource {
     let (delivery, metrics) = (attempt.delivery, attempt.metrics)
     try await delivery.beginTransactions()
     let published = try await publishedFromWAL()
-    try await table.begin(at: TransactionID(published?.snapshot.xmin ?? 0))
-    // A slot that cannot be dropped yet must not be taken for one that has everything.
-    try await ReplicationSlot(name: attempt.options.slot, publication: attempt.options.publication)
-      .recordUnready(attempt.session, source: "table")
-    await dropSlot()
+    if attempt.options.isLooking {
+      try await table.look()
+    } else {
+      try await table.begin(at: TransactionID(published?.snapshot.xmin ?? 0))
+      // A slot that cannot be dropped yet must not be taken for one that has everything.
+      try await ReplicationSlot(name: attempt.options.slot, publication: attempt.options.publication)
+        .recordUnready(attempt.session, source: "table")
+      await dropSlot()
+    }
     let bell = Doorbell(on: attempt.reactor)
     let listener = try await PostgresConnection.connect(
       attempt.options.postgres, on: attempt.reactor, logger: attempt.logger)
@@ -129,6 +133,10 @@ final class TableSource: ChangeSource {
 
   /// Records the acknowledged reads as the checkpoint in the database.
   private func record(over session: PostgresSession) async throws {
+    if attempt.options.isLooking {
+      readings = []
+      return
+    }
     let confirmed = attempt.delivery.tracker.confirmed.value
     let acknowledged = readings.prefix { UInt64($0.number) < confirmed }
     guard let end = acknowledged.last?.end else { return }
@@ -145,7 +153,8 @@ final class TableSource: ChangeSource {
     let slot = attempt.options.slot
     isSlotLeft = false
     do {
-      guard try await SlotState.read(slot, attempt.session) != nil else { return }
+      let state = try await ReplicationSlot(name: slot, publication: attempt.options.publication).state(attempt.session)
+      guard state != nil else { return }
       try await attempt.session.execute(
         "select pg_drop_replication_slot(\(quotedLiteral(slot)))", name: "dropping the slot")
       attempt.logger.notice("Replication slot dropped: relay.source=table does not use it", metadata: ["slot": slot])

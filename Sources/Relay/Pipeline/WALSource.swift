@@ -58,6 +58,7 @@ final class WALSource: ChangeSource {
 
   /// Prepares the slot and streams.
   func run(_ onProgress: () -> Void) async throws {
+    if options.isLooking { return try await look(onProgress) }
     try await delivery.beginTransactions()
     try await SlotPreparation(attempt: attempt).run()
     var start = delivery.publishedLSN ?? .zero
@@ -81,6 +82,15 @@ final class WALSource: ChangeSource {
     self.stream = nil
     defer { stream.close() }
     try await stream.finish(confirming: delivery.confirmed)
+  }
+
+  /// Streams from a temporary slot.
+  private func look(_ onProgress: () -> Void) async throws {
+    let (slot, session) = try await SlotPreparation(attempt: attempt).look()
+    let stream = try await ReplicationStream.start(slot: slot, options: pluginOptions, over: session)
+    self.stream = stream
+    attempt.logger.notice("Looking: nothing is confirmed", metadata: ["slot": options.slot, .host: stream.host])
+    try await follow(stream, onProgress)
   }
 
   func close() {
@@ -120,7 +130,7 @@ final class WALSource: ChangeSource {
       if delivery.parksKeys, ContinuousClock.now - reviewedAt >= .seconds(1) {
         reviewedAt = .now
         try await deliver(&batch)
-        if open == nil { try await delivery.review() }
+        if open == nil { try await delivery.review { try await self.reportIfDue() } }
       }
       if let heartbeat, ContinuousClock.now - heartbeatAt >= heartbeat {
         heartbeatAt = .now

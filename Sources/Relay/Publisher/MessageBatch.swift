@@ -15,7 +15,9 @@ struct MessageBatch {
     let headers: Range<Int>
     /// The number of its transaction in the confirmation tracker.
     let transaction: Int
-    /// Source position, and index among the messages of that position. Encoding the message again gives the same.
+    /// The order of a key's messages in their source: the event's number in the outbox, or the place in the WAL.
+    let place: UInt64
+    /// What the message comes from, and its index among the messages of that. Encoding the message again gives the same.
     let source: UInt64
     let ordinal: Int32
   }
@@ -29,6 +31,7 @@ struct MessageBatch {
   private(set) var headers: [Header] = []
   private(set) var topics: [String] = []
   private var firstHeader = 0
+  private var place: UInt64 = 0
   private var source: UInt64 = 0
   private var firstOfSource = 0
   private var writer = JSONWriter(reserving: 64 << 10)
@@ -36,9 +39,11 @@ struct MessageBatch {
   var isEmpty: Bool { messages.isEmpty }
   var byteCount: Int { writer.bytes.count }
 
-  /// Sets the source position of the messages that follow, and how many messages of that position precede them.
-  mutating func begin(source: UInt64, after count: Int) {
-    self.source = source
+  /// Sets the source of the messages that follow, and how many messages of it precede them.
+  ///
+  /// - Parameter place: The order of the source among others; nil: the source's own number.
+  mutating func begin(source: UInt64, at place: UInt64? = nil, after count: Int) {
+    (self.source, self.place) = (source, place ?? source)
     firstOfSource = messages.count - count
   }
 
@@ -69,7 +74,7 @@ struct MessageBatch {
     messages.append(
       Message(
         topic: number(of: topic), partition: partition, timestamp: timestamp, key: key, value: value,
-        headers: firstHeader..<headers.count, transaction: transaction, source: source,
+        headers: firstHeader..<headers.count, transaction: transaction, place: place, source: source,
         ordinal: Int32(messages.count - firstOfSource)))
     firstHeader = headers.count
   }
@@ -98,7 +103,8 @@ struct MessageBatch {
     messages.append(
       Message(
         topic: last.topic, partition: last.partition, timestamp: last.timestamp, key: last.key, value: nil,
-        headers: range, transaction: last.transaction, source: last.source, ordinal: last.ordinal + 1))
+        headers: range, transaction: last.transaction, place: last.place, source: last.source, ordinal: last.ordinal + 1
+      ))
   }
 
   /// Keeps only the messages with these indices.

@@ -1,13 +1,16 @@
 import Events
 import Postgres
+import Schema
 import Time
 
 /// Reads the outbox from the table by binary COPY (PostgreSQL documentation, “COPY”, “Binary Format”): for a new slot,
 /// for a catch-up, and for `relay.source=table`.
 struct OutboxBacklog {
-  /// All rows after a position that the session's snapshot sees and `published` does not. Within one event stream,
-  /// positions have the order of versions.
-  static func query(after position: Position = Position.start, unseenBy published: Published?) -> Query {
+  /// The rows of a range of numbers, after a position, that the session's snapshot sees and `published` does not. Numbers
+  /// have the order of versions within one event stream, and grow with the epoch.
+  static func query(
+    after position: Position = Position.start, unseenBy published: Published?, in range: Range<Int64>
+  ) -> Query {
     let unseen = published.map {
       """
       and epoch >= \($0.epoch) and xid >= '\($0.snapshot.xmin)'::xid8
@@ -17,9 +20,20 @@ struct OutboxBacklog {
     return Query(
       "",
       """
-      copy (\(select) where (epoch, xid, sequence) > (\(position.literals)) \(unseen ?? "")
-            order by epoch, sequence) to stdout (format binary)
+      copy (\(select) where sequence >= \(range.lowerBound) and sequence < \(range.upperBound)
+            and (epoch, xid, sequence) > (\(position.literals)) \(unseen ?? "")
+            order by sequence) to stdout (format binary)
       """)
+  }
+
+  static let partitions = Query("outbox_ranges", Schema.outboxRanges)
+
+  /// Ranges of numbers that cover the outbox, one for each partition: the server sorts one after the other, so that rows
+  /// flow at once.
+  static func ranges(_ session: PostgresSession) async throws -> [Range<Int64>] {
+    let bounds = try await session.query(partitions).map { try $0.get(0, as: Int64.self) }
+    let cuts = [Int64.min] + bounds + [Int64.max]
+    return zip(cuts, cuts.dropFirst()).filter { $0 < $1 }.map { $0..<$1 }
   }
 
   /// Final rows after a position: their transactions are older than every running one, so no row can appear later at a

@@ -3,6 +3,8 @@ import Time
 
 /// A row of Annals' outbox, from the WAL or the table. The bytes are borrowed.
 struct OutboxRow {
+  /// The log's epoch, in which the transaction's id means something.
+  let epoch: Int32
   /// Id of the transaction that wrote the row, with its epoch (xid8).
   let transaction: UInt64
   let sequence: Int64
@@ -21,6 +23,7 @@ struct OutboxRow {
 /// Indices of an outbox table's columns, for one version of the table.
 struct OutboxLayout {
   let relation: PgOutputMessage.Relation
+  private let epoch: Int
   private let transaction: Int
   private let sequence: Int
   private let category: Int
@@ -49,7 +52,8 @@ struct OutboxLayout {
       else { throw Mismatch(table: "\(relation.schema).\(relation.name)", column: name) }
       return index
     }
-    // Types by OID: bigint 20, text 25, "char" 18, json 114, uuid 2950, xid8 5069.
+    // Types by OID: bigint 20, integer 23, text 25, "char" 18, json 114, uuid 2950, xid8 5069.
+    epoch = try find("epoch", 23)
     transaction = try find("xid", 5069)
     sequence = try find("sequence", 20)
     category = try find("category", 25)
@@ -82,11 +86,14 @@ struct OutboxLayout {
       guard bytes.count == 8 else { throw mismatch(index) }
       return Int64(bigEndian: bytes.loadUnaligned(as: Int64.self))
     }
+    let number = try required(epoch)
+    guard number.count == 4 else { throw mismatch(epoch) }
     let letter = try required(operation)
     let id = try required(eventID)
     guard letter.count == 1, "cud".utf8.contains(letter[0]) else { throw mismatch(operation) }
     guard id.count == 16 else { throw mismatch(eventID) }
     return OutboxRow(
+      epoch: Int32(bigEndian: number.loadUnaligned(as: Int32.self)),
       transaction: UInt64(bitPattern: try bigint(transaction)), sequence: try bigint(sequence),
       category: try required(category), key: try required(key),
       operation: letter[0], before: try optional(before), after: try optional(after), eventID: id,

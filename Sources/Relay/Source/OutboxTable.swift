@@ -19,6 +19,7 @@ final class OutboxTable {
   static let claim = Query("claim_relay", Schema.claimRelay)
   static let join = Query("join_relay", Schema.joinRelay)
   static let start = Query("start_checkpoint", Schema.startCheckpoint)
+  static let present = Query("present_checkpoint", Schema.presentCheckpoint)
   static let record = Query("record_checkpoint", Schema.recordCheckpoint)
   static let least = Query("least_checkpoint", Schema.leastCheckpoint)
   static let forget = Query("forget_checkpoints", Schema.forgetCheckpoints)
@@ -71,6 +72,15 @@ final class OutboxTable {
       complete = try row.get(5)
     }
     guard hasOwn else { throw ReplicationError.outOfPlace("the shard has no checkpoint") }
+  }
+
+  /// Loads the checkpoint if there is one, and registers nothing.
+  func look() async throws {
+    for row in try await session.query(Self.present, [.text(relay), .integer(Int32(shard))]) {
+      checkpoint = Position(
+        epoch: Int32(try row.get(0, as: Int.self)), transaction: try row.get(1, as: TransactionID.self).value,
+        sequence: try row.get(2))
+    }
   }
 
   struct Reading {

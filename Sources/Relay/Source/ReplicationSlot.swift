@@ -10,6 +10,9 @@ struct ReplicationSlot {
   static let state = Query("slot_state", Schema.slotState)
   static let publicationExists = Query("publication_exists", Schema.publicationExists)
   static let userTables = Query("user_tables", Schema.userTables)
+  static let hasRegistry = Query("has_registry", Schema.hasRegistry)
+  static let registered = Query("slot_registered", Schema.slotRegistered)
+  static let register = Query("register_slot", Schema.registerSlot)
   static let isReady = Query("relay_slot_ready", Schema.relaySlotReady)
   static let record = Query("record_relay_slot", Schema.recordRelaySlot)
   static let unready = Query("unready_relay_slot", Schema.unreadyRelaySlot)
@@ -35,12 +38,11 @@ struct ReplicationSlot {
     case .allTables:
       try await session.execute("create publication \(name) for all tables", name: "creating the publication")
     case .filtered:
-      let schemas = try NameMatcher(connector.schemas)
-      let tables = try NameMatcher(connector.tables)
+      let matcher = try TableMatcher(connector)
       var chosen: [String] = []
       for row in try await session.query(Self.userTables) {
         let (schema, table) = (try row.get(0, as: String.self), try row.get(1, as: String.self))
-        guard schemas.contains(schema), tables.contains("\(schema).\(table)") else { continue }
+        guard matcher.contains(schema: schema, table: table) else { continue }
         chosen.append("\(quotedIdentifier(schema)).\(quotedIdentifier(table))")
       }
       guard !chosen.isEmpty else { throw ReplicationError.noTables(publication) }
@@ -64,29 +66,59 @@ struct ReplicationSlot {
       "select pg_drop_replication_slot(\(quotedLiteral(marker)))", name: "marking the slot as ready")
   }
 
+  /// The slot's state; nil if there is none of this name.
+  ///
+  /// - Throws: `ReplicationError.foreignSlot` if the name belongs to a slot that a relay of this database cannot have made.
+  func state(_ session: PostgresSession) async throws -> SlotState? {
+    guard let state = try await SlotState.read(name, session) else { return nil }
+    guard state.foreign.isEmpty else { throw ReplicationError.foreignSlot(name, reason: state.foreign) }
+    return state
+  }
+
   /// True if the slot exists and everything committed before its start has been published.
-  func isReady(_ session: PostgresSession) async throws(PostgresError) -> Bool {
-    guard try await SlotState.read(name, session) != nil else { return false }
+  func isReady(_ session: PostgresSession) async throws -> Bool {
+    guard try await state(session) != nil else { return false }
     return try await !session.query(Self.isReady, [.text(name)]).isEmpty
   }
 
   /// Creates the slot; drops an existing one first. The returned snapshot sees exactly what was committed before the
   /// slot's start. It is valid until `replication` runs another command.
   func create(
-    _ session: PostgresSession, over replication: PostgresSession
+    _ session: PostgresSession, over replication: PostgresSession, isTemporary: Bool = false
   ) async throws -> (start: LogSequenceNumber, snapshot: String) {
-    if try await SlotState.read(name, session) != nil {
+    if try await state(session) != nil {
       // Refused while another relay uses it.
       try await session.execute("select pg_drop_replication_slot(\(quotedLiteral(name)))", name: "dropping the slot")
     }
+    // The server waits for every transaction that runs, however long.
     let rows = try await replication.execute(
-      "CREATE_REPLICATION_SLOT \(quotedIdentifier(name)) LOGICAL pgoutput (SNAPSHOT 'export')",
-      name: "CREATE_REPLICATION_SLOT")
+      "CREATE_REPLICATION_SLOT \(quotedIdentifier(name)) \(isTemporary ? "TEMPORARY " : "")LOGICAL pgoutput "
+        + "(SNAPSHOT 'export')", name: "CREATE_REPLICATION_SLOT", isPatient: true)
     guard let row = rows.first, row.count >= 3, let start = row[1].flatMap({ LogSequenceNumber($0) }),
       let snapshot = row[2]
     else { throw ReplicationError.outOfPlace("a slot without a snapshot") }
     return (start, snapshot)
   }
+
+  // MARK: The memory of a connector's slot
+
+  /// True if a relay has read this slot before. Without the schema of Annals nothing is remembered.
+  func isRemembered(_ session: PostgresSession) async throws -> Bool {
+    guard try await session.query(Self.hasRegistry).first?.get(0, as: Bool.self) == true else { return false }
+    return try await !session.query(Self.registered, [.text(name)]).isEmpty
+  }
+
+  func remember(_ session: PostgresSession, logger: Logger) async throws {
+    guard try await session.query(Self.hasRegistry).first?.get(0, as: Bool.self) == true else {
+      logger.warning(
+        "A slot that is dropped will be taken for a first start: run annals migrate, so that the relay can remember it",
+        metadata: ["slot": name])
+      return
+    }
+    try await session.query(Self.register, [.text(name)])
+  }
+
+  // MARK: The registry of the outbox's readers
 
   /// Registers the relay. Before its slot is created again: records that the changes that the slot does not cover must be
   /// published first.
@@ -114,6 +146,8 @@ public struct SlotState: Sendable {
   public let lag: Int
   /// WAL that the server retains for the slot, in bytes.
   public let retained: Int
+  /// Why no relay of this database can have made it; empty if one can.
+  public let foreign: String
 
   /// Reads a slot's state; nil if the slot does not exist.
   public static func read(_ slot: String, _ session: PostgresSession) async throws(PostgresError) -> SlotState? {
@@ -121,6 +155,6 @@ public struct SlotState: Sendable {
     return SlotState(
       isActive: try row.get(0), activePID: try row.get(1), restart: try row.optional(2),
       confirmed: try row.optional(3), walStatus: try row.get(4), lag: try row.optional(5) ?? 0,
-      retained: try row.optional(6) ?? 0)
+      retained: try row.optional(6) ?? 0, foreign: try row.get(7))
   }
 }

@@ -1,0 +1,1 @@
+select beyond from annals.outbox_partitions order by beyond
