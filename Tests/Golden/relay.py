@@ -46,7 +46,7 @@ class Relay:
 
     def wait_until_streaming(self):
         deadline = time.monotonic() + 15
-        while '"Relaying"' not in self.log():
+        while '"Looking: ' not in self.log():
             self.read(0.02)
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("the relay does not stream: " + self.log()[-600:])
