@@ -18,6 +18,8 @@ public actor Relay {
   private let options: RelayOptions
   private let logger: Logger
   private let metrics: RelayMetrics
+  /// Maximum size of a batch of several messages: as much as the topic accepts that accepts least.
+  private var batchBytes = KafkaProducer.defaultBatch
   /// Since when nobody reads the slot although another relay holds its name; nil: somebody does, or nobody holds it.
   private var idleSince: ContinuousClock.Instant?
   /// A host that is gone loses its sessions within a minute (keepalives).
@@ -38,7 +40,7 @@ public actor Relay {
     (self.options, self.reactor) = (options, reactor)
     self.logger = logger.labelled("relay")
     self.metrics = RelayMetrics(metrics)
-    acknowledgements = Acknowledgements(refused: [:], metrics: self.metrics)
+    acknowledgements = Acknowledgements(metrics: self.metrics)
     _ = try Self.encoder(options, nil, logger: logger)
   }
 
@@ -84,6 +86,9 @@ public actor Relay {
         return
       } catch PostgresError.cancelled {
         return
+      } catch let smaller as KafkaSink.SmallerBatches {
+        logger.notice("Smaller batches from now on", metadata: ["topic": smaller.topic, "bytes": "\(smaller.bytes)"])
+        batchBytes = smaller.bytes
       } catch {
         let delay = backoff.next()
         if let holder = Self.holder(error) {
@@ -178,7 +183,7 @@ public actor Relay {
       epoch = try await SourcePosition.read(session).epoch
     }
     let lot = options.isLooking ? nil : try await openLot()
-    let acknowledgements = Acknowledgements(refused: acknowledgements.refused, metrics: metrics)
+    let acknowledgements = Acknowledgements(after: acknowledgements, metrics: metrics)
     self.acknowledgements = acknowledgements
     let watermark: Watermark? =
       if case .outbox = options.feed, options.source == .wal, !options.isLooking { watermark } else { nil }
@@ -213,7 +218,7 @@ public actor Relay {
       return try KafkaSink(
         options.kafka, transactionalID: options.delivery == .exactlyOnce ? transactionalID : nil,
         cluster: cluster, partitions: options.partitions, compression: options.compression,
-        maximumBytes: options.maximumInFlight,
+        maximumBytes: options.maximumInFlight, batchBytes: batchBytes,
         on: reactor, logger: logger, onReports: onReports)
     case .print: return PrintingSink(onReports: onReports)
     case .nothing: return DiscardingSink(onReports: onReports)

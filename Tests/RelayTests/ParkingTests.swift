@@ -10,7 +10,7 @@ import Support
 import Testing
 
 @Suite("Messages that cannot be delivered (G7)", .serialized, .timeLimit(.minutes(5))) struct ParkingTests {
-  /// A relay whose topic takes 2,000 bytes at most.
+  /// A relay whose topic takes 2,000 bytes at most. It does not compress.
   private func withRelay(
     _ body: @Sendable (TestDatabase, _ topic: String, RelayOptions) async throws -> Void
   ) async throws {
@@ -18,7 +18,9 @@ import Testing
       let topic = Stack.uniqueName("cdc")
       let kafka = KafkaOptions(brokers: try Stack.kafka)
       try await KafkaAdmin(kafka).createTopic("\(topic).things", partitions: 3, settings: ["max.message.bytes": "2000"])
-      try await body(database, topic, try RelayTests.options(database, topic: topic))
+      var options = try RelayTests.options(database, topic: topic)
+      options.compression = "none"
+      try await body(database, topic, options)
     }
   }
 
@@ -68,6 +70,7 @@ import Testing
         let entry = try await parked(database)[0]
         #expect(entry.key == key("a"))
         #expect(entry.reason.contains("topic \(topic).things accepts 2000 (max.message.bytes)"))
+        #expect(entry.reason.contains("MSG_SIZE_TOO_LARGE"))
         // Nothing holds the WAL back: what is parked is safe.
         let session = try await database.session()
         let end = try await session.execute("select pg_current_wal_lsn()")[0][0] ?? ""
@@ -148,6 +151,104 @@ import Testing
           #expect(
             try await received(topic, version, on: database.reactor)[key("a")] == (1...version).map { "\(2 * $0)" })
           #expect(try await parked(database).isEmpty)
+        }
+      }
+    }
+  }
+
+  @Test(
+    "are none where the broker accepts them: its limit is of compressed batches, and no batch is larger than the topic's limit"
+  )
+  func falseAlarm() async throws {
+    try await withRelay { database, topic, options in
+      // Many small ones that lie ready would fill a batch of more than 2,000 bytes.
+      for number in 0..<60 { try await append(database, "\(number % 10)", number / 10 + 1, bytes: 200) }
+      try await whileRelaying(options, on: database.reactor) { _ in
+        let small = try await received(topic, 60, on: database.reactor)
+        #expect(small.count == 10 && small.values.allSatisfy { $0 == ["1", "2", "3", "4", "5", "6"] })
+        #expect(try await parked(database).isEmpty)
+      }
+      var options = options
+      options.compression = "lz4"
+      try await append(database, "a", 1, bytes: 4_000)
+      try await whileRelaying(options, on: database.reactor) { _ in
+        let all = try await received(topic, 61, on: database.reactor)
+        #expect(all[key("a")] == ["1"])
+        #expect(try await parked(database).isEmpty)
+      }
+    }
+  }
+
+  @Test(
+    "hold nothing else up that was with them in a batch, and nothing of their key overtakes them",
+    arguments: RelayOptions.Delivery.allCases)
+  func batches(_ delivery: RelayOptions.Delivery) async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      var options = try RelayTests.options(database, topic: topic)
+      (options.compression, options.delivery, options.partitions) = ("none", delivery, 1)
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await append(database, "first", 1)
+        _ = try await received(topic, 1, on: database.reactor)
+        // The relay has asked for the limit already, and does not know the new one.
+        try await KafkaAdmin(options.kafka).alter("\(topic).things", ["max.message.bytes": "2000"])
+        try await refuses("\(topic).things", 3_000, on: database.reactor)
+        let session = try await database.session()
+        // In one transaction each: it is sent as a whole.
+        for id in ["a", "b", "c"] {
+          try await append(database, id, 1)
+          try await append(database, id, 2, bytes: id == "b" ? 4_000 : 10)
+          try await append(database, id, 3)
+        }
+        session.close()
+        try await eventually("one key is parked", on: database.reactor) { try await parked(database).first?.count == 2 }
+        var all: [String: [String]] = [:]
+        try await eventually("all others are there", on: database.reactor) {
+          let found = try await readMessages(of: "\(topic).things", on: database.reactor) { $0.count >= 8 }
+          all = Dictionary(grouping: found.filter { $0.key != nil && $0.version != nil }) {
+            String(decoding: $0.key ?? [], as: UTF8.self)
+          }.mapValues { $0.compactMap(\.version).map { "\($0)" } }
+          return all[key("c")]?.last == "3"
+        }
+        #expect(all[key("b")] == ["1"] || all[key("b")] == ["1", "1"])
+        // A repetition goes back to any version, and leaves none out from there.
+        for id in ["a", "c"] {
+          let versions = (all[key(id)] ?? []).compactMap { Int($0) }
+          #expect(versions.last == 3 && zip([0] + versions, versions).allSatisfy { $1 <= $0 + 1 }, "\(versions)")
+        }
+        #expect(try await parked(database).map(\.key) == [key("b")])
+      }
+    }
+  }
+
+  /// Returns once the broker refuses messages of that size: it takes a topic's new setting in its own time.
+  private func refuses(_ topic: String, _ bytes: Int, on reactor: Reactor) async throws {
+    var reports = DeliveryReports()
+    let producer = try KafkaProducer(KafkaOptions(brokers: try Stack.kafka), on: reactor, logger: quietLogger()) {
+      reports = $0
+    }
+    let text = [UInt8](repeating: 120, count: bytes)
+    try await eventually("it is refused", on: reactor) {
+      reports = DeliveryReports()
+      try text.withUnsafeBytes { try producer.send(topic: topic, key: nil, value: $0, token: 1) }
+      while reports.delivered.isEmpty && reports.failed.isEmpty { try await reactor.sleep(for: .milliseconds(2)) }
+      return !reports.failed.isEmpty
+    }
+    await producer.close()
+  }
+
+  @Test("that no buffer takes are parked too")
+  func tooLargeForMemory() async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      var options = try RelayTests.options(database, topic: topic)
+      options.maximumInFlight = 64 << 10
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await append(database, "a", 1, bytes: 200_000)
+        try await append(database, "b", 1)
+        #expect(try await received(topic, 1, on: database.reactor) == [key("b"): ["1"]])
+        try await eventually("it is parked", on: database.reactor) {
+          try await parked(database).first?.reason.contains("raise relay.max-in-flight") == true
         }
       }
     }

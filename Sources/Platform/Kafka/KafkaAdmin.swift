@@ -43,6 +43,36 @@ public struct KafkaAdmin: Sendable {
     return ClusterDescription(brokers: brokers, topics: topics)
   }
 
+  /// The number of a topic's partitions; nil if there is no such topic.
+  public func partitions(of topic: String) async throws(KafkaError) -> Int? {
+    try await Reactor.offLoop { () throws(KafkaError) in try partitionsNow(of: topic) }
+  }
+
+  private func partitionsNow(of topic: String) throws(KafkaError) -> Int? {
+    let operation = "looking for topic \(topic)"
+    let handle = try makeHandle(RD_KAFKA_PRODUCER, ["allow.auto.create.topics": "false"])
+    defer { rd_kafka_destroy(handle) }
+    guard let reference = rd_kafka_topic_new(handle, topic, nil) else {
+      throw KafkaError(rd_kafka_last_error(), operation, brokers: options.brokers)
+    }
+    defer { rd_kafka_topic_destroy(reference) }
+    var pointer: UnsafePointer<rd_kafka_metadata>?
+    let code = rd_kafka_metadata(handle, 0, reference, &pointer, milliseconds)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let pointer else {
+      throw KafkaError(code, operation, brokers: options.brokers)
+    }
+    defer { rd_kafka_metadata_destroy(pointer) }
+    guard pointer.pointee.topic_cnt == 1 else { return nil }
+    let found = pointer.pointee.topics[0]
+    switch found.err {
+    case RD_KAFKA_RESP_ERR_NO_ERROR: return Int(found.partition_cnt)
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC: return nil
+    // Just created: it exists.
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE: return max(1, Int(found.partition_cnt))
+    case let code: throw KafkaError(code, operation, brokers: options.brokers)
+    }
+  }
+
   /// Creates a topic unless it exists.
   ///
   /// - Parameter replication: Replicas of each partition; nil: the cluster's default.

@@ -20,7 +20,7 @@ public struct DeliveryReports: Sendable {
     failed.append(
       (
         token, message.rkt.map { String(cString: rd_kafka_topic_name($0)) }, key,
-        KafkaError(message.err, "delivering", brokers: brokers)
+        KafkaError(message.err, "delivering", brokers: brokers, as: KafkaError.Kind.report)
       ))
   }
 }
@@ -36,22 +36,35 @@ public final class KafkaProducer {
   private var client: KafkaClient!
   /// Maximum size of a message in bytes, even if its topic accepts more.
   public static let maximumMessage = 100 << 20
+  /// librdkafka's default. Kafka's default limit of a topic is a little larger.
+  public static let defaultBatch = 1_000_000
 
   private var onDelivery: (DeliveryReports) -> Void
   private var topics: [String: OpaquePointer] = [:]
 
   /// - Parameters:
   ///   - compression: A codec of librdkafka: `none`, `lz4`, `zstd`, `gzip`, `snappy`.
+  ///   - batchBytes: Maximum size of a batch of several messages, before compression. A topic that accepts less refuses all
+  ///     messages of a batch together.
+  ///   - isGapless: A message that is refused ends the producer, so that no later one of its partition overtakes it.
   ///   - transactionalID: Makes the producer transactional. A later producer with the same id fences this one.
   ///   - maximumBytes: Bound on messages without an acknowledgement, in bytes. Beyond it `send` throws `full`.
   ///   - onDelivery: Called on the loop with reports, in the order in which they came.
   public init(
     _ options: KafkaOptions, transactionalID: String? = nil, compression: String = "none",
-    linger: Duration = .microseconds(500),
+    linger: Duration = .microseconds(500), batchBytes: Int = KafkaProducer.defaultBatch, isGapless: Bool = false,
     maximumBytes: Int = 64 << 20, on reactor: Reactor, logger: Logger,
     onDelivery: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
     self.onDelivery = onDelivery
+    for (name, allowed) in [
+      ("enable.idempotence", ["true"]), ("acks", ["all", "-1"]), ("request.required.acks", ["all", "-1"]),
+    ] {
+      guard let value = options.settings[name], !allowed.contains(value) else { continue }
+      throw KafkaError(
+        name: "_INVALID_ARG", operation: "setting \(name)", brokers: options.brokers,
+        reason: "“\(value)” would lose or repeat messages; remove it from kafka.settings", kind: .configuration)
+    }
     client = try KafkaClient(
       RD_KAFKA_PRODUCER, options,
       settings: [
@@ -60,6 +73,7 @@ public final class KafkaProducer {
         ("linger.ms", "\(linger / .milliseconds(1))"),
         ("queue.buffering.max.kbytes", "\(max(1, maximumBytes >> 10))"),
         ("queue.buffering.max.messages", "1000000"), ("batch.num.messages", "20000"),
+        ("batch.size", "\(max(1, batchBytes))"), ("enable.gapless.guarantee", isGapless ? "true" : "false"),
         // A late message is better than a lost one: retry until the broker is back, or until the transaction times
         // out.
         ("message.timeout.ms", transactionalID == nil ? "0" : "\(Self.transactionTimeout)"),
@@ -114,7 +128,7 @@ public final class KafkaProducer {
     defer { rd_kafka_error_destroy(error) }
     return KafkaError(
       rd_kafka_error_code(error), operation, brokers: client.brokers,
-      reason: String(cString: rd_kafka_error_string(error)))
+      reason: String(cString: rd_kafka_error_string(error)), as: KafkaError.Kind.transaction)
   }
 
   /// Queues a message for sending. Its delivery report has the same `token`. The bytes are copied.
@@ -164,7 +178,7 @@ public final class KafkaProducer {
     if let list { rd_kafka_headers_destroy(list) }
     throw KafkaError(
       rd_kafka_error_code(error), "producing", brokers: client.brokers,
-      reason: String(cString: rd_kafka_error_string(error)))
+      reason: String(cString: rd_kafka_error_string(error)), as: KafkaError.Kind.produce)
   }
 
   /// Sends a message without headers.

@@ -8,10 +8,10 @@ final class Delivery {
   let sink: any MessageSink
   let acknowledgements: Acknowledgements
   let lot: ParkingLot?
-  private let logger: Logger
-  private let metrics: RelayMetrics
+  let logger: Logger
+  let metrics: RelayMetrics
   /// Exactly once: the transactional sink; nil: at least once.
-  private let transactions: KafkaSink?
+  let transactions: KafkaSink?
   /// Exactly once: the published source position, as committed in Kafka.
   private(set) var published: PublishedPosition?
   /// The source position up to which every transaction has been handed over completely.
@@ -60,39 +60,91 @@ final class Delivery {
   /// - Parameter whileWaiting: Called repeatedly while the sink has no room.
   func deliver(_ batch: MessageBatch, whileWaiting: () async throws -> Void = {}) async throws {
     if batch.isEmpty { return }
+    // Nothing may follow a message that was refused.
+    try check()
     metrics.batchSize.record(batch.messages.count)
     try beginTransactionIfNeeded()
-    let refusals = try await sink.refusals(batch)
-    guard !refusals.isEmpty || !acknowledgements.refused.isEmpty || parksKeys else {
-      return try await sink.send(batch, whileWaiting: whileWaiting)
+    let doubts = try await sink.doubts(batch)
+    let findings = acknowledgements
+    guard !doubts.isEmpty || !findings.refused.isEmpty || !findings.suspects.isEmpty || parksKeys else {
+      return try await send(batch, whileWaiting: whileWaiting)
     }
     var kept: [Int] = []
-    for (index, message) in batch.messages.enumerated() {
-      let key = ParkingLot.Key(topic: batch.topics[message.topic], key: message.key.map(batch.bytes))
-      let reason = refusals[index] ?? acknowledgements.refused[key]
-      let waits = lot?.contains(key) == true
-      guard reason != nil || waits else {
-        kept.append(index)
-        continue
-      }
-      guard let lot else { throw UndeliverableMessage(topic: key.topic, reason: reason ?? "") }
-      if !waits {
-        logger.error(
-          "Key parked", metadata: ["topic": key.topic, "key": message.key.map(batch.text) ?? "", .error: reason ?? ""])
-      }
-      guard try await lot.park(message, of: batch, key, reason: reason) else {
-        kept.append(index)
-        continue
-      }
-      // The parked message is stored in the database: its transaction need not wait for Kafka.
-      tracker.acknowledged(message.transaction)
-      metrics.parked.increment()
+    func sendKept() async throws {
+      guard !kept.isEmpty else { return }
+      try await send(batch.keeping(kept), whileWaiting: whileWaiting)
+      kept = []
     }
+    for (index, message) in batch.messages.enumerated() {
+      let key = batch.key(of: message)
+      if let reason = findings.refused[batch.identity(of: message)] {
+        // Its predecessors go first: what is parked is not sent again by itself.
+        try await sendKept()
+        try await park(message, of: batch, key, reason: reason)
+        findings.refused[batch.identity(of: message)] = nil
+      } else if lot?.contains(key) == true {
+        if try await !wait(message, of: batch, key) { kept.append(index) }
+      } else if doubts[index] != nil || findings.suspects[key] != nil {
+        try await sendKept()
+        try await sendAlone(batch.keeping([index]), doubt: doubts[index], whileWaiting: whileWaiting)
+        findings.examined(key)
+      } else {
+        kept.append(index)
+      }
+    }
+    try await sendKept()
     metrics.parkedKeys.set(lot?.keys.count ?? 0)
-    acknowledgements.refused = acknowledgements.refused.filter { lot?.contains($0.key) != true }
-    var rest = batch
-    rest.keep(kept)
-    try await sink.send(rest, whileWaiting: whileWaiting)
+  }
+
+  /// Sends messages together. One that the client does not take is parked, and so are those of its key behind it.
+  private func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws {
+    do { try await sink.send(batch, whileWaiting: whileWaiting) } catch let refusal as MessageRefused {
+      let message = batch.messages[refusal.index]
+      guard transactions == nil else {
+        acknowledgements.refused[batch.identity(of: message)] = refusal.reason
+        throw refusal
+      }
+      try await park(message, of: batch, batch.key(of: message), reason: refusal.reason)
+      try await deliver(
+        batch.keeping(Array(batch.messages.indices.dropFirst(refusal.index + 1))), whileWaiting: whileWaiting)
+    }
+  }
+
+  /// Sends one message with nothing before or beside it, so that what Kafka says is about this message. One that it refuses is
+  /// parked; in a Kafka transaction, which a refusal spoils, by the next attempt.
+  private func sendAlone(_ batch: MessageBatch, doubt: String?, whileWaiting: () async throws -> Void) async throws {
+    guard let message = batch.messages.first else { return }
+    try await settle(whileWaiting: whileWaiting)
+    func reason(_ refusal: String) -> String { doubt.map { "\($0): \(refusal)" } ?? refusal }
+    if transactions == nil {
+      if let refusal = try await sink.probe(batch, whileWaiting: whileWaiting) {
+        try await park(message, of: batch, batch.key(of: message), reason: reason(refusal))
+      } else {
+        acknowledgements.settled(message.transaction, isDelivered: true)
+      }
+      return
+    }
+    do {
+      try await sink.send(batch, whileWaiting: whileWaiting)
+      try await settle(whileWaiting: whileWaiting)
+    } catch {
+      if let refusal = (error as? MessageRefused)?.reason
+        ?? acknowledgements.failure.flatMap({ $0.kind == .refused ? "\($0)" : nil })
+      {
+        acknowledgements.refused[batch.identity(of: message)] = reason(refusal)
+      }
+      throw error
+    }
+  }
+
+  /// Waits until the sink has nothing in flight.
+  private func settle(whileWaiting: () async throws -> Void) async throws {
+    while sink.inFlight > 0 {
+      try check()
+      try await whileWaiting()
+      try await sink.waitForReports()
+    }
+    try check()
   }
 
   /// Throws if a message could not be delivered.
@@ -121,44 +173,6 @@ final class Delivery {
     return true
   }
 
-  /// Carries out the operator's requests: sends a key's parked messages in order, before any newer message.
-  ///
-  /// - Parameter whileWaiting: Called at least about twice a second.
-  func review(whileWaiting: () async throws -> Void = {}) async throws {
-    guard let lot, !lot.keys.isEmpty else { return }
-    let requested = try await lot.review()
-    if !requested.isEmpty { sink.forgetLimits() }
-    keys: for key in requested {
-      while true {
-        let number = tracker.begin()
-        let messages = try await lot.messages(of: key, transaction: number)
-        for message in messages {
-          if let reason = try await sink.refusals(message.batch)[0] {
-            try await lot.refused(message.id, reason: reason)
-            logger.error(
-              "Parked message refused again; its key stays parked", metadata: ["topic": key.topic, .error: reason])
-            tracker.committed(number, end: tracker.confirmed)
-            continue keys
-          }
-          tracker.sent(number)
-          try beginTransactionIfNeeded()
-          try await sink.send(message.batch, whileWaiting: whileWaiting)
-          do { try await arrive(whileWaiting: whileWaiting) } catch {
-            if let failure = acknowledgements.failure { try await lot.refused(message.id, reason: "\(failure)") }
-            throw error
-          }
-          try await commit()
-          try await lot.delivered(message.id)
-        }
-        tracker.committed(number, end: tracker.confirmed)
-        if messages.isEmpty { break }
-      }
-      logger.notice("Parked key delivered", metadata: ["topic": key.topic])
-    }
-    _ = try await lot.review()
-    metrics.parkedKeys.set(lot.keys.count)
-  }
-
   func close() async {
     lot?.close()
     await sink.close()
@@ -177,7 +191,7 @@ final class Delivery {
     transactions?.isInTransaction == true ? beforeTransaction : tracker.confirmed
   }
 
-  private func beginTransactionIfNeeded() throws {
+  func beginTransactionIfNeeded() throws {
     guard let transactions, !transactions.isInTransaction else { return }
     beforeTransaction = tracker.confirmed
     try transactions.beginTransaction()
@@ -185,68 +199,23 @@ final class Delivery {
 
   /// Fences a previous instance and reads the position that it committed last.
   func beginTransactions() async throws {
-    published = try await transactions?.beginTransactions()
-    if let published { reached = published }
+    guard let last = try await transactions?.beginTransactions() else { return }
+    published = last.position
+    reached = last.position
+    // Sent in the transaction of that position; the database may not know yet.
+    if let parked = last.parked { try await lot?.delivered(parked) }
   }
 
   /// Commits the Kafka transaction: its messages and the source position `reached` become visible atomically.
   ///
-  /// - Parameter isNeeded: Commit the position even if no message was sent.
-  func commit(isNeeded: Bool = false) async throws {
+  /// - Parameters:
+  ///   - isNeeded: Commit the position even if no message was sent.
+  ///   - parked: The parked message that is sent in this transaction.
+  func commit(isNeeded: Bool = false, parked: Int64? = nil) async throws {
     guard let transactions, isNeeded || transactions.isInTransaction else { return }
     try beginTransactionIfNeeded()
-    try await transactions.commitTransaction(reached)
+    try await transactions.commitTransaction(reached, parked: parked)
     published = reached
     try check()
-  }
-}
-
-/// Delivery results of messages in flight. The sink's report closure retains only this object.
-final class Acknowledgements {
-  var tracker = ConfirmationTracker()
-  /// Keys with a message in flight that Kafka refused, and the reason. The next attempt parks them.
-  var refused: [ParkingLot.Key: String]
-  private(set) var failure: KafkaError?
-  /// Time of the last acknowledgement, or of the last check with no message in flight.
-  private(set) var latest = ContinuousClock.now
-  private let metrics: RelayMetrics
-
-  init(refused: [ParkingLot.Key: String], metrics: RelayMetrics) { (self.refused, self.metrics) = (refused, metrics) }
-
-  func take(_ reports: DeliveryReports) {
-    if !reports.delivered.isEmpty { latest = .now }
-    // Tokens are transactions, counted from 1: librdkafka's opaque pointer cannot be null.
-    for token in reports.delivered { tracker.acknowledged(token - 1) }
-    metrics.delivered.increment(by: reports.delivered.count)
-    for report in reports.failed {
-      failure = failure ?? report.error
-      // The next attempt receives the message again and parks it.
-      if report.error.kind == .refused, let topic = report.topic {
-        refused[ParkingLot.Key(topic: topic, key: report.key)] = "\(report.error)"
-      }
-    }
-  }
-
-  func measure() {
-    metrics.inFlight.set(tracker.inFlight)
-    if tracker.inFlight == 0 { latest = .now }
-  }
-
-  /// Problem report if messages are in flight and Kafka has acknowledged none of them for over 10 seconds.
-  var problem: String? {
-    let silence = ContinuousClock.now - latest
-    guard tracker.inFlight > 0, silence > .seconds(10) else { return nil }
-    return
-      "Kafka has acknowledged nothing for \(silence.components.seconds) s; \(tracker.inFlight) messages are in flight"
-  }
-}
-
-/// Kafka permanently refuses a message, and the database has no table to park it in.
-struct UndeliverableMessage: Error, CustomStringConvertible {
-  let topic: String
-  let reason: String
-  var description: String {
-    "a message for topic \(topic) cannot be delivered: \(reason). Fix the cause, or run annals migrate: "
-      + "it creates annals.parked_messages, the table in which such messages are parked"
   }
 }

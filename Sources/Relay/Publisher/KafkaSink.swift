@@ -20,30 +20,39 @@ final class KafkaSink: MessageSink {
   /// The Postgres cluster that the positions belong to.
   private let cluster: String
 
+  private let compression: String
+  private let maximumBytes: Int
+  private let batchBytes: Int
+  private let reactor: Reactor
+
   /// - Parameters:
   ///   - transactionalID: nil: at least once, without transactions.
+  ///   - batchBytes: Maximum size of a batch of several messages.
   ///   - cluster: The Postgres cluster that the positions belong to: identifier, timeline and the log's epoch.
   init(
     _ options: KafkaOptions, transactionalID: String?, cluster: String, partitions: Int, compression: String,
-    maximumBytes: Int,
+    maximumBytes: Int, batchBytes: Int,
     on reactor: Reactor, logger: Logger, onReports: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
     (self.options, self.partitions, self.logger) = (options, partitions, logger)
     self.cluster = cluster
+    (self.compression, self.maximumBytes, self.batchBytes, self.reactor) = (
+      compression, maximumBytes, batchBytes, reactor
+    )
     positions = transactionalID.map { "annals.positions.\($0)" }
     let room = Doorbell(on: reactor)
     self.room = room
     producer = try KafkaProducer(
-      options, transactionalID: transactionalID, compression: compression, maximumBytes: maximumBytes, on: reactor,
-      logger: logger,
+      options, transactionalID: transactionalID, compression: compression, batchBytes: batchBytes,
+      isGapless: transactionalID == nil, maximumBytes: maximumBytes, on: reactor, logger: logger,
       onDelivery: { reports in
         onReports(reports)
         if room.isAwaited { room.ring() }
       })
   }
 
-  func refusals(_ batch: MessageBatch) async throws -> [Int: String] {
-    var refusals: [Int: String] = [:]
+  func doubts(_ batch: MessageBatch) async throws -> [Int: String] {
+    var doubts: [Int: String] = [:]
     for (number, topic) in batch.topics.enumerated() {
       switch try await limit(of: topic) {
       case .success(let limit):
@@ -52,42 +61,72 @@ final class KafkaSink: MessageSink {
         for (index, message) in batch.messages.enumerated() where message.topic == number {
           let bytes = batch.recordBytes(message)
           if bytes > limit {
-            refusals[index] = "too large: \(bytes) bytes; topic \(topic) accepts \(limit) (max.message.bytes)"
+            doubts[index] = "\(bytes) bytes before compression; topic \(topic) accepts \(limit) (max.message.bytes)"
           }
         }
       case .failure(let error):
         for (index, message) in batch.messages.enumerated() where message.topic == number {
-          refusals[index] = "\(error)"
+          doubts[index] = "\(error)"
         }
       }
     }
-    return refusals
+    return doubts
   }
 
   private func limit(of topic: String) async throws -> Result<Int, KafkaError> {
     if let known = limits[topic] { return known }
     let limit: Result<Int, KafkaError>
     do {
-      try await createTopic(topic)
-      let setting = try await KafkaAdmin(options).setting("max.message.bytes", of: topic)
-      limit = .success(min(setting.flatMap { Int($0) } ?? .max, KafkaProducer.maximumMessage))
+      let admin = KafkaAdmin(options)
+      if try await admin.partitions(of: topic) == nil { try await createTopic(topic) }
+      limit = .success(
+        min(try await setting("max.message.bytes", of: topic, admin) ?? .max, KafkaProducer.maximumMessage))
     } catch {
+      // A name that no topic can have is the message's fault. A right that is missing is not: it stops the relay.
       guard error.kind == .refused else { throw error }
       limit = .failure(error)
     }
     limits[topic] = limit
+    if case .success(let bytes) = limit, bytes < batchBytes { throw SmallerBatches(topic: topic, bytes: bytes) }
     return limit
+  }
+
+  /// A topic's setting as a number; nil if it may not be read, for which DESCRIBE_CONFIGS is needed.
+  private func setting(_ name: String, of topic: String, _ admin: KafkaAdmin) async throws(KafkaError) -> Int? {
+    do { return try await admin.setting(name, of: topic).flatMap { Int($0) } } catch {
+      guard error.kind == .forbidden else { throw error }
+      logger.info("The topic's limit may not be read", metadata: ["topic": topic, .error: "\(error)"])
+      return nil
+    }
+  }
+
+  /// A topic accepts less than this producer's batches have: it would refuse them as a whole. A new producer is needed.
+  struct SmallerBatches: Error, CustomStringConvertible {
+    let topic: String
+    let bytes: Int
+    var description: String { "topic \(topic) accepts batches of \(bytes) bytes only" }
   }
 
   func forgetLimits() { limits = [:] }
 
   func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws {
+    try await send(batch, over: producer, whileWaiting: whileWaiting)
+  }
+
+  private func send(
+    _ batch: MessageBatch, over producer: KafkaProducer, whileWaiting: () async throws -> Void
+  ) async throws {
     var topics: [KafkaTopic] = []
     for topic in batch.topics { topics.append(try producer.topic(topic)) }
     var next = 0
     while true {
-      next = try send(batch, from: next, to: topics)
+      next = try send(batch, from: next, to: topics, over: producer)
       if next == batch.messages.count { return }
+      guard producer.waiting > 0 else {
+        throw MessageRefused(
+          index: next,
+          reason: "larger than the memory for messages in flight, \(maximumBytes) bytes: raise relay.max-in-flight")
+      }
       // The queue is full: acknowledgements make room.
       if let fatal = producer.fatalError { throw fatal }
       if await room.wait(timeout: .milliseconds(500)) == .cancelled { throw CancellationError() }
@@ -96,9 +135,11 @@ final class KafkaSink: MessageSink {
   }
 
   /// Sends messages while there is room, and returns the index of the next one to send.
-  private func send(_ batch: MessageBatch, from first: Int, to topics: [KafkaTopic]) throws(KafkaError) -> Int {
+  private func send(
+    _ batch: MessageBatch, from first: Int, to topics: [KafkaTopic], over producer: KafkaProducer
+  ) throws -> Int {
     let result = batch.withBytes { bytes in
-      Result { () throws(KafkaError) in
+      Result {
         func part(_ range: Range<Int>) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[range]) }
         var headers: [(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer?)] = []
         for index in first..<batch.messages.count {
@@ -115,6 +156,7 @@ final class KafkaSink: MessageSink {
               headers: headers, token: message.transaction + 1)
           } catch {
             if error.kind == .full { return index }
+            if error.kind == .refused { throw MessageRefused(index: index, reason: "\(error)") }
             throw error
           }
         }
@@ -124,11 +166,45 @@ final class KafkaSink: MessageSink {
     return try result.get()
   }
 
+  // MARK: One message alone
+
+  /// A producer that outlives refusals, made when it is needed. The main one ends with the first, so that nothing overtakes.
+  private var prober: KafkaProducer?
+  private var probed: DeliveryReports?
+
+  func probe(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws -> String? {
+    let prober = try self.prober ?? makeProber()
+    self.prober = prober
+    probed = nil
+    do { try await send(batch, over: prober, whileWaiting: whileWaiting) } catch let refusal as MessageRefused {
+      return refusal.reason
+    }
+    while true {
+      if let failure = probed?.failed.first?.error {
+        guard failure.kind == .refused else { throw failure }
+        return "\(failure)"
+      }
+      if probed?.delivered.isEmpty == false { return nil }
+      if let fatal = prober.fatalError { throw fatal }
+      try await whileWaiting()
+      try await waitForReports()
+    }
+  }
+
+  private func makeProber() throws(KafkaError) -> KafkaProducer {
+    try KafkaProducer(
+      options, compression: compression, linger: .zero, maximumBytes: maximumBytes, on: reactor, logger: logger,
+      onDelivery: { [weak self] reports in
+        self?.probed = reports
+        self?.room.ring()
+      })
+  }
+
   // MARK: Exactly once
 
   /// Fences a previous instance and returns its last committed position; nil if it never committed one, or if the
   /// position belongs to another Postgres cluster, timeline or epoch of the log.
-  func beginTransactions() async throws -> PublishedPosition? {
+  func beginTransactions() async throws -> (position: PublishedPosition, parked: Int64?)? {
     guard let positions else { return nil }
     let admin = KafkaAdmin(options)
     try await admin.createTopic(positions, partitions: 1, settings: ["cleanup.policy": "compact"])
@@ -143,7 +219,7 @@ final class KafkaSink: MessageSink {
         metadata: ["topic": positions, "known": known, "present": cluster])
       return nil
     }
-    return position
+    return (position, json["parked"]?.integer)
   }
 
   /// The positions topic holds a message that is not a position.
@@ -160,10 +236,12 @@ final class KafkaSink: MessageSink {
   func beginTransaction() throws(KafkaError) { try producer.beginTransaction() }
 
   /// Commits the transaction: its messages and `position` become visible atomically.
-  func commitTransaction(_ position: PublishedPosition) async throws {
+  ///
+  /// - Parameter parked: The parked message that it holds.
+  func commitTransaction(_ position: PublishedPosition, parked: Int64?) async throws {
     guard let positions, producer.isInTransaction else { return }
     var writer = JSONWriter(reserving: 64)
-    position.write(cluster: cluster, into: &writer)
+    position.write(cluster: cluster, parked: parked, into: &writer)
     try writer.bytes.withUnsafeBytes { value in
       try Array("position".utf8).withUnsafeBytes { key in
         try producer.send(topic: positions, key: key, value: value, token: 0)
@@ -186,6 +264,7 @@ final class KafkaSink: MessageSink {
   var fatalError: KafkaError? { producer.fatalError }
 
   func close() async {
+    await prober?.close()
     await producer.close()
     room.close()
   }

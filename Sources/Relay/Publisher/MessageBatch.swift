@@ -107,8 +107,27 @@ struct MessageBatch {
       ))
   }
 
-  /// Keeps only the messages with these indices.
-  mutating func keep(_ indices: [Int]) { messages = indices.map { messages[$0] } }
+  /// The messages with these indices.
+  func keeping(_ indices: [Int]) -> MessageBatch {
+    var part = self
+    part.messages = indices.map { messages[$0] }
+    return part
+  }
+
+  func key(of message: Message) -> ParkingLot.Key {
+    ParkingLot.Key(topic: topics[message.topic], key: message.key.map(bytes))
+  }
+
+  /// Tells a message from all others of its source. Encoding it again gives the same.
+  struct Identity: Hashable {
+    let topic: String
+    let source: UInt64
+    let ordinal: Int32
+  }
+
+  func identity(of message: Message) -> Identity {
+    Identity(topic: topics[message.topic], source: message.source, ordinal: message.ordinal)
+  }
 
   func bytes(_ range: Range<Int>) -> [UInt8] { Array(writer.bytes[range]) }
 

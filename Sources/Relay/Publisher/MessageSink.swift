@@ -2,13 +2,18 @@ import Kafka
 
 /// Destination of messages. It reports each message once it is stored safely, in any order.
 protocol MessageSink: AnyObject {
-  /// Indices of the batch's messages that the sink will never accept, with the reasons.
-  func refusals(_ batch: MessageBatch) async throws -> [Int: String]
+  /// Indices of the batch's messages that the sink may refuse, with the reasons. They are sent alone.
+  func doubts(_ batch: MessageBatch) async throws -> [Int: String]
+  /// Sends the one message of a batch while nothing is in flight, and waits for the answer. It is not reported.
+  ///
+  /// - Returns: Why the sink will never accept the message; nil: it is delivered.
+  func probe(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws -> String?
   /// Discards the known settings of topics, which may have changed.
   func forgetLimits()
   /// Accepts every message of the batch, in order. Waits for room without a time limit.
   ///
   /// - Parameter whileWaiting: Called at least about twice a second while there is no room.
+  /// - Throws: `MessageRefused` for a message that cannot be accepted. Those before it are.
   func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws
   /// Waits for reports, half a second at most.
   func waitForReports() async throws(CancellationError)
@@ -19,13 +24,21 @@ protocol MessageSink: AnyObject {
   func close() async
 }
 
+/// A message of a batch that the sink does not accept.
+struct MessageRefused: Error, CustomStringConvertible {
+  let index: Int
+  let reason: String
+  var description: String { reason }
+}
+
 /// Discards all messages, to measure the cost of reading and encoding alone.
 final class DiscardingSink: MessageSink {
   private let onReports: (DeliveryReports) -> Void
 
   init(onReports: @escaping (DeliveryReports) -> Void) { self.onReports = onReports }
 
-  func refusals(_ batch: MessageBatch) -> [Int: String] { [:] }
+  func doubts(_ batch: MessageBatch) -> [Int: String] { [:] }
+  func probe(_ batch: MessageBatch, whileWaiting: () async throws -> Void) -> String? { nil }
 
   func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) {
     if !batch.isEmpty { onReports(DeliveryReports(delivered: batch.messages.map { $0.transaction + 1 })) }

@@ -8,7 +8,11 @@ final class PrintingSink: MessageSink {
 
   init(onReports: @escaping (DeliveryReports) -> Void) { self.onReports = onReports }
 
-  func refusals(_ batch: MessageBatch) -> [Int: String] { [:] }
+  func doubts(_ batch: MessageBatch) -> [Int: String] { [:] }
+  func probe(_ batch: MessageBatch, whileWaiting: () async throws -> Void) throws -> String? {
+    try send(batch, whileWaiting: whileWaiting)
+    return nil
+  }
 
   func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) throws {
     guard !batch.isEmpty else { return }

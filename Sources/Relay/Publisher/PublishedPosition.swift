@@ -22,8 +22,10 @@ enum PublishedPosition: Equatable {
     }
   }
 
-  /// - Parameter cluster: The cluster, timeline and epoch of the position, which means nothing in any other.
-  func write(cluster: String, into writer: inout JSONWriter) {
+  /// - Parameters:
+  ///   - cluster: The cluster, timeline and epoch of the position, which means nothing in any other.
+  ///   - parked: The parked message that the position's transaction holds.
+  func write(cluster: String, parked: Int64?, into writer: inout JSONWriter) {
     writer.object { writer in
       writer.member("cluster", cluster)
       switch self {
@@ -33,6 +35,7 @@ enum PublishedPosition: Equatable {
         writer.member("xid", "\(row.transaction)")
         writer.member("sequence", "\(row.sequence)")
       }
+      if let parked { writer.member("parked", parked) }
     }
   }
 }

@@ -13,8 +13,10 @@ public struct KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
   public enum Kind: Equatable, Sendable {
     /// The local queue is full. It gets room as messages are acknowledged.
     case full
-    /// The broker will never accept this message.
+    /// The broker will never accept this message, or the batch that it was in.
     case refused
+    /// This client lacks a right. The same call succeeds once an administrator has granted it.
+    case forbidden
     /// The same call may succeed later.
     case temporary
     /// This client cannot continue; a new one may.
@@ -35,7 +37,8 @@ public struct KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
       ". Is it running, and is ANNALS_KAFKA_BROKERS right?"
     case "MSG_SIZE_TOO_LARGE":
       ". Raise max.message.bytes of the topic, and above 100 MiB also message.max.bytes in kafka.settings"
-    case "TOPIC_AUTHORIZATION_FAILED": ". Grant this client access to the topic"
+    case "TOPIC_AUTHORIZATION_FAILED": ". Grant this client access to the topic (WRITE; CREATE, or create the topic)"
+    case "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": ". Grant this client WRITE and DESCRIBE on the transactional id"
     default: ""
     }
   }
@@ -44,24 +47,13 @@ public struct KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
     (self.name, self.operation, self.brokers, self.reason, self.kind) = (name, operation, brokers, reason, kind)
   }
 
-  init(_ code: rd_kafka_resp_err_t, _ operation: String, brokers: String, reason: String? = nil) {
+  /// - Parameter kind: The consequence of the code for this operation.
+  init(
+    _ code: rd_kafka_resp_err_t, _ operation: String, brokers: String, reason: String? = nil,
+    as kind: (rd_kafka_resp_err_t) -> Kind = Kind.admin
+  ) {
     self.init(
       name: String(cString: rd_kafka_err2name(code)), operation: operation, brokers: brokers,
-      reason: reason ?? String(cString: rd_kafka_err2str(code)), kind: Self.kind(of: code))
-  }
-
-  private static func kind(of code: rd_kafka_resp_err_t) -> Kind {
-    switch code {
-    case RD_KAFKA_RESP_ERR__QUEUE_FULL: .full
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE,
-      RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_INVALID_RECORD,
-      RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, RD_KAFKA_RESP_ERR_INVALID_MSG, RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
-      .refused
-    case RD_KAFKA_RESP_ERR__FATAL, RD_KAFKA_RESP_ERR__FENCED, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
-      RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
-      .fatal
-    case RD_KAFKA_RESP_ERR__INVALID_ARG: .configuration
-    default: .temporary
-    }
+      reason: reason ?? String(cString: rd_kafka_err2str(code)), kind: kind(code))
   }
 }
