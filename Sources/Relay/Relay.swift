@@ -20,6 +20,8 @@ public actor Relay {
   private let metrics: RelayMetrics
   /// Maximum size of a batch of several messages: as much as the topic accepts that accepts least.
   private var batchBytes = KafkaProducer.defaultBatch
+  /// Why the last attempt failed, until a later one is known to work.
+  private var unresolved: String?
   /// Since when nobody reads the slot although another relay holds its name; nil: somebody does, or nobody holds it.
   private var idleSince: ContinuousClock.Instant?
   /// A host that is gone loses its sessions within a minute (keepalives).
@@ -57,13 +59,13 @@ public actor Relay {
   /// Reason why the relay makes no progress; nil while it makes progress, is idle or is on standby.
   public var problem: String? {
     switch state {
-    case .starting: return reading == nil ? "is starting" : acknowledgements.problem
+    case .starting: return unresolved ?? (reading == nil ? "is starting" : acknowledgements.problem)
     case .standby(let holder):
       guard let idleSince, ContinuousClock.now - idleSince > Self.longestIdle else { return nil }
       return "\(holder) holds the name of this relay, and nobody has read slot \(options.slot) for "
         + "\((ContinuousClock.now - idleSince).components.seconds) s. If its host is gone, end it: select pg_terminate_backend(pid)"
     case .failing(let reason): return reason
-    case .streaming: return acknowledgements.problem
+    case .streaming: return unresolved ?? acknowledgements.problem
     }
   }
 
@@ -81,7 +83,10 @@ public actor Relay {
     var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
     while !Task.isCancelled {
       do {
-        try await attempt { backoff.reset() }
+        try await attempt {
+          backoff.reset()
+          unresolved = nil
+        }
       } catch is CancellationError {
         return
       } catch PostgresError.cancelled {
@@ -100,6 +105,7 @@ public actor Relay {
           state = .standby(holder: holder)
         } else {
           state = .failing(reason: "\(error)")
+          unresolved = "\(error)"
           metrics.countError(error)
           logger.error(
             "The relay failed and will restart after a delay",
@@ -117,8 +123,9 @@ public actor Relay {
     return nil
   }
 
-  /// - Parameter onProgress: Called whenever the source was read without an error.
+  /// - Parameter onProgress: Called once this attempt is one that works: it has confirmed something, or lasts.
   private func attempt(_ onProgress: () -> Void) async throws {
+    let began = ContinuousClock.now
     if case .standby = state {} else { state = .starting }
     let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
     defer { session.close() }
@@ -130,11 +137,16 @@ public actor Relay {
       case .table(let shard, let shards): TableSource(attempt, shard: shard, of: shards)
       }
     (current, self.source) = (attempt, source)
-    defer { (current, self.source) = (nil, nil) }
+    defer {
+      (current, self.source) = (nil, nil)
+      // What a relay shows that does not work: nothing.
+      metrics.inFlight.set(0)
+      metrics.lagSeconds.set(0)
+    }
     do {
-      try await source.run {
+      try await source.run { hasConfirmed in
         if state != .streaming { state = .streaming }
-        onProgress()
+        if hasConfirmed || ContinuousClock.now - began > .seconds(10) { onProgress() }
       }
     } catch {
       // A cancelled task can no longer await I/O, so a new task shuts the attempt down gracefully.

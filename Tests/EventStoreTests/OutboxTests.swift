@@ -10,7 +10,7 @@ import Testing
 @Suite("The outbox", .timeLimit(.minutes(5))) struct OutboxTests {
   private func maintenance(_ database: TestDatabase) -> OutboxMaintenance {
     OutboxMaintenance(
-      database.pool, database.options, on: database.reactor, logger: quietLogger(), metrics: MetricsRegistry())
+      database.options, on: database.reactor, logger: quietLogger(), metrics: MetricsRegistry())
   }
 
   private func partitions(_ session: PostgresSession) async throws -> Int {

@@ -134,7 +134,7 @@ import Testing
       let topics = [Stack.uniqueName("cdc"), Stack.uniqueName("cdc")]
       let options = try topics.map { try RelayTests.options(database, topic: $0) }
       let maintenance = OutboxMaintenance(
-        database.pool, database.options, on: database.reactor, logger: quietLogger(), metrics: MetricsRegistry())
+        database.options, on: database.reactor, logger: quietLogger(), metrics: MetricsRegistry())
       let session = try await database.session()
       for options in options { try await whileRelaying(options, on: database.reactor) { _ in } }
       try await database.append("a", 1...3)

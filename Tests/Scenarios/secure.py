@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Postgres over TLS (verify-full, password file), Kafka over TLS with a password, and a topic that the relay may not write
-to: its key is parked, the others flow. Needs a real Kafka.
+"""Postgres over TLS (verify-full, password file), Kafka over TLS with a password and the least rights: WRITE on topics that
+somebody else has created. A topic that the relay may not write to stops it loudly, nothing is parked, and once it may it goes on.
+Needs a real Kafka.
 
 SASL/PLAIN: librdkafka before 2.6.1 cannot do SCRAM with Kafka 4 (its pull request 4895).
 """
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-from relay_world import CLUSTER_PORT, run, stack
+from relay_world import CLUSTER_PORT, appending, run, stack
 
 PASSWORD = f"secret-{random.randrange(10**12)}"
 FORBIDDEN = "hidden"  # the aggregate whose topic the relay may not write to
@@ -24,12 +25,17 @@ def quietly(world, *words):
 def scenario(world):
     world.wait_for_progress()
     world.sql(appending(f"'{FORBIDDEN}-1'", f"'{FORBIDDEN}'", "'secret'"))
-    world.wait("the parked key", lambda: world.relay.metric("annals_relay_parked_keys") == 1)
+    world.wait("the relay's word", lambda: "TOPIC_AUTHORIZATION_FAILED" in world.relay.ask("/readyz"))
+    if world.sql("select count(*) from annals.parked_messages") != "0":
+        sys.exit("messages were parked for a right that is missing")
+    world.grant(f"{world.run}.{FORBIDDEN}s")
     world.wait_for_progress()
-    reason = world.sql("select reason from annals.parked_messages")
+    world.wait("the message", lambda: world.sql("select count(*) from annals.parked_messages") == "0"
+               and "secret" in subprocess.run(["kcat", *world.kcat, "-b", world.environment["ANNALS_KAFKA_BROKERS"], "-C", "-e", "-q", "-f", "%k", "-t",
+                                               f"{world.run}.{FORBIDDEN}s"], capture_output=True, text=True).stdout)
     world.sql("delete from annals.outbox where key = 'secret'")  # it is accounted for
     sessions = world.sql("select count(*) from pg_stat_ssl join pg_stat_activity using (pid) where ssl and usename ~ '_secure'")
-    return f"over TLS: {sessions} sessions of Postgres; parked: {reason}"
+    return f"over TLS: {sessions} sessions of Postgres; a topic without the right to write stopped the relay until it was granted"
 
 
 def certificates(world):
@@ -77,7 +83,7 @@ def secure_postgres(world):
     with open(os.path.join(stack.ROOT, "sql", "roles", "relay.sql")) as file:
         script = "\n".join(line for line in file.read().splitlines() if not line.startswith("--"))
     world.sql(re.sub(r"\bannals_relay\b", role, script))
-    world.sql(f"alter role {role} password '{PASSWORD}'")
+    world.sql(f"alter role {role} login replication password '{PASSWORD}'")
     _, host, port = stack.postgres_parts(world.server)
     with open(os.path.join(world.folder, "passwords"), "w") as file:
         file.write(f"{host}:{port}:*:{role}:{PASSWORD}\n")
@@ -88,7 +94,7 @@ def secure_postgres(world):
 
 
 def secure_kafka(world):
-    """A broker with TLS and passwords; the relay may do all with topics that begin with its name, but for one."""
+    """A broker with TLS and passwords; the relay may write to one topic, and has no other right."""
     libraries = os.path.join(stack.engines(), "kafka", "lib", "*")
     login = f'org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="{PASSWORD}"'
     with open(os.path.join(world.folder, "broker.properties"), "w") as file:
@@ -124,19 +130,22 @@ share.coordinator.state.topic.min.isr=1
                 "sasl.password": PASSWORD, "ssl.ca.location": f"{world.folder}/ca.pem"}
     world.environment["ANNALS_KAFKA_BROKERS"] = f"127.0.0.1:{CLUSTER_PORT}"
     world.environment["ANNALS_KAFKA_SETTINGS"] = ",".join(f"{name}={value}" for name, value in settings.items())
-    world.kcat.extend(word for name, value in settings.items() for word in ("-X", f"{name}={value}"))
+    reader = dict(settings, **{"sasl.username": "admin"})
+    world.kcat.extend(word for name, value in reader.items() for word in ("-X", f"{name}={value}"))
     with open(os.path.join(world.folder, "admin.properties"), "w") as file:
         file.write(f"security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nssl.truststore.type=PEM\n"
                    f"ssl.truststore.location={world.folder}/ca.pem\nsasl.jaas.config={login};\n")
-    rights = [("--allow-principal", f"{world.run}.", "prefixed"), ("--deny-principal", f"{world.run}.{FORBIDDEN}s", "literal")]
-    for kind, topic, pattern in rights:
+    tool = ["--bootstrap-server", world.environment["ANNALS_KAFKA_BROKERS"], "--command-config", "admin.properties"]
+
+    def grant(topic):
         world.wait("the broker", lambda: subprocess.run(
-            [*java, "org.apache.kafka.tools.AclCommand", "--bootstrap-server",
-             world.environment["ANNALS_KAFKA_BROKERS"], "--command-config", "admin.properties", "--add", kind, "User:relay",
-             "--operation", "All", "--topic", topic, "--resource-pattern-type", pattern], cwd=world.folder, stdout=log,
-            stderr=log).returncode == 0)
-    quietly(world, *java, "org.apache.kafka.tools.AclCommand", "--bootstrap-server", world.environment["ANNALS_KAFKA_BROKERS"], "--command-config",
-        "admin.properties", "--add", "--allow-principal", "User:relay", "--operation", "All", "--group", "*")
+            [*java, "org.apache.kafka.tools.AclCommand", *tool, "--add", "--allow-principal", "User:relay", "--operation", "Write",
+             "--topic", topic], cwd=world.folder, stdout=log, stderr=log).returncode == 0)
+
+    world.grant = grant
+    grant(f"{world.run}.documents")
+    for topic in ("documents", f"{FORBIDDEN}s"):
+        quietly(world, *java, "org.apache.kafka.tools.TopicCommand", *tool, "--create", "--topic", f"{world.run}.{topic}", "--partitions", "3")
 
 
 def prepare(world):

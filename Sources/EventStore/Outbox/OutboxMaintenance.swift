@@ -7,7 +7,6 @@ import Schema
 /// Creates partitions of the outbox before writers need them, and drops those that every registered relay has. Every process
 /// that writes or relays runs it. Only one process at a time does the work.
 public struct OutboxMaintenance: Sendable {
-  private let pool: PostgresPool
   private let options: PostgresOptions
   private let reactor: Reactor
   private let logger: Logger
@@ -16,10 +15,10 @@ public struct OutboxMaintenance: Sendable {
 
   /// - Parameter options: For a session of its own: what is dropped is detached first, and that waits for long readers.
   public init(
-    _ pool: PostgresPool, _ options: PostgresOptions, every interval: Duration = .seconds(10), on reactor: Reactor,
+    _ options: PostgresOptions, every interval: Duration = .seconds(10), on reactor: Reactor,
     logger: Logger, metrics: MetricsRegistry
   ) {
-    (self.pool, self.options, self.interval, self.reactor) = (pool, options, interval, reactor)
+    (self.options, self.interval, self.reactor) = (options, interval, reactor)
     self.logger = logger.labelled("outbox")
     dropped = metrics.counter("annals_outbox_partitions_dropped_total", help: "Confirmed partitions that were dropped.")
   }
@@ -29,18 +28,15 @@ public struct OutboxMaintenance: Sendable {
 
   /// Creates and drops partitions once, and returns their numbers.
   public func runOnce() async throws -> (added: Int, dropped: Int) {
-    guard let row = try await pool.query(Self.upkeep).first else { return (0, 0) }
-    let added = try row.get(0, as: Int.self)
-    let names = try row.get(1, as: Texts.self).values
-    if !names.isEmpty {
-      // A session belongs to its reactor, wherever the caller runs.
-      try await reactor.run {
-        try await PostgresSession.with(options, on: reactor, logger: logger) { session in
-          for name in names { try await drop(name, session) }
-        }
+    // A session belongs to its reactor, wherever the caller runs.
+    try await reactor.run {
+      try await PostgresSession.with(options, on: reactor, logger: logger) { session in
+        guard let row = try await session.query(Self.upkeep).first else { return (0, 0) }
+        let names = try row.get(1, as: Texts.self).values
+        for name in names { try await drop(name, session) }
+        return (try row.get(0, as: Int.self), names.count)
       }
     }
-    return (added, names.count)
   }
 
   /// Detaches a partition without a lock that writers would wait for, then drops it. Each step may find that an earlier call

@@ -111,7 +111,11 @@ final class KafkaClient {
     var level: Int32 = 0
     guard rd_kafka_event_log(event, &facility, &message, &level) == 0, let message else { return }
     // syslog's levels: up to 4 is a warning or worse.
-    logger.log(level <= 4 ? .warning : .debug, "Log of librdkafka", ["text": String(cString: message), .host: brokers])
+    // A setting of ours that librdkafka calls experimental, at each start.
+    let isKnown = String(cString: message).contains("is experimental")
+    logger.log(
+      level <= 4 && !isKnown ? .warning : .debug, "Log of librdkafka",
+      ["text": String(cString: message), .host: brokers])
   }
 
   /// The fatal error that ended the client, or nil.

@@ -1,4 +1,5 @@
 import Postgres
+import Time
 
 /// Computes the LSN that the relay may confirm to Postgres.
 ///
@@ -8,6 +9,7 @@ import Postgres
 /// that began is confirmed.
 struct ConfirmationTracker {
   private struct Transaction {
+    let committedAt: Timestamp?
     var end: LogSequenceNumber?
     var waiting = 0
   }
@@ -25,9 +27,17 @@ struct ConfirmationTracker {
   /// True if every transaction that began is confirmed.
   var isIdle: Bool { head == transactions.count }
 
+  /// Number of transactions that began and are not confirmed.
+  var unconfirmed: Int { transactions.count - head }
+
+  /// When the oldest of them was committed; nil: there is none, or it is not known.
+  var oldest: Timestamp? { isIdle ? nil : transactions[head].committedAt }
+
   /// Begins a transaction and returns its number, which its messages carry.
-  mutating func begin() -> Int {
-    transactions.append(Transaction())
+  ///
+  /// - Parameter time: When it was committed; nil: not known.
+  mutating func begin(at time: Timestamp? = nil) -> Int {
+    transactions.append(Transaction(committedAt: time))
     return headNumber + transactions.count - head - 1
   }
 

@@ -51,6 +51,14 @@ public struct ParkedMessages {
     try await session.query(Query("show_parked", Schema.showParked), [.bigint(id)]).first?.get(0)
   }
 
+  /// Asks for all parked messages, or for those of a topic.
+  ///
+  /// - Returns: Their number.
+  public func retryAll(of topic: String?) async throws -> Int {
+    try await session.query(Query("retry_parked", Schema.retryParked), [topic.map { .text($0) } ?? .null]).first?
+      .get(0) ?? 0
+  }
+
   /// Records a request for a message's key. A running relay carries it out within seconds.
   ///
   /// - Returns: The number of messages affected; 0 if no parked message has this id.

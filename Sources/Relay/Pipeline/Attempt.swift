@@ -9,8 +9,9 @@ import Time
 protocol ChangeSource: AnyObject {
   /// Reads and delivers until it fails or is cancelled.
   ///
-  /// - Parameter onProgress: Called whenever the source was read without an error.
-  func run(_ onProgress: () -> Void) async throws
+  /// - Parameter onProgress: Called whenever the source was read without an error, and told if this attempt has confirmed
+  ///   anything yet.
+  func run(_ onProgress: (_ hasConfirmed: Bool) -> Void) async throws
   /// Confirms the last acknowledged position at a graceful shutdown.
   func finish() async throws
   func close()
@@ -35,8 +36,6 @@ final class Attempt {
   var snapshotProgress: SnapshotProgress?
   /// Description of the table read that is in progress (snapshot or catch-up); nil: none.
   var reading: String?
-  /// Commit time of the last transaction received from the stream.
-  var committedAt = Timestamp(microseconds: 0)
 
   init(
     _ options: RelayOptions, on reactor: Reactor, logger: Logger, metrics: RelayMetrics, session: PostgresSession,
@@ -125,7 +124,7 @@ final class Attempt {
 
   func measure() {
     delivery.acknowledgements.measure()
-    let lag = delivery.tracker.isIdle ? 0 : max(0, Timestamp.now().microseconds - committedAt.microseconds)
+    let lag = delivery.tracker.oldest.map { max(0, Timestamp.now().microseconds - $0.microseconds) } ?? 0
     metrics.lagSeconds.set(Int(lag / 1_000_000))
   }
 

@@ -35,6 +35,9 @@ final class Delivery {
   /// Counts the messages of one source position: rows that were inserted together share one LSN.
   private var lastSource: (place: UInt64, count: Int) = (0, 0)
 
+  /// Transactions without confirmation: about 50 MB.
+  static let maximumUnconfirmed = 1_000_000
+
   var parksKeys: Bool { lot?.keys.isEmpty == false }
 
   /// Counts the messages that `body` adds as sent: their transaction is confirmed only after all are acknowledged.
@@ -62,6 +65,12 @@ final class Delivery {
     if batch.isEmpty { return }
     // Nothing may follow a message that was refused.
     try check()
+    // A partition that stands still must not fill the memory with what the others have acknowledged.
+    while tracker.unconfirmed > Self.maximumUnconfirmed, sink.inFlight > 0 {
+      try await whileWaiting()
+      try await sink.waitForReports()
+      try check()
+    }
     metrics.batchSize.record(batch.messages.count)
     try beginTransactionIfNeeded()
     let doubts = try await sink.doubts(batch)

@@ -20,7 +20,7 @@ final class TableSource: ChangeSource {
     table = OutboxTable(relay: attempt.options.slot, shard: shard, of: shards, epoch: attempt.epoch, attempt.session)
   }
 
-  func run(_ onProgress: () -> Void) async throws {
+  func run(_ onProgress: (Bool) -> Void) async throws {
     guard let encoder = attempt.encoder as? OutboxEncoder else {
       throw ReplicationError.outOfPlace("relay.source=table for tables that can be read only from the WAL")
     }
@@ -41,7 +41,8 @@ final class TableSource: ChangeSource {
       attempt.options.postgres, on: attempt.reactor, logger: attempt.logger)
     defer { bell.close() }
     let layout = try OutboxLayout(OutboxBacklog.relation)
-    var position = table.checkpoint
+    let began = table.checkpoint
+    var position = began
     // The position committed in Kafka may be ahead of the checkpoint, which is recorded after it.
     if case .table(let row)? = delivery.published, position < row { position = row }
     delivery.reached = .table(position)
@@ -74,7 +75,7 @@ final class TableSource: ChangeSource {
           metrics.rows.increment()
           reached = row.position
           if published?.holds(row.position) == true { return }
-          let number = open ?? delivery.tracker.begin()
+          let number = open ?? delivery.tracker.begin(at: row.recordedAt)
           open = number
           try attempt.publish(row, of: layout, number, at: lsn, by: encoder, into: &batch)
         }
@@ -85,7 +86,7 @@ final class TableSource: ChangeSource {
         delivery.reached = .table(position)
         try await delivery.commit()
         try delivery.check()
-        onProgress()
+        onProgress(table.checkpoint != began)
         try await record(over: attempt.session)
         attempt.measure()
         if isWhole { try await delivery.review() }

@@ -57,7 +57,7 @@ final class WALSource: ChangeSource {
   }
 
   /// Prepares the slot and streams.
-  func run(_ onProgress: () -> Void) async throws {
+  func run(_ onProgress: (Bool) -> Void) async throws {
     if options.isLooking { return try await look(onProgress) }
     try await delivery.beginTransactions()
     try await SlotPreparation(attempt: attempt).run()
@@ -70,7 +70,7 @@ final class WALSource: ChangeSource {
   }
 
   /// Streams until a catch-up from the table is due. The connection is closed on return, so the slot is free.
-  private func stream(from start: LogSequenceNumber, _ onProgress: () -> Void) async throws {
+  private func stream(from start: LogSequenceNumber, _ onProgress: (Bool) -> Void) async throws {
     let stream = try await ReplicationStream.start(
       slot: options.slot, from: start, options: pluginOptions, connecting: options.postgres, on: attempt.reactor,
       logger: attempt.logger)
@@ -85,7 +85,7 @@ final class WALSource: ChangeSource {
   }
 
   /// Streams from a temporary slot.
-  private func look(_ onProgress: () -> Void) async throws {
+  private func look(_ onProgress: (Bool) -> Void) async throws {
     let (slot, session) = try await SlotPreparation(attempt: attempt).look()
     let stream = try await ReplicationStream.start(slot: slot, options: pluginOptions, over: session)
     self.stream = stream
@@ -115,9 +115,10 @@ final class WALSource: ChangeSource {
   // MARK: Streaming
 
   /// Follows the stream until a catch-up from the table is due.
-  private func follow(_ stream: ReplicationStream, _ onProgress: () -> Void) async throws {
+  private func follow(_ stream: ReplicationStream, _ onProgress: (Bool) -> Void) async throws {
     confirmed = delivery.confirmed
     confirmedAt = .now
+    let began = confirmed
     let heartbeat: Duration? = if case .connector(let connector) = options.feed { connector.heartbeat } else { nil }
     var heartbeatAt = ContinuousClock.now
     var reviewedAt = ContinuousClock.now
@@ -142,7 +143,7 @@ final class WALSource: ChangeSource {
       try delivery.check()
       // A Kafka transaction holds whole transactions of Postgres.
       if open == nil { try await delivery.commit() }
-      onProgress()
+      onProgress(delivery.confirmed > began)
       try await reportIfDue()
       try await examineIfDue()
       measure()
@@ -168,6 +169,7 @@ final class WALSource: ChangeSource {
 
   /// Sends the confirmed LSN to the server if it is due, which also shows that this relay is alive.
   private func reportIfDue() async throws {
+    measure()
     let now = ContinuousClock.now
     let isDue = now - confirmedAt >= options.confirmInterval && delivery.confirmed > confirmed
     guard isDue || wantsReply || now - confirmedAt >= .seconds(5) else { return }
@@ -305,8 +307,8 @@ final class WALSource: ChangeSource {
   }
 
   private func begin(_ transaction: UInt32, at committedAt: Timestamp) {
-    attempt.committedAt = committedAt
-    open = OpenTransaction(number: delivery.tracker.begin(), committedAt: committedAt, transaction: transaction)
+    open = OpenTransaction(
+      number: delivery.tracker.begin(at: committedAt), committedAt: committedAt, transaction: transaction)
     origin = nil
   }
 

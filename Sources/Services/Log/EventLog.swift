@@ -81,7 +81,7 @@ public struct Outbox: Feature {
     [
       OutboxUpkeep(
         maintenance: OutboxMaintenance(
-          context.pool, context.postgres, on: context.reactor, logger: context.logger, metrics: context.metrics))
+          context.postgres, on: context.reactor, logger: context.logger, metrics: context.metrics))
     ]
   }
 }

@@ -10,7 +10,7 @@ public struct KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
   public let kind: Kind
 
   /// The consequence of an error for the caller.
-  public enum Kind: Equatable, Sendable {
+  public enum Kind: Hashable, Sendable {
     /// The local queue is full. It gets room as messages are acknowledged.
     case full
     /// The broker will never accept this message, or the batch that it was in.
@@ -55,5 +55,18 @@ public struct KafkaError: Error, Equatable, Sendable, CustomStringConvertible {
     self.init(
       name: String(cString: rd_kafka_err2name(code)), operation: operation, brokers: brokers,
       reason: reason ?? String(cString: rd_kafka_err2str(code)), kind: kind(code))
+  }
+
+  /// The names of all errors that librdkafka knows, by their consequence for an operation.
+  static func names(by kind: (rd_kafka_resp_err_t) -> Kind) -> [Kind: [String]] {
+    var list: UnsafePointer<rd_kafka_err_desc>?
+    var count = 0
+    rd_kafka_get_err_descs(&list, &count)
+    var names: [Kind: [String]] = [:]
+    for index in 0..<count {
+      guard let entry = list?[index], let name = entry.name, entry.code != RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
+      names[kind(entry.code), default: []].append(String(cString: name))
+    }
+    return names
   }
 }
