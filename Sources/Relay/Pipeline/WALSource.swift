@@ -49,11 +49,17 @@ final class WALSource: ChangeSource {
 
   init(_ attempt: Attempt) {
     (self.attempt, options, delivery) = (attempt, attempt.options, attempt.delivery)
-    streamed = Self.spools(attempt.options)
+    streamed = Self.spools(attempt)
   }
 
-  private static func spools(_ options: RelayOptions) -> StreamedTransactions {
-    StreamedTransactions(directory: options.spoolDirectory, maximumMemory: options.spoolMemory)
+  private static func spools(_ attempt: Attempt) -> StreamedTransactions {
+    let options = attempt.options
+    guard let encoder = attempt.encoder as? ConnectorEncoder else {
+      return StreamedTransactions(directory: options.spoolDirectory, maximumMemory: options.spoolMemory)
+    }
+    return StreamedTransactions(directory: options.spoolDirectory, maximumMemory: options.spoolMemory) {
+      encoder.includes(schema: $0, table: $1)
+    }
   }
 
   /// Prepares the slot and streams.
@@ -194,6 +200,8 @@ final class WALSource: ChangeSource {
         do { try take(message, into: &batch) } catch { failure = error }
       }
       if let failure { throw failure }
+      // A large transaction of which nothing is sent never fills the batch; the server wants an answer all the same.
+      try await reportIfDue()
       let end = deadline ?? .now + (isExactlyOnce ? .milliseconds(20) : .milliseconds(5))
       deadline = end
       guard hasCome, suspension == nil else { return }
@@ -423,7 +431,7 @@ final class WALSource: ChangeSource {
       let published = watermark.published(confirmed: delivery.confirmed)
     else { throw ReplicationError.outOfPlace("a catch-up plan without a watermark") }
     defer {
-      streamed = Self.spools(attempt.options)
+      streamed = Self.spools(attempt)
       (self.plan, isLeaving, open, origin, suspension, held) = (nil, false, nil, nil, nil, [])
       attempt.reading = nil
     }

@@ -12,8 +12,17 @@ final class StreamedTransactions {
   private var present: TransactionSpool?
   /// Bytes that were written to disk.
   private(set) var spilled = 0
+  private let includes: (_ schema: String, _ table: String) -> Bool
+  /// Tables whose rows are not kept, because nothing of them is sent.
+  private var excluded: Set<UInt32> = []
 
-  init(directory: String, maximumMemory: Int) { (self.directory, self.maximumMemory) = (directory, maximumMemory) }
+  /// - Parameter includes: True for tables whose changes are sent.
+  init(
+    directory: String, maximumMemory: Int,
+    includes: @escaping (_ schema: String, _ table: String) -> Bool = { _, _ in true }
+  ) {
+    (self.directory, self.maximumMemory, self.includes) = (directory, maximumMemory, includes)
+  }
 
   struct Commit {
     let spool: TransactionSpool
@@ -40,7 +49,7 @@ final class StreamedTransactions {
           throw ReplicationError.outOfPlace("a malformed stream stop")
         }
         self.present = nil
-      } else {
+      } else if try keeps(payload) {
         try present.append(payload, at: start)
       }
       return .kept
@@ -71,6 +80,29 @@ final class StreamedTransactions {
         Commit(spool: spool, transaction: transaction, lsn: lsn, end: end, committedAt: committedAt))
     case .streamStop: throw ReplicationError.outOfPlace("a stream stop without a stream start")
     default: return .plain(message)
+    }
+  }
+
+  /// False for rows of tables that are not sent. Inside a segment a transaction id stands between type and content
+  /// (PostgreSQL documentation, “Logical Replication Message Formats”).
+  private func keeps(_ payload: UnsafeRawBufferPointer) throws -> Bool {
+    switch payload.first {
+    case UInt8(ascii: "R"):
+      guard payload.count > 5 else { return true }
+      let plain = [payload[0]] + payload.dropFirst(5)
+      guard case .relation(let relation) = try plain.withUnsafeBytes({ try PgOutputDecoder.decode($0) }) else {
+        return true
+      }
+      if includes(relation.schema, relation.name) {
+        excluded.remove(relation.id)
+      } else {
+        excluded.insert(relation.id)
+      }
+      return true
+    case UInt8(ascii: "I"), UInt8(ascii: "U"), UInt8(ascii: "D"):
+      guard !excluded.isEmpty, payload.count >= 9 else { return true }
+      return !excluded.contains(UInt32(bigEndian: payload.loadUnaligned(fromByteOffset: 5, as: UInt32.self)))
+    default: return true
     }
   }
 
