@@ -1,3 +1,4 @@
+import Identifiers
 import Kafka
 public import Logging
 public import Metrics
@@ -24,9 +25,6 @@ public actor Relay {
   private var unresolved: String?
   /// Since when nobody reads the slot although another relay holds its name; nil: somebody does, or nobody holds it.
   private var idleSince: ContinuousClock.Instant?
-  /// A host that is gone loses its sessions within a minute (keepalives).
-  static let longestIdle = Duration.seconds(60)
-
   public private(set) var state = RelayState.starting {
     didSet { metrics.state.set(state.number) }
   }
@@ -61,7 +59,7 @@ public actor Relay {
     switch state {
     case .starting: return unresolved ?? (reading == nil ? "is starting" : acknowledgements.problem)
     case .standby(let holder):
-      guard let idleSince, ContinuousClock.now - idleSince > Self.longestIdle else { return nil }
+      guard let idleSince, ContinuousClock.now - idleSince > options.standbyPatience else { return nil }
       return "\(holder) holds the name of this relay, and nobody has read slot \(options.slot) for "
         + "\((ContinuousClock.now - idleSince).components.seconds) s. If its host is gone, end it: select pg_terminate_backend(pid)"
     case .failing(let reason): return reason
@@ -169,6 +167,7 @@ public actor Relay {
     }
   }
 
+  private static let logIdentity = Query("log_identity", Schema.logIdentity)
   private static let holderQuery = Query("relay_holder", Schema.relayHolder)
 
   /// Says who holds the name, and notes since when nobody reads its slot.
@@ -190,9 +189,14 @@ public actor Relay {
     }
     // Transaction ids of another server would mislead the whole relay (G10).
     var epoch: Int32 = 0
+    // Two relays of one name and different sources must not fence each other in Kafka.
+    var owner = "\(cluster.prefix { $0 != "/" })-\(database)"
     if case .outbox = options.feed {
       try await session.execute("select annals.check_server()", name: "checking whose server this is")
-      epoch = try await SourcePosition.read(session).epoch
+      guard let log = try await session.query(Self.logIdentity).first else {
+        throw ReplicationError.outOfPlace("a log without an identity")
+      }
+      (owner, epoch) = (try log.get(0, as: UUID.self).description, Int32(try log.get(1, as: Int.self)))
     }
     let lot = options.isLooking ? nil : try await openLot()
     let acknowledgements = Acknowledgements(after: acknowledgements, metrics: metrics)
@@ -200,7 +204,9 @@ public actor Relay {
     let watermark: Watermark? =
       if case .outbox = options.feed, options.source == .wal, !options.isLooking { watermark } else { nil }
     let sink: any MessageSink
-    do { sink = try makeSink(acknowledgements, cluster: epoch == 0 ? cluster : "\(cluster)/\(epoch)") } catch {
+    do {
+      sink = try makeSink(acknowledgements, owner: owner, cluster: epoch == 0 ? cluster : "\(cluster)/\(epoch)")
+    } catch {
       lot?.close()
       throw error
     }
@@ -223,12 +229,14 @@ public actor Relay {
     return lot
   }
 
-  private func makeSink(_ acknowledgements: Acknowledgements, cluster: String) throws -> any MessageSink {
+  private func makeSink(
+    _ acknowledgements: Acknowledgements, owner: String, cluster: String
+  ) throws -> any MessageSink {
     let onReports: (DeliveryReports) -> Void = { acknowledgements.take($0) }
     switch options.destination {
     case .kafka:
       return try KafkaSink(
-        options.kafka, transactionalID: options.delivery == .exactlyOnce ? transactionalID : nil,
+        options.kafka, transactionalID: options.delivery == .exactlyOnce ? transactionalID(of: owner) : nil,
         cluster: cluster, partitions: options.partitions, compression: options.compression,
         maximumBytes: options.maximumInFlight, batchBytes: batchBytes,
         on: reactor, logger: logger, onReports: onReports)
@@ -237,10 +245,14 @@ public actor Relay {
     }
   }
 
-  private var transactionalID: String {
-    switch options.source {
-    case .wal: "annals-\(options.slot)"
-    case .table(let shard, let shards): "annals-\(options.slot)-\(shard)-of-\(shards)"
+  /// - Parameter owner: The log's id; for the tables of others the cluster and the database.
+  private func transactionalID(of owner: String) -> String {
+    // The characters of a topic's name: the topic of positions has the id in its own.
+    let name = String(
+      "\(options.slot)-\(owner)".map { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) ? $0 : "_" })
+    return switch options.source {
+    case .wal: "annals-\(name)"
+    case .table(let shard, let shards): "annals-\(name)-\(shard)-of-\(shards)"
     }
   }
 

@@ -1,4 +1,5 @@
 @testable import Kafka
+import Support
 import Testing
 
 @Suite("Errors of Kafka") struct KafkaErrorTests {
@@ -31,6 +32,19 @@ import Testing
     #expect(names[.temporary]?.sorted() == ["UNKNOWN_TOPIC_OR_PART", "_FAIL", "_STATE", "_UNKNOWN_TOPIC"])
     for name in ["MSG_SIZE_TOO_LARGE", "_UNKNOWN_PARTITION", "_INVALID_ARG"] {
       #expect(names[.refused]?.contains(name) == true, "\(name)")
+    }
+  }
+
+  @Test("of settings that would lose or repeat messages: they are refused by name")
+  func settings() async throws {
+    for (name, value) in [("enable.idempotence", "false"), ("acks", "1"), ("request.required.acks", "0")] {
+      let options = KafkaOptions(brokers: "127.0.0.1:1", settings: [name: value])
+      try await withReactor { reactor in
+        let error = #expect(throws: KafkaError.self) {
+          _ = try KafkaProducer(options, on: reactor, logger: quietLogger()) { _ in }
+        }
+        #expect(error?.kind == .configuration && error?.operation == "setting \(name)")
+      }
     }
   }
 

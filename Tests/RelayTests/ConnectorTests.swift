@@ -130,6 +130,31 @@ import Testing
     }
   }
 
+  @Test("follows its include list with a publication of its own")
+  func followedList() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      try await session.execute(
+        "create table public.one (id int primary key); create table public.two (id int primary key)")
+      func list(_ tables: String) throws -> RelayOptions {
+        let connector = try ConnectorOptions(
+          parsing: "topic.prefix=\(prefix)\nslot.name=\(prefix)\npublication.name=\(prefix)\n"
+            + "publication.autocreate.mode=filtered\ntable.include.list=\(tables)\n")
+        return RelayOptions(
+          postgres: database.options, kafka: KafkaOptions(brokers: try Stack.kafka), feed: .connector(connector),
+          slot: connector.slot, publication: connector.publication, partitions: 1, version: "test")
+      }
+      try await whileRelaying(try list("public.one"), on: database.reactor) { _ in }
+      try await whileRelaying(try list("public.one,public.two"), on: database.reactor) { _ in
+        try await session.execute("insert into two values (1)")
+        let all = try await values("\(prefix).public.two", 1, on: database.reactor)
+        #expect(all.count == 1)
+      }
+      session.close()
+    }
+  }
+
   @Test("answers the server in the midst of a large transaction of which nothing is sent", arguments: [1, 2])
   func excludedTransaction(protocolVersion: Int) async throws {
     try await withDatabase { database in

@@ -128,6 +128,31 @@ import Testing
     }
   }
 
+  @Test("that nobody reads while somebody holds its name is a problem that is told")
+  func deadHolder() async throws {
+    try await withDatabase { database in
+      var options = try RelayTests.options(database, topic: Stack.uniqueName("cdc"))
+      options.standbyPatience = .milliseconds(300)
+      // As a host that is gone leaves it, until the server notices.
+      let dead = try await database.session()
+      try await dead.execute("select pg_advisory_lock(hashtext('annals.relay'), hashtext('\(options.slot)'))")
+      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      let pid = try await dead.execute("select pg_backend_pid()")[0][0] ?? ""
+      try await eventually("it is told", on: database.reactor) {
+        let problem = await relay.problem ?? ""
+        return problem.hasPrefix("pid \(pid) ") && problem.contains("pg_terminate_backend")
+      }
+      let other = try await database.session()
+      try await other.execute("select pg_terminate_backend(\(pid))")
+      other.close()
+      try await eventually("it takes over", on: database.reactor) { await relay.state == .streaming }
+      running.cancel()
+      await running.value
+      dead.close()
+    }
+  }
+
   @Test("of each of two relays holds the outbox's partitions (G10)")
   func twoRelays() async throws {
     try await withDatabase { database in

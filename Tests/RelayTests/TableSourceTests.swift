@@ -56,6 +56,28 @@ import Testing
       }
   }
 
+  @Test("refuses another number of parts, and leaves nothing of the mistake")
+  func mistakenParts() async throws {
+    try await withDatabase { database in
+      let (topic, slot) = (Stack.uniqueName("cdc"), Stack.uniqueName("relay"))
+      try await whileRelaying(try options(database, topic, .table(shard: 0, of: 1), slot: slot), on: database.reactor) {
+        _ in
+      }
+      let relay = try Relay(
+        try options(database, topic, .table(shard: 1, of: 3), slot: slot), on: database.reactor, logger: quietLogger(),
+        metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      try await eventually("it is refused", on: database.reactor) {
+        if case .failing(let reason) = await relay.state { reason.contains("has 1 shards, not 3") } else { false }
+      }
+      running.cancel()
+      await running.value
+      let session = try await database.session()
+      #expect(try await session.execute("select shard, shards from annals.relay_checkpoints") == [["0", "1"]])
+      session.close()
+    }
+  }
+
   @Test("sends all in order while writers' transactions overlap, across restarts (G2, G3)")
   func overlapping() async throws {
     try await withDatabase { database in

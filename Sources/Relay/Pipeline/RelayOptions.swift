@@ -60,6 +60,9 @@ public struct RelayOptions: Sendable {
   /// Directory for large transactions in progress, used once their total size exceeds `spoolMemory` bytes.
   public var spoolDirectory = "/tmp"
   public var spoolMemory = 32 << 20
+  /// How long another relay may hold the name without reading the slot, before this is a problem. A host that is gone loses
+  /// its sessions within a minute (keepalives).
+  var standbyPatience = Duration.seconds(60)
   /// This program's version, for envelopes.
   public var version: String
 

@@ -12,6 +12,10 @@ final class TableSource: ChangeSource {
   private var readings: [(number: Int, end: Position, complete: TransactionID)] = []
 
   private var isSlotLeft = false
+  private var recordedAt = ContinuousClock.now - idleRecords
+
+  /// How often a relay says that nothing has come: partitions of the outbox go by it.
+  static let idleRecords = Duration.seconds(30)
 
   static let shortestNap = Duration.milliseconds(5)
 
@@ -142,8 +146,10 @@ final class TableSource: ChangeSource {
     let acknowledged = readings.prefix { UInt64($0.number) < confirmed }
     guard let end = acknowledged.last?.end else { return }
     let complete = acknowledged.reduce(table.complete) { max($0, $1.complete) }
-    if end != table.checkpoint || complete > table.complete {
+    // An idle relay writes little: each record draws a transaction id, which would move the horizon again.
+    if end != table.checkpoint || complete > table.complete && ContinuousClock.now - recordedAt >= Self.idleRecords {
       try await table.record(end, complete: complete, over: session)
+      recordedAt = .now
     }
     // Only after they are recorded: a shutdown that cancels the query above records them with `finish()`.
     readings.removeFirst(acknowledged.count)

@@ -31,7 +31,8 @@ struct ReplicationSlot {
   func createPublicationIfMissing(
     _ connector: ConnectorOptions, _ session: PostgresSession, logger: Logger
   ) async throws {
-    guard try await session.query(Self.publicationExists, [.text(publication)]).isEmpty else { return }
+    let exists = try await !session.query(Self.publicationExists, [.text(publication)]).isEmpty
+    guard !exists || connector.publicationMode == .filtered else { return }
     let name = quotedIdentifier(publication)
     switch connector.publicationMode {
     case .disabled: throw ReplicationError.publicationMissing(publication)
@@ -40,12 +41,26 @@ struct ReplicationSlot {
     case .filtered:
       let matcher = try TableMatcher(connector)
       var chosen: [String] = []
+      var names: Set<String> = []
       for row in try await session.query(Self.userTables) {
         let (schema, table) = (try row.get(0, as: String.self), try row.get(1, as: String.self))
         guard matcher.contains(schema: schema, table: table) else { continue }
         chosen.append("\(quotedIdentifier(schema)).\(quotedIdentifier(table))")
+        names.insert("\(schema).\(table)")
       }
       guard !chosen.isEmpty else { throw ReplicationError.noTables(publication) }
+      if exists {
+        // It follows the include list, as Debezium's does.
+        let present = Set(
+          try await session.query(TableSnapshot.publishedTables, [.text(publication)]).map {
+            "\(try $0.get(1, as: String.self)).\(try $0.get(2, as: String.self))"
+          })
+        guard present != names else { return }
+        try await session.execute(
+          "alter publication \(name) set table \(chosen.joined(separator: ", "))", name: "changing the publication")
+        logger.notice("Publication changed", metadata: ["publication": publication])
+        return
+      }
       try await session.execute(
         "create publication \(name) for table \(chosen.joined(separator: ", "))", name: "creating the publication")
     }
