@@ -70,7 +70,8 @@ private func row(of hit: JSONValue?) -> JSONValue? {
       #expect(lines.first?.hasPrefix("{\"id\":\"\(id)\"}|event_id=") == true)
       #expect(
         lines.last?.contains(
-          "event_type=DocumentStatusChanged,stream_version=2|{\"before\":\(created.json),\"after\":\(amended.json),")
+          "event_type=DocumentStatusChanged,stream_version=2,log_epoch=1|{\"before\":\(created.json),\"after\":\(amended.json),"
+        )
           == true)
 
       #expect(try await annals.send(.delete, "/documents/\(id)").status == 204)
