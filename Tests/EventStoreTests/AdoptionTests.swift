@@ -69,7 +69,7 @@ import Testing
         """
         insert into annals.checkpoints (reader, log_id, index, event_id)
         select 'test', l.id, 12, i.event_id from annals.log l, annals.log_index i where i.index = 11;
-        insert into annals.relays (relay, source) values ('r', 'table');
+        insert into annals.relays (relay, source, feed, ready) values ('r', 'table', 'outbox', true), ('c', 'wal', 'tables', true);
         insert into annals.relay_checkpoints (relay, shard, shards, epoch, xid, sequence, complete)
         select 'r', 0, 1, epoch, xid, sequence, '9000000000' from annals.log_index where index = 14
         """)
@@ -119,6 +119,8 @@ import Testing
             where (o.epoch, o.xid, o.sequence) > (c.epoch, c.xid, c.sequence)
             """) == "25")
         #expect(try await session.value("select complete from annals.relay_checkpoints") == "0")
+        // That a connector's slot has been there is still known: its changes may be missing.
+        #expect(try await session.value("select string_agg(relay, ',') from annals.relays where ready") == "c")
         session.close()
       }
       origin.close()

@@ -22,6 +22,35 @@ extension PostgresSession {
 }
 
 @Suite("Appending to a stream", .timeLimit(.minutes(5))) struct AppendTests {
+  @Test("of arrays that do not belong together is refused: nothing is left out in silence")
+  func unequalArrays() async throws {
+    try await withDatabase { database in
+      let session = try await database.session()
+      func call(types: Int = 2, datas: Int = 2, ops: Int = 2, keys: Int = 1) -> String {
+        func array(_ element: String, _ count: Int, _ type: String) -> String {
+          "array_fill(\(element)::\(type), array[\(count)])"
+        }
+        return """
+          select outcome from annals.append_events(
+            array['thing-1'], array['thing'], \(array("'1'", keys, "text")), array[0]::bigint[], array[1, 1],
+            array[gen_random_uuid(), gen_random_uuid()], \(array("'T'", types, "text")), array[1, 1],
+            \(array("'{}'", datas, "json")), \(array("'c'", ops, "text")), \(array("null", 2, "json")),
+            \(array("'{}'", 2, "json")), '{"actor":"a"}', '{}')
+          """
+      }
+      for statement in [
+        call(types: 3), call(types: 1), call(datas: 3), call(ops: 1), call(ops: 3), call(keys: 2), call(keys: 0),
+      ] {
+        let error = await #expect(throws: PostgresError.self) { try await session.execute(statement) }
+        guard case .server(let server)? = error else { continue }
+        #expect(server.sqlState == "23514" && server.constraint == "append_events_check", "\(statement)")
+      }
+      #expect(try await session.value("select count(*) from annals.events") == "0")
+      #expect(try await session.execute(call()) == [["appended"]])
+      session.close()
+    }
+  }
+
   @Test(
     "numbers events without gaps, keeps them byte for byte, and writes their outbox rows in the same transaction (G1)")
   func append() async throws {

@@ -109,8 +109,7 @@ import Testing
   func patience() async throws {
     try await withDatabase { database in
       var options = try RelayTests.options(database, topic: Stack.uniqueName("cdc"))
-      // The client's own limit is five seconds more.
-      options.postgres.statementTimeout = .milliseconds(100)
+      (options.postgres.statementTimeout, options.postgres.margin) = (.milliseconds(100), .milliseconds(100))
       let metrics = MetricsRegistry()
       let holder = try await database.session()
       try await holder.execute("begin; lock table annals.outbox in access exclusive mode")
@@ -118,7 +117,7 @@ import Testing
       let relay = try Relay(
         options, on: database.reactor, logger: .init(label: "test", level: .debug, handler: log), metrics: metrics)
       let running = Task(executorPreference: database.reactor) { await relay.run() }
-      try await database.reactor.sleep(for: .milliseconds(6_500))
+      try await database.reactor.sleep(for: .milliseconds(700))
       try await holder.execute("rollback")
       holder.close()
       try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }

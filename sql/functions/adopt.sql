@@ -47,7 +47,8 @@ begin
     from annals.events e where e.epoch = adopt.epoch order by e.sequence;
   update annals.outbox o set epoch = default, xid = pg_current_xact_id(), sequence = p.drawn
     from pg_temp.placed p where (p.epoch, p.xid, p.sequence) = (o.epoch, o.xid, o.sequence);
-  update annals.relays set ready = false, watermark = null, watermark_lsn = null, published = '{}', epoch = null;
+  -- A connector's row says that its slot has been there: changes may be missing if it is gone.
+  update annals.relays set ready = ready and feed = 'tables', watermark = null, watermark_lsn = null, published = '{}', epoch = null;
   update annals.relay_checkpoints set complete = '0';
   update annals.outbox_partitions set full_xmax = null, complete_at = null;
   delete from annals.relay_snapshots;

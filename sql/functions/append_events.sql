@@ -5,6 +5,8 @@
 -- event (from event_streams on: the number of its stream, counted from 1, and its fields). `command` is the key under which
 -- `answer` is kept: a second call with the same key and request gets it back and appends nothing.
 --
+-- An event that breaks a rule is found while the events are written: its transaction cannot be used for another append.
+--
 -- `outcome`: appended, with the streams' new versions; conflict or archived, with the versions found; replayed, with the
 -- first answer; mismatch, if the key was used for another request; running, if a call with the key has not ended.
 --
@@ -57,8 +59,11 @@ begin
     added := array_fill(0, array[count]);
     foreach place in array event_streams loop added[place] := added[place] + 1; end loop;
   end if;
-  if 0 = any (added) or cardinality(added) <> count or cardinality(event_streams) <> total then
-    raise exception 'an append needs an event for each stream, and a stream for each event'
+  if 0 = any (added) or cardinality(added) <> count or cardinality(event_streams) <> total
+     or cardinality(types) <> total or cardinality(schema_versions) <> total or cardinality(datas) <> total
+     or cardinality(ops) <> total or cardinality(befores) <> total or cardinality(afters) <> total
+     or cardinality(categories) <> count or cardinality(keys) <> count or cardinality(expected) <> count then
+    raise exception 'an append needs an event for each stream, a stream for each event, and arrays of equal lengths'
       using errcode = 'check_violation', constraint = 'append_events_check';
   end if;
   if command is not null then

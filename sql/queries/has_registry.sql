@@ -1,1 +1,3 @@
-select to_regclass('annals.relays') is not null
+select coalesce(has_table_privilege(to_regclass('annals.relays'), 'select')
+            and has_table_privilege(to_regclass('annals.relays'), 'insert')
+            and has_table_privilege(to_regclass('annals.relays'), 'update'), false)

@@ -214,12 +214,12 @@ public actor PostgresConnection {
 
   /// Closes the connection if its oldest call is older than the server's own time-out plus 5 s.
   private func watchOver() {
-    guard let since = pipeline.oldestIsRunSince, ContinuousClock.now - since > options.statementTimeout + .seconds(5)
+    guard let since = pipeline.oldestIsRunSince, ContinuousClock.now - since > options.statementTimeout + options.margin
     else {
       return
     }
     fail(
-      .timedOut(host: host, operation: pipeline.currentQuery, after: options.statementTimeout + .seconds(5)))
+      .timedOut(host: host, operation: pipeline.currentQuery, after: options.statementTimeout + options.margin))
   }
 
   // MARK: Notifications

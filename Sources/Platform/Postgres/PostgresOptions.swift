@@ -5,8 +5,10 @@ public struct PostgresOptions: Sendable {
   /// Shown in pg_stat_activity.
   public var applicationName: String
   public var connectTimeout: Duration
-  /// Time-out of a statement on the server. The client gives up 5 s later.
+  /// Time-out of a statement on the server.
   public var statementTimeout: Duration
+  /// How much later the client gives up.
+  public var margin = Duration.seconds(5)
   /// Prepares each statement once per connection. Turn it off with a PgBouncer older than 1.21.
   public var preparesStatements: Bool
   /// Sets the statement time-out and the text forms of values by the start-up parameter `options`, which PgBouncer

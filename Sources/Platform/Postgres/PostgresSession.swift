@@ -43,7 +43,7 @@ public final class PostgresSession {
     self.handle = handle
     self.reactor = reactor
     doorbell = Doorbell(on: reactor)
-    timeout = options.statementTimeout + .seconds(5)
+    timeout = options.statementTimeout + options.margin
   }
 
   /// Closes the connection, on the loop.

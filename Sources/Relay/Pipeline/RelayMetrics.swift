@@ -41,7 +41,7 @@ struct RelayMetrics: Sendable {
       "annals_relay_lag_bytes", help: "WAL received from the server but not confirmed yet, in bytes.")
     lagSeconds = registry.gauge(
       "annals_relay_lag_seconds",
-      help: "Seconds since the last received transaction was committed; 0 if everything received is confirmed.")
+      help: "Age of the oldest transaction that was received and is not confirmed, in seconds; 0 if there is none.")
     lagEvents = registry.gauge(
       "annals_relay_lag_events",
       help: "Outbox events that have a position but are not acknowledged yet, updated every five seconds.")

@@ -126,7 +126,7 @@ struct ReplicationSlot {
   func remember(_ session: PostgresSession, logger: Logger) async throws {
     guard try await session.query(Self.hasRegistry).first?.get(0, as: Bool.self) == true else {
       logger.warning(
-        "A slot that is dropped will be taken for a first start: run annals migrate, so that the relay can remember it",
+        "A slot that is dropped will be taken for a first start: run annals migrate and grant annals_relay",
         metadata: ["slot": name])
       return
     }

@@ -1,3 +1,4 @@
+import Schema
 import Configuration
 public import EventStore
 import Lifecycle
@@ -119,6 +120,11 @@ extension Context {
     do {
       let missing = try await withSession { try await Migrator.missing($0) }
       guard missing.isWorkable else { throw SchemaMissing(missing: missing.descriptions) }
+      if !missing.functions.isEmpty {
+        logger.warning(
+          "Functions of the database differ from this program's: run annals migrate",
+          metadata: ["functions": missing.functions.map(\.name).joined(separator: ", ")])
+      }
     } catch MigrationError.newer(let version, let name) {
       logger.warning(
         "The database's schema is newer than this program", metadata: ["migration": "\(version) (\(name))"])

@@ -1,9 +1,10 @@
+import Reactor
 import CommandLine
 import Configuration
 import Files
 import Glibc
 import Logging
-import Postgres
+public import Postgres
 public import Relay
 
 extension Context {
@@ -36,6 +37,16 @@ extension Context {
       let directory = settings[RelaySettings.spoolDirectory]
       options.spoolDirectory = directory.isEmpty ? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" : directory
       return options
+    }
+  }
+
+  /// A session with the relay's database, which a connector's file may name, for one use.
+  public func withRelaySession<Value: Sendable>(
+    _ body: @Sendable (PostgresSession) async throws -> Value
+  ) async throws -> Value {
+    let options = try relayOptions.postgres
+    return try await reactor.run {
+      try await PostgresSession.with(options, on: reactor, logger: logger) { try await body($0) }
     }
   }
 

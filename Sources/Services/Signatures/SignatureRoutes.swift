@@ -51,8 +51,10 @@ struct SignatureRoutes: Sendable {
       // Refused without an object that nobody needs.
       let id = Self.id(of: email, on: document)
       let loaded = try await AggregateStore<Document>(store).load(document.description)
+      guard loaded.state?.signatures.contains(id) != true || loaded.state?.isDeleted == true else {
+        throw SignatureRefusal.signedAlready
+      }
       _ = try Document.decide(.sign(signature: id, at: .now()), loaded.state)
-      guard loaded.state?.signatures.contains(id) != true else { throw SignatureRefusal.signedAlready }
       let image = try await images.examine(data.bytes, of: document)
       try await images.store(data.bytes, as: image)
       return try await append(document, email, name, image, metadata, keyed)

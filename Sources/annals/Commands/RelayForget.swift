@@ -12,7 +12,7 @@ extension Commands {
   ) { arguments in
     let wanted = arguments[name]
     let (wasThere, hasSlot) = try await Runtime(arguments).run("forget") { context in
-      try await context.withSession { session in
+      try await context.withRelaySession { session in
         let wasThere = try await OutboxMaintenance.forget(wanted, session)
         return (wasThere, try await SlotState.read(wanted, session) != nil)
       }

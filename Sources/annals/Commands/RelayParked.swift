@@ -87,7 +87,7 @@ extension Commands {
     _ arguments: Arguments, _ body: @Sendable (ParkedMessages) async throws -> Void
   ) async throws {
     try await Runtime(arguments).run("parked") { context in
-      try await context.withSession { try await body(ParkedMessages($0)) }
+      try await context.withRelaySession { try await body(ParkedMessages($0)) }
     }
   }
 }
