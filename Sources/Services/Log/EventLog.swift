@@ -1,4 +1,3 @@
-import Schema
 import Configuration
 public import EventStore
 import Lifecycle
@@ -120,10 +119,10 @@ extension Context {
     do {
       let missing = try await withSession { try await Migrator.missing($0) }
       guard missing.isWorkable else { throw SchemaMissing(missing: missing.descriptions) }
-      if !missing.functions.isEmpty {
+      if !missing.isEmpty {
         logger.warning(
-          "Functions of the database differ from this program's: run annals migrate",
-          metadata: ["functions": missing.functions.map(\.name).joined(separator: ", ")])
+          "The database's definitions differ from this program's: run annals migrate",
+          metadata: ["definitions": missing.descriptions.joined(separator: ", ")])
       }
     } catch MigrationError.newer(let version, let name) {
       logger.warning(
