@@ -103,6 +103,8 @@ public enum Schema {
   public static let refuseParked = text(PackageResources.refuse_parked_sql)
   public static let listParked = text(PackageResources.list_parked_sql)
   public static let showParked = text(PackageResources.show_parked_sql)
+  public static let lockParked = text(PackageResources.lock_parked_sql)
+  public static let unlockParked = text(PackageResources.unlock_parked_sql)
   public static let retryParked = text(PackageResources.retry_parked_sql)
   public static let requestParked = text(PackageResources.request_parked_sql)
   public static let claimRelay = text(PackageResources.claim_relay_sql)

@@ -124,10 +124,14 @@ public actor Relay {
   /// - Parameter onProgress: Called once this attempt is one that works: it has confirmed something, or lasts.
   private func attempt(_ onProgress: () -> Void) async throws {
     let began = ContinuousClock.now
-    if case .standby = state {} else { state = .starting }
+    if case .standby = state {
+    } else {
+      state = .starting
+    }
     let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
     defer { session.close() }
     if !options.isLooking { try await claim(session) }
+    idleSince = nil
     let attempt = try await makeAttempt(session)
     let source: any ChangeSource =
       switch options.source {

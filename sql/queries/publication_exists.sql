@@ -1,1 +1,1 @@
-select pubinsert, pubviaroot from pg_publication where pubname = $1
+select pubinsert, pubviaroot, puballtables from pg_publication where pubname = $1

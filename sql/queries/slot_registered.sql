@@ -1,1 +1,1 @@
-select 1 from annals.relays where relay = $1 and source = 'wal' and ready
+select feed, source = 'wal' and ready from annals.relays where relay = $1

@@ -4,5 +4,6 @@ select active, coalesce(active_pid, 0), restart_lsn, confirmed_flush_lsn,
        case when slot_type <> 'logical' then 'it is a physical slot'
             when plugin <> 'pgoutput' then format('its plugin is %s', plugin)
             when database <> current_database() then format('it belongs to database %s', database)
-            else '' end
+            else '' end,
+       slot_type = 'physical'
 from pg_replication_slots where slot_name = $1

@@ -57,13 +57,21 @@ public final class KafkaProducer {
     onDelivery: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
     self.onDelivery = onDelivery
-    for (name, allowed) in [
+    var guarded = [
       ("enable.idempotence", ["true"]), ("acks", ["all", "-1"]), ("request.required.acks", ["all", "-1"]),
-    ] {
+    ]
+    if isGapless {
+      // A message that times out would be overtaken by those behind it.
+      guarded += [
+        ("enable.gapless.guarantee", ["true"]), ("message.timeout.ms", ["0"]), ("delivery.timeout.ms", ["0"]),
+      ]
+    }
+    for (name, allowed) in guarded {
       guard let value = options.settings[name], !allowed.contains(value) else { continue }
       throw KafkaError(
         name: "_INVALID_ARG", operation: "setting \(name)", brokers: options.brokers,
-        reason: "“\(value)” would lose or repeat messages; remove it from kafka.settings", kind: .configuration)
+        reason: "“\(value)” would lose, repeat or reorder messages; remove it from kafka.settings", kind: .configuration
+      )
     }
     client = try KafkaClient(
       RD_KAFKA_PRODUCER, options,

@@ -11,7 +11,13 @@ extension Delivery {
       logger.error(
         "Key parked", metadata: ["topic": key.topic, "key": message.key.map(batch.text) ?? "", .error: reason])
     }
-    _ = try await lot.park(message, of: batch, key, reason: reason)
+    if transactions != nil {
+      lot.expect(key)
+      toPark.append((batch.keeping([batch.index(of: message)]), reason))
+    } else {
+      _ = try await lot.park(message, of: batch, key, reason: reason)
+      acknowledgements.refused[batch.identity(of: message)] = nil
+    }
     parked(message)
   }
 
@@ -19,9 +25,31 @@ extension Delivery {
   ///
   /// - Returns: False if it need not wait: the operator has settled the earlier one.
   func wait(_ message: MessageBatch.Message, of batch: MessageBatch, _ key: ParkingLot.Key) async throws -> Bool {
-    guard let lot, try await lot.park(message, of: batch, key, reason: nil) else { return false }
-    parked(message)
+    guard let lot else { return false }
+    if transactions != nil {
+      toPark.append((batch.keeping([batch.index(of: message)]), nil))
+      parked(message)
+      return true
+    }
+    switch try await lot.park(message, of: batch, key, reason: nil) {
+    case .parked: parked(message)
+    case .settled: acknowledgements.settled(message.transaction, isDelivered: false)
+    case .free: return false
+    }
     return true
+  }
+
+  /// Stores what is parked with the Kafka transaction that is about to be committed.
+  func storeParked() async throws {
+    guard let lot, !toPark.isEmpty else { return }
+    for (batch, reason) in toPark {
+      let message = batch.messages[0]
+      // It is not in the transaction, so it is stored whatever became of its predecessors.
+      _ = try await lot.park(
+        message, of: batch, batch.key(of: message), reason: reason ?? "an earlier message of its key is parked")
+      acknowledgements.refused[batch.identity(of: message)] = nil
+    }
+    toPark = []
   }
 
   /// The database has the message: its transaction need not wait for Kafka.
@@ -37,10 +65,10 @@ extension Delivery {
     guard let lot, !lot.keys.isEmpty else { return }
     let requested = try await lot.review()
     if !requested.isEmpty { sink.forgetLimits() }
-    for key in requested {
-      if try await send(key, of: lot, whileWaiting: whileWaiting) {
-        logger.notice("Parked key delivered", metadata: ["topic": key.topic])
-      }
+    for key in requested where try await lot.lock(key) {
+      let isDelivered = try await send(key, of: lot, whileWaiting: whileWaiting)
+      try await lot.unlock(key)
+      if isDelivered { logger.notice("Parked key delivered", metadata: ["topic": key.topic]) }
     }
     _ = try await lot.review()
     metrics.parkedKeys.set(lot.keys.count)
@@ -69,7 +97,9 @@ extension Delivery {
             return false
           }
         } catch {
-          if let failure = acknowledgements.failure { try await lot.refused(message.id, reason: "\(failure)") }
+          if let failure = acknowledgements.failure, failure.kind == .refused {
+            try await lot.refused(message.id, reason: "\(failure)")
+          }
           throw error
         }
         try await lot.delivered(message.id)
@@ -82,9 +112,10 @@ extension Delivery {
     _ message: ParkingLot.Parked, whileWaiting: () async throws -> Void
   ) async throws -> String? {
     let doubt = try await sink.doubts(message.batch)[0]
+    if let doubt, doubt.isCertain { return doubt.reason }
     if transactions == nil {
       if let refusal = try await sink.probe(message.batch, whileWaiting: whileWaiting) {
-        return doubt.map { "\($0): \(refusal)" } ?? refusal
+        return doubt.map { "\($0.reason): \(refusal)" } ?? refusal
       }
       acknowledgements.settled(message.batch.messages[0].transaction, isDelivered: true)
       return nil

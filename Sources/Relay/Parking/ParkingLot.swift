@@ -15,6 +15,8 @@ final class ParkingLot {
   private(set) var keys: Set<Key> = []
 
   static let exists = Query("has_parking", Schema.hasParking)
+  static let lock = Query("lock_parked", Schema.lockParked)
+  static let unlock = Query("unlock_parked", Schema.unlockParked)
   static let park = Query("park_message", Schema.parkMessage)
   static let parkedKeys = Query("parked_keys", Schema.parkedKeys)
   static let parkedOfKey = Query("parked_of_key", Schema.parkedOfKey)
@@ -38,13 +40,34 @@ final class ParkingLot {
 
   func contains(_ key: Key) -> Bool { keys.contains(key) }
 
+  enum Outcome: String {
+    case parked
+    /// The operator, or a retry, has decided about this very message: it is not sent again.
+    case settled
+    /// The operator has settled the earlier message meanwhile: this one may be sent.
+    case free
+  }
+
+  /// The key waits from now on; its messages are stored later, by `park`.
+  func expect(_ key: Key) { keys.insert(key) }
+
+  /// Locks a key for sending: the shards of a relay share its parked messages. False while another one sends them.
+  func lock(_ key: Key) async throws -> Bool {
+    try await session.query(Self.lock, parameters(key)).first?.get(0) ?? false
+  }
+
+  func unlock(_ key: Key) async throws { try await session.query(Self.unlock, parameters(key)) }
+
+  private func parameters(_ key: Key) -> [Parameter] {
+    [.text(relay), .text(key.topic), key.key.map { .bytes($0) } ?? .null]
+  }
+
   /// Stores a message instead of sending it. Its key is parked from now on.
   ///
   /// - Parameter reason: Why it cannot be sent; nil: an earlier message of its key is parked.
-  /// - Returns: False if it is not parked, because the operator has settled the earlier message meanwhile.
   func park(
     _ message: MessageBatch.Message, of batch: MessageBatch, _ key: Key, reason: String?
-  ) async throws -> Bool {
+  ) async throws -> Outcome {
     var headers = JSONWriter()
     headers.array { writer in
       for header in batch.headers[message.headers] {
@@ -68,12 +91,15 @@ final class ParkingLot {
         .text(reason ?? "an earlier message of its key is parked"), .bool(reason == nil),
       ]
     ).first
-    guard try row?.get(0, as: Bool.self) == true else {
-      keys.remove(key)
-      return false
+    guard let outcome = Outcome(rawValue: try row?.get(0, as: String.self) ?? "") else {
+      throw ReplicationError.outOfPlace("no answer about a parked message")
     }
-    keys.insert(key)
-    return true
+    switch outcome {
+    case .parked: keys.insert(key)
+    case .settled: break
+    case .free: keys.remove(key)
+    }
+    return outcome
   }
 
   /// Reloads the parked keys, which an operator may have changed.

@@ -7,6 +7,8 @@ final class Acknowledgements {
   /// Keys of messages that were in refused batches, and how many of each. Kafka refuses a batch as a whole, so the next attempt
   /// sends them alone.
   private(set) var suspects: [ParkingLot.Key: Int]
+  /// Messages of each key that were sent alone and are none.
+  private var cleared: [ParkingLot.Key: Int] = [:]
   /// Messages that Kafka refused when they were sent alone, and why. The next attempt parks them.
   var refused: [MessageBatch.Identity: String]
   private(set) var failure: KafkaError?
@@ -17,6 +19,9 @@ final class Acknowledgements {
   /// - Parameter earlier: Of the attempt before this one, whose findings count.
   init(after earlier: Acknowledgements? = nil, metrics: RelayMetrics) {
     (suspects, refused, self.metrics) = (earlier?.suspects ?? [:], earlier?.refused ?? [:], metrics)
+    // The refused one was behind those that were sent alone, and they come again: look further this time.
+    guard let earlier, earlier.failure?.kind == .refused else { return }
+    for (key, count) in suspects { suspects[key] = count + 2 * (earlier.cleared[key] ?? 0) }
   }
 
   func take(_ reports: DeliveryReports) {
@@ -39,6 +44,7 @@ final class Acknowledgements {
   func examined(_ key: ParkingLot.Key) {
     guard let count = suspects[key] else { return }
     suspects[key] = count > 1 ? count - 1 : nil
+    cleared[key, default: 0] += 1
   }
 
   /// A message that the database has, or that was delivered another way.

@@ -35,6 +35,9 @@ final class Delivery {
   /// Counts the messages of one source position: rows that were inserted together share one LSN.
   private var lastSource: (place: UInt64, count: Int) = (0, 0)
 
+  /// Exactly once: messages to be parked with the Kafka transaction, whose abort would bring them and what precedes them again.
+  var toPark: [(batch: MessageBatch, reason: String?)] = []
+
   /// Transactions without confirmation: about 50 MB.
   static let maximumUnconfirmed = 1_000_000
 
@@ -90,12 +93,14 @@ final class Delivery {
         // Its predecessors go first: what is parked is not sent again by itself.
         try await sendKept()
         try await park(message, of: batch, key, reason: reason)
-        findings.refused[batch.identity(of: message)] = nil
       } else if lot?.contains(key) == true {
         if try await !wait(message, of: batch, key) { kept.append(index) }
+      } else if let doubt = doubts[index], doubt.isCertain {
+        try await sendKept()
+        try await park(message, of: batch, key, reason: doubt.reason)
       } else if doubts[index] != nil || findings.suspects[key] != nil {
         try await sendKept()
-        try await sendAlone(batch.keeping([index]), doubt: doubts[index], whileWaiting: whileWaiting)
+        try await sendAlone(batch.keeping([index]), doubt: doubts[index]?.reason, whileWaiting: whileWaiting)
         findings.examined(key)
       } else {
         kept.append(index)
@@ -223,6 +228,7 @@ final class Delivery {
   func commit(isNeeded: Bool = false, parked: Int64? = nil) async throws {
     guard let transactions, isNeeded || transactions.isInTransaction else { return }
     try beginTransactionIfNeeded()
+    try await storeParked()
     try await transactions.commitTransaction(reached, parked: parked)
     published = reached
     try check()

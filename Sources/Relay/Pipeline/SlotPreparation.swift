@@ -23,6 +23,7 @@ struct SlotPreparation {
   /// not hold are published from the table first. The slot is recorded as ready after all of them are acknowledged. A
   /// slot that is not ready, lost or missing is created again, and the outbox is read again.
   private func prepareOutbox() async throws {
+    _ = try await slot.isRemembered(as: "outbox", session)
     try await slot.createOutboxPublicationIfMissing(session, logger: attempt.logger)
     let known = try await slot.state(session)
     let confirmed = max(known?.confirmed ?? .zero, delivery.publishedLSN ?? .zero)
@@ -86,12 +87,19 @@ struct SlotPreparation {
   /// acknowledged, a second slot, which retains no WAL, marks the first as unfinished. After a restart, tables that
   /// were read completely are not read again.
   private func prepareTables(_ connector: ConnectorOptions) async throws {
-    try await slot.createPublicationIfMissing(connector, session, logger: attempt.logger)
+    // Also refuses the name of another kind of relay.
+    let isRemembered = try await slot.isRemembered(as: "tables", session)
+    try await slot.preparePublication(connector, session, logger: attempt.logger)
     let noted = try await SnapshotProgress.read(options.slot, session)
     // Exactly once: one Kafka transaction holds the whole snapshot, so partial progress does not count.
     let progress = options.delivery == .exactlyOnce ? nil : noted
     let known = try await slot.state(session)
-    var isUnfinished = try await SlotState.read(slot.marker, session) != nil
+    var isUnfinished = try await slot.isMarked(session)
+    if isUnfinished, known != nil, !connector.snapshotMode.readsTables {
+      // The tables are not wanted any more; the slot goes on where it is.
+      try await slot.unmark(session)
+      isUnfinished = false
+    }
     if let known, isUnfinished, isPublished(known) {
       try await slot.unmark(session)
       isUnfinished = false
@@ -110,7 +118,7 @@ struct SlotPreparation {
       }
     } else if !isUnfinished, connector.snapshotMode != .whenNeeded {
       if known != nil { throw ReplicationError.slotLost(options.slot) }
-      if try await slot.isRemembered(session) { throw ReplicationError.slotGone(options.slot) }
+      if isRemembered { throw ReplicationError.slotGone(options.slot) }
     }
     try await noted?.forget(session)
     if connector.snapshotMode.readsTables { try await slot.mark(session) }
@@ -143,7 +151,10 @@ struct SlotPreparation {
       switch options.feed {
       case .outbox: try await slot.createOutboxPublicationIfMissing(session, logger: attempt.logger)
       case .connector(let connector):
-        try await slot.createPublicationIfMissing(connector, session, logger: attempt.logger)
+        // One that exists is left as it is.
+        if try await session.query(ReplicationSlot.publicationExists, [.text(options.publication)]).isEmpty {
+          try await slot.preparePublication(connector, session, logger: attempt.logger)
+        }
       }
       let new = ReplicationSlot(name: name, publication: options.publication)
       let (start, snapshot) = try await new.create(session, over: replication, isTemporary: true)

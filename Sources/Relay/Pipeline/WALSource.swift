@@ -149,7 +149,8 @@ final class WALSource: ChangeSource {
       try delivery.check()
       // A Kafka transaction holds whole transactions of Postgres.
       if open == nil { try await delivery.commit() }
-      onProgress(delivery.confirmed > began)
+      // What Postgres has been told; more may be confirmed in memory and repeated all the same.
+      onProgress(confirmed > began)
       try await reportIfDue()
       try await examineIfDue()
       measure()

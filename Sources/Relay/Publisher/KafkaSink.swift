@@ -34,14 +34,20 @@ final class KafkaSink: MessageSink {
     maximumBytes: Int, batchBytes: Int,
     on reactor: Reactor, logger: Logger, onReports: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
-    (self.options, self.partitions, self.logger) = (options, partitions, logger)
+    (self.partitions, self.logger) = (partitions, logger)
     self.cluster = cluster
-    (self.compression, self.maximumBytes, self.batchBytes, self.reactor) = (
-      compression, maximumBytes, batchBytes, reactor
-    )
+    (self.compression, self.maximumBytes, self.reactor) = (compression, maximumBytes, reactor)
     positions = transactionalID.map { "annals.positions.\($0)" }
     let room = Doorbell(on: reactor)
     self.room = room
+    // An operator's own size counts until a topic accepts less.
+    var options = options
+    var batchBytes = batchBytes
+    if let own = options.settings.removeValue(forKey: "batch.size").flatMap({ Int($0) }) {
+      batchBytes = batchBytes == KafkaProducer.defaultBatch ? own : min(own, batchBytes)
+    }
+    self.batchBytes = batchBytes
+    self.options = options
     producer = try KafkaProducer(
       options, transactionalID: transactionalID, compression: compression, batchBytes: batchBytes,
       isGapless: transactionalID == nil, maximumBytes: maximumBytes, on: reactor, logger: logger,
@@ -51,8 +57,8 @@ final class KafkaSink: MessageSink {
       })
   }
 
-  func doubts(_ batch: MessageBatch) async throws -> [Int: String] {
-    var doubts: [Int: String] = [:]
+  func doubts(_ batch: MessageBatch) async throws -> [Int: Doubt] {
+    var doubts: [Int: Doubt] = [:]
     for (number, topic) in batch.topics.enumerated() {
       switch try await limit(of: topic) {
       case .success(let limit):
@@ -61,12 +67,14 @@ final class KafkaSink: MessageSink {
         for (index, message) in batch.messages.enumerated() where message.topic == number {
           let bytes = batch.recordBytes(message)
           if bytes > limit {
-            doubts[index] = "\(bytes) bytes before compression; topic \(topic) accepts \(limit) (max.message.bytes)"
+            doubts[index] = Doubt(
+              reason: "\(bytes) bytes before compression; topic \(topic) accepts \(limit) (max.message.bytes)",
+              isCertain: false)
           }
         }
       case .failure(let error):
         for (index, message) in batch.messages.enumerated() where message.topic == number {
-          doubts[index] = "\(error)"
+          doubts[index] = Doubt(reason: "\(error)", isCertain: true)
         }
       }
     }

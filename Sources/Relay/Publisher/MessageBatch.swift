@@ -114,6 +114,11 @@ struct MessageBatch {
     return part
   }
 
+  func index(of message: Message) -> Int {
+    messages.firstIndex { $0.source == message.source && $0.ordinal == message.ordinal && $0.topic == message.topic }
+      ?? 0
+  }
+
   func key(of message: Message) -> ParkingLot.Key {
     ParkingLot.Key(topic: topics[message.topic], key: message.key.map(bytes))
   }

@@ -2,8 +2,8 @@ import Kafka
 
 /// Destination of messages. It reports each message once it is stored safely, in any order.
 protocol MessageSink: AnyObject {
-  /// Indices of the batch's messages that the sink may refuse, with the reasons. They are sent alone.
-  func doubts(_ batch: MessageBatch) async throws -> [Int: String]
+  /// Indices of the batch's messages that the sink may refuse. They are sent alone, unless it is certain.
+  func doubts(_ batch: MessageBatch) async throws -> [Int: Doubt]
   /// Sends the one message of a batch while nothing is in flight, and waits for the answer. It is not reported.
   ///
   /// - Returns: Why the sink will never accept the message; nil: it is delivered.
@@ -24,6 +24,13 @@ protocol MessageSink: AnyObject {
   func close() async
 }
 
+/// Why a message may be refused.
+struct Doubt {
+  let reason: String
+  /// True if it need not be sent: its topic does not exist and cannot be created.
+  let isCertain: Bool
+}
+
 /// A message of a batch that the sink does not accept.
 struct MessageRefused: Error, CustomStringConvertible {
   let index: Int
@@ -37,7 +44,7 @@ final class DiscardingSink: MessageSink {
 
   init(onReports: @escaping (DeliveryReports) -> Void) { self.onReports = onReports }
 
-  func doubts(_ batch: MessageBatch) -> [Int: String] { [:] }
+  func doubts(_ batch: MessageBatch) -> [Int: Doubt] { [:] }
   func probe(_ batch: MessageBatch, whileWaiting: () async throws -> Void) -> String? { nil }
 
   func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) {

@@ -8,7 +8,7 @@ final class PrintingSink: MessageSink {
 
   init(onReports: @escaping (DeliveryReports) -> Void) { self.onReports = onReports }
 
-  func doubts(_ batch: MessageBatch) -> [Int: String] { [:] }
+  func doubts(_ batch: MessageBatch) -> [Int: Doubt] { [:] }
   func probe(_ batch: MessageBatch, whileWaiting: () async throws -> Void) throws -> String? {
     try send(batch, whileWaiting: whileWaiting)
     return nil

@@ -27,51 +27,84 @@ struct ReplicationSlot {
     logger.notice("Publication created", metadata: ["publication": publication])
   }
 
-  /// Creates the publication for the tables that `publication.autocreate.mode` selects.
-  func createPublicationIfMissing(
+  /// Creates the publication for the tables that `publication.autocreate.mode` selects. One that exists gets the tables that
+  /// it lacks, if it is `filtered`: others may use it too, so none is taken away, and the encoder leaves out what is not sent.
+  func preparePublication(
     _ connector: ConnectorOptions, _ session: PostgresSession, logger: Logger
   ) async throws {
-    let exists = try await !session.query(Self.publicationExists, [.text(publication)]).isEmpty
-    guard !exists || connector.publicationMode == .filtered else { return }
     let name = quotedIdentifier(publication)
+    if let all = try await session.query(Self.publicationExists, [.text(publication)]).first {
+      guard connector.publicationMode == .filtered, try !all.get(2, as: Bool.self) else { return }
+      return try await addTables(of: connector, session, logger: logger)
+    }
     switch connector.publicationMode {
     case .disabled: throw ReplicationError.publicationMissing(publication)
     case .allTables:
       try await session.execute("create publication \(name) for all tables", name: "creating the publication")
     case .filtered:
-      let matcher = try TableMatcher(connector)
-      var chosen: [String] = []
-      var names: Set<String> = []
-      for row in try await session.query(Self.userTables) {
-        let (schema, table) = (try row.get(0, as: String.self), try row.get(1, as: String.self))
-        guard matcher.contains(schema: schema, table: table) else { continue }
-        chosen.append("\(quotedIdentifier(schema)).\(quotedIdentifier(table))")
-        names.insert("\(schema).\(table)")
-      }
+      let chosen = try await tables(of: connector, session).map(\.quoted)
       guard !chosen.isEmpty else { throw ReplicationError.noTables(publication) }
-      if exists {
-        // It follows the include list, as Debezium's does.
-        let present = Set(
-          try await session.query(TableSnapshot.publishedTables, [.text(publication)]).map {
-            "\(try $0.get(1, as: String.self)).\(try $0.get(2, as: String.self))"
-          })
-        guard present != names else { return }
-        try await session.execute(
-          "alter publication \(name) set table \(chosen.joined(separator: ", "))", name: "changing the publication")
-        logger.notice("Publication changed", metadata: ["publication": publication])
-        return
-      }
       try await session.execute(
         "create publication \(name) for table \(chosen.joined(separator: ", "))", name: "creating the publication")
     }
     logger.notice("Publication created", metadata: ["publication": publication])
   }
 
+  private func addTables(of connector: ConnectorOptions, _ session: PostgresSession, logger: Logger) async throws {
+    let present = Set(
+      try await session.query(TableSnapshot.publishedTables, [.text(publication)]).map {
+        "\(try $0.get(1, as: String.self)).\(try $0.get(2, as: String.self))"
+      })
+    // A partition may be published by its root.
+    let missing = try await tables(of: connector, session).filter { !$0.isPartition && !present.contains($0.name) }
+    guard !missing.isEmpty else { return }
+    let names = missing.map(\.name).joined(separator: ", ")
+    let failure: PostgresError?
+    do throws(PostgresError) {
+      try await session.execute(
+        "alter publication \(quotedIdentifier(publication)) add table \(missing.map(\.quoted).joined(separator: ", "))",
+        name: "extending the publication")
+      failure = nil
+    } catch { failure = error }
+    guard let failure else {
+      logger.notice("Publication extended", metadata: ["publication": publication, "tables": names])
+      return
+    }
+    guard case .server(let error) = failure, error.sqlState == "42501" else { throw failure }
+    logger.error(
+      "Tables of the include list are not in the publication, and this role may not add them: nothing of them is sent",
+      metadata: ["publication": publication, "tables": names])
+  }
+
+  private func tables(
+    of connector: ConnectorOptions, _ session: PostgresSession
+  ) async throws -> [(name: String, quoted: String, isPartition: Bool)] {
+    let matcher = try TableMatcher(connector)
+    var chosen: [(name: String, quoted: String, isPartition: Bool)] = []
+    for row in try await session.query(Self.userTables) {
+      let (schema, table) = (try row.get(0, as: String.self), try row.get(1, as: String.self))
+      guard matcher.contains(schema: schema, table: table) else { continue }
+      chosen.append(
+        ("\(schema).\(table)", "\(quotedIdentifier(schema)).\(quotedIdentifier(table))", try row.get(2, as: Bool.self)))
+    }
+    return chosen
+  }
+
   /// Name of a physical slot that retains no WAL. It exists while the initial snapshot is not finished.
   var marker: String { "\(name.prefix(54))_snapshot" }
 
+  /// True if the initial snapshot is not finished.
+  func isMarked(_ session: PostgresSession) async throws -> Bool {
+    guard let state = try await SlotState.read(marker, session) else { return false }
+    guard state.isPhysical else {
+      throw ReplicationError.foreignSlot(
+        marker, reason: "it is no marker of an unfinished snapshot, but a logical slot")
+    }
+    return true
+  }
+
   func mark(_ session: PostgresSession) async throws {
-    guard try await SlotState.read(marker, session) == nil else { return }
+    guard try await !isMarked(session) else { return }
     try await session.execute(
       "select pg_create_physical_replication_slot(\(quotedLiteral(marker)))", name: "marking the slot as unfinished")
   }
@@ -118,9 +151,19 @@ struct ReplicationSlot {
   // MARK: The memory of a connector's slot
 
   /// True if a relay has read this slot before. Without the schema of Annals nothing is remembered.
-  func isRemembered(_ session: PostgresSession) async throws -> Bool {
-    guard try await session.query(Self.hasRegistry).first?.get(0, as: Bool.self) == true else { return false }
-    return try await !session.query(Self.registered, [.text(name)]).isEmpty
+  ///
+  /// - Parameter feed: `outbox` or `tables`.
+  /// - Throws: `ReplicationError.foreignSlot` if the name is that of a relay with another feed.
+  func isRemembered(as feed: String, _ session: PostgresSession) async throws -> Bool {
+    guard try await session.query(Self.hasRegistry).first?.get(0, as: Bool.self) == true,
+      let row = try await session.query(Self.registered, [.text(name)]).first
+    else { return false }
+    let known = try row.get(0, as: String.self)
+    guard known == feed else {
+      throw ReplicationError.foreignSlot(
+        name, reason: "a relay of that name reads \(known == "outbox" ? "the outbox" : "tables of others")")
+    }
+    return try row.get(1)
   }
 
   func remember(_ session: PostgresSession, logger: Logger) async throws {
@@ -161,6 +204,7 @@ public struct SlotState: Sendable {
   public let lag: Int
   /// WAL that the server retains for the slot, in bytes.
   public let retained: Int
+  let isPhysical: Bool
   /// Why no relay of this database can have made it; empty if one can.
   public let foreign: String
 
@@ -170,6 +214,6 @@ public struct SlotState: Sendable {
     return SlotState(
       isActive: try row.get(0), activePID: try row.get(1), restart: try row.optional(2),
       confirmed: try row.optional(3), walStatus: try row.get(4), lag: try row.optional(5) ?? 0,
-      retained: try row.optional(6) ?? 0, foreign: try row.get(7))
+      retained: try row.optional(6) ?? 0, isPhysical: try row.get(8), foreign: try row.get(7))
   }
 }
