@@ -367,7 +367,6 @@ def main():
     sql(f"create database {DATABASE}", "postgres")
     subprocess.run([binary, "migrate"], env=dict(os.environ, ANNALS_POSTGRES_URL=TCP), check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    sql("create publication annals_outbox for table annals.outbox with (publish = 'insert', publish_via_partition_root = true)")
     rows, runs, lines = options.rows, options.runs, []
 
     def line(text=""):

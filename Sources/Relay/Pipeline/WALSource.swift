@@ -176,7 +176,6 @@ final class WALSource: ChangeSource {
 
   /// Sends the confirmed LSN to the server if it is due, which also shows that this relay is alive.
   private func reportIfDue() async throws {
-    measure()
     let now = ContinuousClock.now
     let isDue = now - confirmedAt >= options.confirmInterval && delivery.confirmed > confirmed
     guard isDue || wantsReply || now - confirmedAt >= .seconds(5) else { return }
@@ -202,7 +201,7 @@ final class WALSource: ChangeSource {
       }
       if let failure { throw failure }
       // A large transaction of which nothing is sent never fills the batch; the server wants an answer all the same.
-      try await reportIfDue()
+      if wantsReply { try await reportIfDue() }
       let end = deadline ?? .now + (isExactlyOnce ? .milliseconds(20) : .milliseconds(5))
       deadline = end
       guard hasCome, suspension == nil else { return }
