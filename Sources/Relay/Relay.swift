@@ -239,11 +239,20 @@ public actor Relay {
     let onReports: (DeliveryReports) -> Void = { acknowledgements.take($0) }
     switch options.destination {
     case .kafka:
-      return try KafkaSink(
-        options.kafka, transactionalID: options.delivery == .exactlyOnce ? transactionalID(of: owner) : nil,
-        cluster: cluster, partitions: options.partitions, compression: options.compression,
-        maximumBytes: options.maximumInFlight, batchBytes: batchBytes,
-        on: reactor, logger: logger, onReports: onReports)
+      func kafka(_ onReports: @escaping (DeliveryReports) -> Void) throws -> KafkaSink {
+        try KafkaSink(
+          options.kafka, transactionalID: options.delivery == .exactlyOnce ? transactionalID(of: owner) : nil,
+          cluster: cluster,
+          creation: .init(
+            isAllowed: options.createsTopics, partitions: options.partitions, replication: options.replication),
+          compression: options.compression,
+          maximumBytes: options.maximumInFlight, batchBytes: batchBytes, on: reactor, logger: logger,
+          onReports: onReports)
+      }
+      #if DEBUG
+        if let fault = FaultySink.Fault.wanted { return try FaultySink(fault, onReports: onReports, kafka) }
+      #endif
+      return try kafka(onReports)
     case .print: return PrintingSink(onReports: onReports)
     case .nothing: return DiscardingSink(onReports: onReports)
     }

@@ -30,6 +30,19 @@ import Testing
         "snapshot.mod=initial",
         "snapshot.mod (line 2): this option is not known or not supported; did you mean snapshot.mode?"
       ),
+      (
+        "topic.creation.groups=compacted",
+        "topic.creation.groups (line 2): “compacted” is not supported; use default"
+      ),
+      (
+        "topic.creation.default.partitions=0",
+        "topic.creation.default.partitions: “0” is not a number from 1, or -1 for the default"
+      ),
+      (
+        "topic.creation.compacted.cleanup.policy=compact",
+        "topic.creation.compacted.cleanup.policy (line 2): this option is not known or not supported"
+      ),
+      ("snapshot.max.threads=4", "snapshot.max.threads (line 2): “4” is not supported; use 1"),
       ("plugin.name=decoderbufs", "plugin.name (line 2): “decoderbufs” is not supported; use pgoutput"),
       ("table.include.list=public.(", "table.include.list (line 2): “public.(” is not a valid regular expression"),
       ("tombstones.on.delete=yes", "tombstones.on.delete (line 2): “yes” is neither true nor false"),
@@ -126,6 +139,28 @@ import Testing
           return parked.count == 1 && parked[0].key.contains("k1")
         }
       }
+      session.close()
+    }
+  }
+
+  @Test("creates topics as topic.creation says, or none")
+  func topicCreation() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      try await session.execute("create table public.item (id int primary key); insert into item values (1)")
+      var options = try options(database, prefix, "topic.creation.enable=false")
+      options.createsTopics = false
+      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      try await eventually("it stops", on: database.reactor) {
+        if case .failing(let reason) = await relay.state { reason.contains("does not exist") } else { false }
+      }
+      running.cancel()
+      await running.value
+      let connector = try ConnectorOptions(
+        parsing: "topic.prefix=x\ntopic.creation.default.partitions=4\ntopic.creation.default.replication.factor=-1\n")
+      #expect(connector.partitions == 4 && connector.replication == nil && connector.createsTopics)
       session.close()
     }
   }

@@ -12,6 +12,11 @@ public struct ConnectorOptions: Sendable {
   public private(set) var publication = "dbz_publication"
   /// `database.*`, as a connection string; nil if the file names no host.
   public private(set) var connection: String?
+  /// `topic.creation.*`, for topics that do not exist; nil: the relay's own setting, and the brokers' default.
+  public private(set) var partitions: Int?
+  public private(set) var replication: Int?
+  /// False if topics are created by somebody else.
+  public private(set) var createsTopics = true
   /// Options that have no meaning here and change no message.
   public private(set) var ignored: [String] = []
 
@@ -114,6 +119,11 @@ public struct ConnectorOptions: Sendable {
     valueConverter = reader.converter("value", hasSchemas: hasSchemas)
     reader.expect("header.converter.class", [OptionReader.simpleHeaders])
     reader.expect("header.converter", [OptionReader.simpleHeaders])
+    createsTopics = reader.flag("topic.creation.enable") ?? true
+    partitions = reader.positive("topic.creation.default.partitions")
+    replication = reader.positive("topic.creation.default.replication.factor")
+    reader.expect("topic.creation.groups", ["default", ""])
+    reader.expect("snapshot.max.threads", ["1"])
     connection = reader.connection()
     (outbox, flatten) = reader.transform()
     if reader.problem == nil, prefix.isEmpty {
@@ -181,13 +191,12 @@ private struct OptionReader {
     "name", "tasks.max", "offset.storage", "poll.interval.ms", "max.batch.size", "max.queue.size",
     "max.queue.size.in.bytes", "status.update.interval.ms", "slot.max.retries", "slot.retry.delay.ms",
     "retriable.restart.connector.wait.ms", "errors.max.retries", "slot.drop.on.stop", "snapshot.fetch.size",
-    "snapshot.max.threads", "xmin.fetch.interval.ms", "database.query.timeout.ms", "flush.lsn.source",
+    "xmin.fetch.interval.ms", "database.query.timeout.ms", "flush.lsn.source",
     "event.processing.failure.handling.mode", "snapshot.delay.ms", "snapshot.lock.timeout.ms",
     "snapshot.locking.mode", "database.tcpKeepAlive", "database.server.name", "schema.refresh.mode",
-    "topic.creation.enable", "topic.creation.groups",
   ]
   private static let withoutMeaningPrefixes = [
-    "offset.", "topic.creation.", "producer.override.", "errors.", "schema.history.internal.", "internal.",
+    "offset.", "producer.override.", "errors.", "schema.history.internal.", "internal.",
   ]
 
   init(_ properties: Properties) {
@@ -228,6 +237,13 @@ private struct OptionReader {
       return nil
     }
     return value
+  }
+
+  /// A number from 1; -1 means the default.
+  mutating func positive(_ name: String) -> Int? {
+    guard let number = number(name), number != -1 else { return nil }
+    if number < 1 { refuse(name, "“\(number)” is not a number from 1, or -1 for the default") }
+    return number
   }
 
   mutating func choice<Value: RawRepresentable<String> & CaseIterable>(_ name: String) -> Value? {

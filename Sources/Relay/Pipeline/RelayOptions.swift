@@ -48,6 +48,10 @@ public struct RelayOptions: Sendable {
   public var publication: String
   /// Number of partitions of topics that the relay creates.
   public var partitions: Int
+  /// Replicas of their partitions; nil: the brokers' default.
+  public var replication: Int?
+  /// False: a topic that does not exist stops the relay.
+  public var createsTopics = true
   public var compression: String
   /// Limit on unacknowledged messages, in bytes.
   public var maximumInFlight: Int

@@ -7,7 +7,7 @@ import Reactor
 /// Sends batches to Kafka in order, waits while the producer's queue is full, and reports acknowledgements.
 final class KafkaSink: MessageSink {
   private let options: KafkaOptions
-  private let partitions: Int
+  private let creation: TopicCreation
   private let producer: KafkaProducer
   private let room: Doorbell
   private let logger: Logger
@@ -30,11 +30,11 @@ final class KafkaSink: MessageSink {
   ///   - batchBytes: Maximum size of a batch of several messages.
   ///   - cluster: The Postgres cluster that the positions belong to: identifier, timeline and the log's epoch.
   init(
-    _ options: KafkaOptions, transactionalID: String?, cluster: String, partitions: Int, compression: String,
+    _ options: KafkaOptions, transactionalID: String?, cluster: String, creation: TopicCreation, compression: String,
     maximumBytes: Int, batchBytes: Int,
     on reactor: Reactor, logger: Logger, onReports: @escaping (DeliveryReports) -> Void
   ) throws(KafkaError) {
-    (self.partitions, self.logger) = (partitions, logger)
+    (self.creation, self.logger) = (creation, logger)
     self.cluster = cluster
     (self.compression, self.maximumBytes, self.reactor) = (compression, maximumBytes, reactor)
     positions = transactionalID.map { "annals.positions.\($0)" }
@@ -89,7 +89,7 @@ final class KafkaSink: MessageSink {
       if try await admin.partitions(of: topic) == nil { try await createTopic(topic) }
       limit = .success(
         min(try await setting("max.message.bytes", of: topic, admin) ?? .max, KafkaProducer.maximumMessage))
-    } catch {
+    } catch let error as KafkaError {
       // A name that no topic can have is the message's fault. A right that is missing is not: it stops the relay.
       guard error.kind == .refused else { throw error }
       limit = .failure(error)
@@ -262,9 +262,24 @@ final class KafkaSink: MessageSink {
     if await room.wait(timeout: .milliseconds(500)) == .cancelled { throw CancellationError() }
   }
 
-  private func createTopic(_ topic: String) async throws(KafkaError) {
-    if try await KafkaAdmin(options).createTopic(topic, partitions: partitions) {
-      logger.notice("Topic created", metadata: ["topic": topic, "partitions": "\(partitions)"])
+  /// How topics are created that do not exist.
+  struct TopicCreation {
+    let isAllowed: Bool
+    let partitions: Int
+    let replication: Int?
+  }
+
+  struct TopicMissing: Error, CustomStringConvertible {
+    let topic: String
+    var description: String { "topic \(topic) does not exist, and topic.creation.enable=false: create it" }
+  }
+
+  private func createTopic(_ topic: String) async throws {
+    guard creation.isAllowed else { throw TopicMissing(topic: topic) }
+    if try await KafkaAdmin(options).createTopic(
+      topic, partitions: creation.partitions, replication: creation.replication)
+    {
+      logger.notice("Topic created", metadata: ["topic": topic, "partitions": "\(creation.partitions)"])
     }
   }
 

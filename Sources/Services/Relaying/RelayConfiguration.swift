@@ -18,9 +18,12 @@ extension Context {
           ?? .outbox(topic: topicTemplate, name: settings[RelaySettings.name]),
         slot: connector?.slot ?? settings[RelaySettings.slot],
         publication: connector?.publication ?? settings[RelaySettings.publication],
-        partitions: settings[RelaySettings.partitions], compression: settings[RelaySettings.compression].rawValue,
+        partitions: connector?.partitions ?? settings[RelaySettings.partitions],
+        compression: settings[RelaySettings.compression].rawValue,
         maximumInFlight: settings[RelaySettings.maximumInFlight].bytes, version: version)
       if let connection = connector?.connection { options.postgres.url = connection }
+      options.replication = connector?.replication
+      options.createsTopics = connector?.createsTopics ?? true
       if settings[RelaySettings.source] == .table, let shard = Shard(settings[RelaySettings.shard]) {
         guard connector == nil else {
           throw ConfigurationError.malformed(
