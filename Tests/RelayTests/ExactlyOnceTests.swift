@@ -1,3 +1,5 @@
+import Events
+import EventStore
 import Identifiers
 import Kafka
 import Metrics
@@ -15,6 +17,41 @@ import Testing
     options.delivery = .exactlyOnce
     options.slot = slot
     return options
+  }
+
+  @Test("a first reading is sent in parts: what hinders one does not take the others back, and nothing is sent twice")
+  func readingInParts() async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      var options = try options(database, topic, slot: Stack.uniqueName("relay"), .wal)
+      options.createsTopics = false
+      let admin = KafkaAdmin(options.kafka)
+      try await admin.createTopic("\(topic).things", partitions: 1)
+      let session = try await database.session()
+      try await database.append("a", 1...3)
+      try await session.execute("select setval('annals.event_sequence', 300000)")
+      try await database.append("a", 4...6)
+      try await session.execute("select setval('annals.event_sequence', 600000)")
+      // In the third partition: a topic that is not there yet.
+      _ = try await EventStore(database.pool).append(
+        RelayTests.events("x", 1...1), to: StreamID(category: "other", id: "x"), expecting: .any,
+        metadata: EventMetadata(actor: "a"))
+      try await database.append("a", 7...7)
+      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
+      let running = Task(executorPreference: database.reactor) { await relay.run() }
+      // Only what is committed can be read.
+      let first = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 6 }
+      #expect(first.compactMap(\.version) == [1, 2, 3, 4, 5, 6])
+      try await eventually("it says why", on: database.reactor) { await relay.problem?.contains("\(topic).others") == true }
+      try await admin.createTopic("\(topic).others", partitions: 1)
+      try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
+      try await database.append("a", 8...8)
+      let all = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 8 }
+      running.cancel()
+      await running.value
+      #expect(all.compactMap(\.version) == [1, 2, 3, 4, 5, 6, 7, 8])
+      session.close()
+    }
   }
 
   @Test(

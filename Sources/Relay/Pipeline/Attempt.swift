@@ -63,22 +63,37 @@ final class Attempt {
   /// Publishes every outbox row that the session's snapshot sees and `published` does not hold. Returns after all of
   /// them are acknowledged.
   ///
+  /// - Parameter seen: Exactly once: the session's snapshot. Each range of numbers is then a Kafka transaction of its own, and an
+  ///   attempt that is stopped leaves the others to the next one.
   /// - Returns: The number of rows.
   func publishOutbox(
-    after position: Position = Position.start, unseenBy published: Published?, at start: LogSequenceNumber
+    after position: Position = Position.start, unseenBy published: Published?, at start: LogSequenceNumber,
+    inPartsOf seen: Snapshot? = nil
   ) async throws -> Int {
     guard let encoder = encoder as? OutboxEncoder else { return 0 }
     let layout = try OutboxLayout(OutboxBacklog.relation)
     let number = delivery.tracker.begin()
     var backlog = OutboxBacklog()
     var count = 0
+    var earlier: (snapshot: Snapshot, below: Int64)?
+    if seen != nil, case .reading(let snapshot, let below)? = delivery.published { earlier = (snapshot, below) }
     for range in try await OutboxBacklog.ranges(session) {
       backlog = OutboxBacklog()
       try await copyOut(OutboxBacklog.query(after: position, unseenBy: published, in: range)) { message, batch in
         guard let row = try backlog.row(message), published?.holds(row.position) != true else { return }
+        if let earlier, row.position.sequence < earlier.below,
+          row.position.epoch < epoch || earlier.snapshot.sees(row.position.transaction)
+        {
+          return
+        }
         count += 1
         try publish(row, of: layout, number, at: start, by: encoder, into: &batch)
       }
+      // Below the earlier reading's end only late rows are sent: they are part of what follows.
+      guard let seen, range.upperBound < .max, range.upperBound >= earlier?.below ?? .min else { continue }
+      try await delivery.arrive()
+      delivery.reached = .reading(seen, below: range.upperBound)
+      try await delivery.commit()
     }
     delivery.tracker.committed(number, end: start)
     try await delivery.arrive()

@@ -49,8 +49,11 @@ struct SlotPreparation {
     try await slot.recordUnready(session, source: "wal")
     var seen: Snapshot?
     let start = try await withNewSlot { start in
-      seen = try await TableReading.present(session).snapshot
-      let count = try await attempt.publishOutbox(after: position, unseenBy: published, at: start)
+      let snapshot = try await TableReading.present(session).snapshot
+      seen = snapshot
+      let count = try await attempt.publishOutbox(
+        after: position, unseenBy: published, at: start,
+        inPartsOf: options.delivery == .exactlyOnce ? snapshot : nil)
       attempt.logger.notice("Outbox published from the table", metadata: [.count: "\(count)"])
     }
     try await slot.recordReady(session, start: start)

@@ -8,10 +8,16 @@ enum PublishedPosition: Equatable {
   case wal(LogSequenceNumber)
   /// Every row of the table up to this one.
   case table(Position)
+  /// Of the first reading of the outbox: every row below this number that the snapshot sees.
+  case reading(Snapshot, below: Int64)
 
   init?(_ json: JSONValue) {
     if let lsn = json["lsn"]?.string.flatMap({ LogSequenceNumber($0) }) {
       self = .wal(lsn)
+    } else if let snapshot = json["snapshot"]?.string.flatMap({ Snapshot($0) }),
+      let number = json["below"]?.string.flatMap({ Int64($0) })
+    {
+      self = .reading(snapshot, below: number)
     } else if let epoch = json["epoch"]?.integer, let transaction = json["xid"]?.string.flatMap({ UInt64($0) }),
       let sequence = json["sequence"]?.string.flatMap({ Int64($0) })
     {
@@ -30,6 +36,9 @@ enum PublishedPosition: Equatable {
       writer.member("cluster", cluster)
       switch self {
       case .wal(let lsn): writer.member("lsn", lsn.description)
+      case .reading(let snapshot, let number):
+        writer.member("snapshot", snapshot.description)
+        writer.member("below", "\(number)")
       case .table(let row):
         writer.member("epoch", row.epoch)
         writer.member("xid", "\(row.transaction)")
