@@ -116,7 +116,7 @@ class Bench:
                            POSTGRES_USER=user, PEER_DATA=DATA)
         result = subprocess.run([os.path.join(stack.ROOT, ".stack", "peers", "bin", "python"),
                                  os.path.join(os.path.dirname(os.path.abspath(__file__)), "eventsourcing_peer.py"), *map(str, words)],
-                                env=environment, capture_output=True, text=True)
+                                env=environment, capture_output=True, text=True, timeout=120)
         if result.returncode:
             sys.exit(f"eventsourcing_peer.py {words}: {result.stderr[-2000:]}")
         return json.loads(result.stdout)
@@ -201,7 +201,6 @@ def show(bench):
         "stream": "one stream of 100,000, folded", "states": "replay into states",
         "peer plain 1": "eventsourcing, 16 threads, 1 event", "peer plain 10": "eventsourcing, 16 threads, 10 events",
         "peer functions 1": "the same with functions, 1 event", "peer functions 10": "the same with functions, 10 events",
-        "peer read": "eventsourcing, the whole log",
     }
     print(f"{'':48} per second  ratio (least to most)")
     for name, values in bench.figures.items():

@@ -1,3 +1,4 @@
+import Postgres
 import Events
 import EventStore
 import Identifiers
@@ -42,7 +43,9 @@ import Testing
       // Only what is committed can be read.
       let first = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 6 }
       #expect(first.compactMap(\.version) == [1, 2, 3, 4, 5, 6])
-      try await eventually("it says why", on: database.reactor) { await relay.problem?.contains("\(topic).others") == true }
+      try await eventually("it says why", on: database.reactor) {
+        await relay.problem?.contains("\(topic).others") == true
+      }
       try await admin.createTopic("\(topic).others", partitions: 1)
       try await eventually("it streams", on: database.reactor) { await relay.state == .streaming }
       try await database.append("a", 8...8)

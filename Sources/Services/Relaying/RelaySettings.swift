@@ -44,7 +44,7 @@ public enum RelaySettings {
     "relay.connector", default: "",
     "Properties file of a Debezium PostgreSQL connector. The relay then publishes those tables instead of Annals' outbox."
   )
-  static let destination = Setting(
+  public static let destination = Setting(
     "relay.destination", default: RelayOptions.Destination.kafka,
     "Destination of messages: kafka; print (one line of JSON each, to look at them); nothing.")
   public static let port = HTTPSettings.portSetting(

@@ -1,3 +1,4 @@
+import Relay
 import CommandLine
 import Configuration
 import Services
@@ -12,9 +13,10 @@ extension Commands {
     subcommands: [relayStatus, relayDecode, relayForget, parked]
   ) { arguments in
     let runtime = try Runtime(arguments)
-    // The tables of others may be in a database without an outbox.
-    let features: [any Feature] =
-      [Features.relay] + (runtime.settings[RelaySettings.connector].isEmpty ? [Features.outbox] : [])
+    // The tables of others may be in a database without an outbox; who only looks keeps nothing.
+    let keepsOutbox =
+      runtime.settings[RelaySettings.connector].isEmpty && runtime.settings[RelaySettings.destination] == .kafka
+    let features: [any Feature] = [Features.relay] + (keepsOutbox ? [Features.outbox] : [])
     try await Server(runtime: runtime, features: features, port: runtime.settings[RelaySettings.port]).run()
   }
 }
