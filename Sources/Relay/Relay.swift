@@ -95,8 +95,7 @@ public actor Relay {
       } catch {
         let delay = backoff.next()
         if let holder = Self.holder(error) {
-          if case .standby = state {
-          } else {
+          if !state.isStandby {
             logger.notice(
               "Another relay is active; waiting on standby", metadata: ["slot": options.slot, "holder": holder])
           }
@@ -124,10 +123,7 @@ public actor Relay {
   /// - Parameter onProgress: Called once this attempt is one that works: it has confirmed something, or lasts.
   private func attempt(_ onProgress: () -> Void) async throws {
     let began = ContinuousClock.now
-    if case .standby = state {
-    } else {
-      state = .starting
-    }
+    if !state.isStandby { state = .starting }
     let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
     defer { session.close() }
     if !options.isLooking { try await claim(session) }

@@ -151,13 +151,8 @@ import Testing
       try await session.execute("create table public.item (id int primary key); insert into item values (1)")
       var options = try options(database, prefix, "topic.creation.enable=false")
       options.createsTopics = false
-      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
-      let running = Task(executorPreference: database.reactor) { await relay.run() }
-      try await eventually("it stops", on: database.reactor) {
-        if case .failing(let reason) = await relay.state { reason.contains("does not exist") } else { false }
-      }
-      running.cancel()
-      await running.value
+      let reason = try await failure(of: options, on: database.reactor)
+      #expect(reason.contains("does not exist"))
       let connector = try ConnectorOptions(
         parsing: "topic.prefix=x\ntopic.creation.default.partitions=4\ntopic.creation.default.replication.factor=-1\n")
       #expect(connector.partitions == 4 && connector.replication == nil && connector.createsTopics)
@@ -209,23 +204,11 @@ import Testing
       var outbox = try RelayTests.options(database, topic: Stack.uniqueName("cdc"))
       outbox.slot = prefix
       try await whileRelaying(outbox, on: database.reactor) { _ in }
-      func failure(_ options: RelayOptions) async throws -> String {
-        let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
-        let running = Task(executorPreference: database.reactor) { await relay.run() }
-        var found = ""
-        try await eventually("it fails", on: database.reactor) {
-          if case .failing(let reason) = await relay.state { found = reason }
-          return !found.isEmpty
-        }
-        running.cancel()
-        await running.value
-        return found
-      }
-      let reason = try await failure(connector)
+      let reason = try await failure(of: connector, on: database.reactor)
       #expect(reason.contains("a relay of that name reads the outbox"))
       let other = try options(database, "\(prefix)x")
       try await session.execute("select pg_create_logical_replication_slot('\(prefix)x_snapshot', 'pgoutput')")
-      let second = try await failure(other)
+      let second = try await failure(of: other, on: database.reactor)
       #expect(second.contains("a logical slot"))
       #expect(try await session.execute("select feed, ready from annals.relays") == [["outbox", "t"]])
       session.close()
@@ -296,17 +279,8 @@ import Testing
       }
       try await database.dropSlot(prefix, session)
       try await session.execute("insert into item values (2)")
-      let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
-      let running = Task(executorPreference: database.reactor) { await relay.run() }
-      try await eventually("it stops", on: database.reactor) {
-        if case .failing(let reason) = await relay.state {
-          reason.contains("annals relay forget \(prefix)")
-        } else {
-          false
-        }
-      }
-      running.cancel()
-      await running.value
+      let reason = try await failure(of: options, on: database.reactor)
+      #expect(reason.contains("annals relay forget \(prefix)"))
       // Told to read the tables again, it does; told to forget, it begins behind the gap.
       let again = try self.options(database, prefix, "snapshot.mode=when_needed")
       try await whileRelaying(again, on: database.reactor) { _ in

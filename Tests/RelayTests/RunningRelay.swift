@@ -30,6 +30,20 @@ func whileRelaying<Value>(
   return try result.get()
 }
 
+/// Starts a relay, waits until an attempt has failed, stops it, and returns the reason.
+func failure(of options: RelayOptions, on reactor: Reactor) async throws -> String {
+  let relay = try Relay(options, on: reactor, logger: quietLogger(), metrics: .init())
+  let running = Task(executorPreference: reactor) { await relay.run() }
+  var reason = ""
+  try await eventually("it fails", on: reactor) {
+    if case .failing(let text) = await relay.state { reason = text }
+    return !reason.isEmpty
+  }
+  running.cancel()
+  await running.value
+  return reason
+}
+
 /// Reads messages of a topic from its beginning until `isEnough` says so, at most for a minute.
 func readMessages(
   of topic: String, on reactor: Reactor, until isEnough: ([KafkaMessage]) -> Bool

@@ -10,20 +10,6 @@ import Support
 import Testing
 
 @Suite("A relay's slot", .serialized, .timeLimit(.minutes(5))) struct SlotTests {
-  /// Runs a relay until it fails, and returns why.
-  private func failure(_ options: RelayOptions, _ database: TestDatabase) async throws -> String {
-    let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
-    let running = Task(executorPreference: database.reactor) { await relay.run() }
-    var reason = ""
-    try await eventually("it fails", on: database.reactor) {
-      if case .failing(let text) = await relay.state { reason = text }
-      return !reason.isEmpty
-    }
-    running.cancel()
-    await running.value
-    return reason
-  }
-
   @Test("is never somebody else's: one of another kind or database is refused, and stays", arguments: [true, false])
   func foreign(isTable: Bool) async throws {
     try await withDatabase { database in
@@ -46,7 +32,8 @@ import Testing
           // It needs none, and leaves this one alone.
           try await whileRelaying(options, on: database.reactor) { _ in }
         } else {
-          #expect(try await failure(options, database).contains(reason))
+          let found = try await failure(of: options, on: database.reactor)
+          #expect(found.contains(reason))
         }
         let found = try await session.execute("select 1 from pg_replication_slots where slot_name = '\(options.slot)'")
         #expect(found.count == 1)

@@ -4,30 +4,22 @@ in the log or out of order: log indexes stay, a reader's place stays, each event
 
 The other cluster is the Postgres of the profile dev, which must not run.
 """
-import http.client
-import json
 import os
-import random
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from Rig import order, stack, topic  # noqa: E402
 from Rig.database import ScratchDatabase, sql  # noqa: E402
+from Rig.documents import Documents, in_order, need  # noqa: E402
 from Rig.program import Program  # noqa: E402
 
 RUN, PORT = stack.unique("restore_"), 17_110
 FOLDER = stack.folder("restore")
 OTHER = "postgresql://annals@127.0.0.1:25432"
 BINARY = stack.binary()
+DOCUMENTS = Documents(RUN, PORT)
 STACK = os.path.join(stack.ROOT, "scripts", "stack")
-
-
-def environment(server):
-    return dict(
-        os.environ, ANNALS_POSTGRES_URL=f"{server}/{RUN}", ANNALS_HTTP_PORT=str(PORT), ANNALS_OPERATIONS_PORT=str(PORT + 1),
-        ANNALS_RELAY_SLOT=RUN, ANNALS_RELAY_TOPIC=f"{RUN}.{{aggregate}}s", ANNALS_ELASTICSEARCH_ALIAS=RUN,
-        ANNALS_PROJECTION_GROUP=RUN, ANNALS_LOG_FORM="json")
 
 
 def own():
@@ -35,36 +27,12 @@ def own():
     return {name: value for name, value in os.environ.items() if name != "ANNALS_POSTGRES_URL"}
 
 
-def ask(method, path, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=30)
-    connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json", "X-Actor": "restore"})
-    response = connection.getresponse()
-    return response.status, response.read().decode()
-
-
-def write(documents, count):
-    for number in range(count):
-        if documents and number % 3:
-            status, _ = ask("PATCH", f"/documents/{random.choice(documents)}", {"title": f"Title {number} {random.random()}"})
-        else:
-            status, body = ask("POST", "/documents", {"title": f"Document {number}"})
-            documents.append(json.loads(body)["id"])
-        if status not in (200, 201):
-            sys.exit(f"a write got {status}")
-
-
-def need(holds, what):
-    print(("ok      " if holds else "PROBLEM ") + what)
-    if not holds:
-        sys.exit(1)
-
-
-def run(database, documents):
+def run(database):
     log = os.path.join(FOLDER, "first.log")
-    annals = Program([BINARY, "all"], environment(database.server), log, PORT)
+    annals = Program([BINARY, "all"], DOCUMENTS.environment(database.server), log, PORT)
     try:
         stack.Deadline(30, log).wait("the API", annals.is_ready)
-        write(documents, 300)
+        DOCUMENTS.write(300)
         stack.Deadline(30, log).wait("indexes", lambda: database.sql("select count(*) from annals.log_index") == "300")
         database.sql("insert into annals.checkpoints (reader, log_id, index, event_id) "
                      "select 'test', l.id, 100, i.event_id from annals.log l, annals.log_index i where i.index = 99")
@@ -78,42 +46,36 @@ def run(database, documents):
     systems = [sql(RUN, "select system_identifier from pg_control_system()", server) for server in (database.server, OTHER)]
     need(systems[0] != systems[1], "the other cluster has another identifier")
 
-    migrated = subprocess.run([BINARY, "migrate"], env=environment(OTHER), capture_output=True, text=True).stdout
+    migrated = subprocess.run([BINARY, "migrate"], env=DOCUMENTS.environment(OTHER), capture_output=True, text=True).stdout
     need("role application" in migrated, "migrate makes the roles of the new cluster")
 
     log = os.path.join(FOLDER, "second.log")
-    annals = Program([BINARY, "all"], environment(OTHER), log, PORT)
+    annals = Program([BINARY, "all"], DOCUMENTS.environment(OTHER), log, PORT)
     try:
         stack.Deadline(30, log).wait("the process", lambda: annals.answer("/livez")[0] == 200)
-        status, body = ask("POST", "/documents", {"title": "Too early"})
+        status, body = DOCUMENTS.ask("POST", "/documents", {"title": "Too early"})
         need(status == 503 and "adopt" in body, f"before adopt a write gets {status} that names the remedy")
-        doctor = subprocess.run([BINARY, "doctor"], env=environment(OTHER), capture_output=True, text=True).stdout
+        doctor = subprocess.run([BINARY, "doctor"], env=DOCUMENTS.environment(OTHER), capture_output=True, text=True).stdout
         need("annals adopt" in doctor, "doctor names the remedy")
         with open(log) as file:
             stack.Deadline(20, log).wait("the relay's error", lambda: "AN004" in file.read())
         need(sql(RUN, "select count(*) from annals.events", OTHER) == "301", "nothing was written")
     finally:
         annals.stop()
-    printed = subprocess.run([BINARY, "adopt"], env=environment(OTHER), capture_output=True, text=True)
+    printed = subprocess.run([BINARY, "adopt"], env=DOCUMENTS.environment(OTHER), capture_output=True, text=True)
     need(printed.returncode == 0, printed.stdout.strip().splitlines()[0] if printed.stdout else printed.stderr)
     log = os.path.join(FOLDER, "third.log")
-    annals = Program([BINARY, "all"], environment(OTHER), log, PORT)
+    annals = Program([BINARY, "all"], DOCUMENTS.environment(OTHER), log, PORT)
     try:
         stack.Deadline(30, log).wait("the API", annals.is_ready)
-        write(documents, 100)
+        DOCUMENTS.write(100)
         stack.Deadline(30, log).wait("indexes", lambda: sql(RUN, "select count(*) from annals.log_index", OTHER) == "401")
         after = sql(RUN, "select index, event_id from annals.log_index order by index", OTHER)
         need(after.startswith(before), "the log indexes of before are the same")
         need(sql(RUN, "select count(*) = 1 from annals.checkpoints c join annals.log_index i on i.index = c.index - 1 and "
                       "i.event_id = c.event_id join annals.log l on l.id = c.log_id", OTHER) == "t", "a reader's place is the same")
-        need(sql(RUN, "select count(*) from (select version, row_number() over (partition by stream_id order by i.index) n "
-                      "from annals.log_index i join annals.events e using (epoch, xid, sequence)) x where version <> n", OTHER) == "0",
-             "each stream is in its order")
-        rows = sql(RUN, "select event_id, split_part(stream_id, 'document-', 2), version from annals.events where stream_id like 'document-%'", OTHER)
-        committed = {}
-        for row in rows.splitlines():
-            event, key, version = row.split("|")
-            committed[event] = (key, int(version))
+        need(in_order(OTHER, RUN), "each stream is in its order")
+        committed = DOCUMENTS.committed(OTHER)
         verdict = None
 
         def has_all():
@@ -125,7 +87,7 @@ def run(database, documents):
         need(verdict.holds(), f"{len(committed)} events on the topic, {len(verdict.doubles)} of {verdict.delivered} messages again, "
                               f"{verdict.out_of_order} out of order")
         stack.Deadline(60, log).wait("the views", lambda: subprocess.run(
-            [BINARY, "verify"], env=environment(OTHER), capture_output=True).returncode == 0)
+            [BINARY, "verify"], env=DOCUMENTS.environment(OTHER), capture_output=True).returncode == 0)
         need(True, "the views equal history")
     finally:
         annals.stop()
@@ -134,11 +96,11 @@ def run(database, documents):
 def main():
     if subprocess.run([STACK, "status", "dev"], env=own(), capture_output=True, text=True).stdout.find("postgres: up") >= 0:
         sys.exit("the Postgres of the profile dev runs: make down")
-    database, documents = ScratchDatabase(RUN, BINARY, environment(stack.postgres_server())), []
+    database = ScratchDatabase(RUN, BINARY, DOCUMENTS.environment(stack.postgres_server()))
     subprocess.run([STACK, "start", "dev", "postgres"], env=own(), check=True)
     try:
         sql("postgres", f"create database {RUN}", OTHER)
-        run(database, documents)
+        run(database)
     finally:
         database.drop(OTHER)
         database.drop()

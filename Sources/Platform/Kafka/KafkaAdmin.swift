@@ -24,23 +24,34 @@ public struct KafkaAdmin: Sendable {
   }
 
   private func describeNow() throws(KafkaError) -> ClusterDescription {
-    let handle = try makeHandle()
+    try withMetadata(of: nil, "requesting metadata") { metadata in
+      let brokers = (0..<Int(metadata.broker_cnt)).map {
+        "\(String(cString: metadata.brokers[$0].host)):\(metadata.brokers[$0].port)"
+      }
+      var topics: [String: Int] = [:]
+      for index in 0..<Int(metadata.topic_cnt) {
+        topics[String(cString: metadata.topics[index].topic)] = Int(metadata.topics[index].partition_cnt)
+      }
+      return ClusterDescription(brokers: brokers, topics: topics)
+    }
+  }
+
+  /// Lends the metadata of one topic, or of all.
+  private func withMetadata<Value>(
+    of topic: String?, _ operation: String, _ body: (rd_kafka_metadata) throws(KafkaError) -> Value
+  ) throws(KafkaError) -> Value {
+    let handle = try makeHandle(RD_KAFKA_PRODUCER, ["allow.auto.create.topics": "false"])
     defer { rd_kafka_destroy(handle) }
+    let reference = topic.flatMap { rd_kafka_topic_new(handle, $0, nil) }
+    if topic != nil, reference == nil { throw KafkaError(rd_kafka_last_error(), operation, brokers: options.brokers) }
+    defer { if let reference { rd_kafka_topic_destroy(reference) } }
     var pointer: UnsafePointer<rd_kafka_metadata>?
-    let code = rd_kafka_metadata(handle, 1, nil, &pointer, milliseconds)
+    let code = rd_kafka_metadata(handle, topic == nil ? 1 : 0, reference, &pointer, milliseconds)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let pointer else {
-      throw KafkaError(code, "requesting metadata", brokers: options.brokers)
+      throw KafkaError(code, operation, brokers: options.brokers)
     }
     defer { rd_kafka_metadata_destroy(pointer) }
-    let metadata = pointer.pointee
-    let brokers = (0..<Int(metadata.broker_cnt)).map {
-      "\(String(cString: metadata.brokers[$0].host)):\(metadata.brokers[$0].port)"
-    }
-    var topics: [String: Int] = [:]
-    for index in 0..<Int(metadata.topic_cnt) {
-      topics[String(cString: metadata.topics[index].topic)] = Int(metadata.topics[index].partition_cnt)
-    }
-    return ClusterDescription(brokers: brokers, topics: topics)
+    return try body(pointer.pointee)
   }
 
   /// The number of a topic's partitions; nil if there is no such topic.
@@ -50,26 +61,16 @@ public struct KafkaAdmin: Sendable {
 
   private func partitionsNow(of topic: String) throws(KafkaError) -> Int? {
     let operation = "looking for topic \(topic)"
-    let handle = try makeHandle(RD_KAFKA_PRODUCER, ["allow.auto.create.topics": "false"])
-    defer { rd_kafka_destroy(handle) }
-    guard let reference = rd_kafka_topic_new(handle, topic, nil) else {
-      throw KafkaError(rd_kafka_last_error(), operation, brokers: options.brokers)
-    }
-    defer { rd_kafka_topic_destroy(reference) }
-    var pointer: UnsafePointer<rd_kafka_metadata>?
-    let code = rd_kafka_metadata(handle, 0, reference, &pointer, milliseconds)
-    guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let pointer else {
-      throw KafkaError(code, operation, brokers: options.brokers)
-    }
-    defer { rd_kafka_metadata_destroy(pointer) }
-    guard pointer.pointee.topic_cnt == 1 else { return nil }
-    let found = pointer.pointee.topics[0]
-    switch found.err {
-    case RD_KAFKA_RESP_ERR_NO_ERROR: return Int(found.partition_cnt)
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC: return nil
-    // Just created: it exists.
-    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE: return max(1, Int(found.partition_cnt))
-    case let code: throw KafkaError(code, operation, brokers: options.brokers)
+    return try withMetadata(of: topic, operation) { metadata throws(KafkaError) in
+      guard metadata.topic_cnt == 1 else { return nil }
+      let found = metadata.topics[0]
+      switch found.err {
+      case RD_KAFKA_RESP_ERR_NO_ERROR: return Int(found.partition_cnt)
+      case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC: return nil
+      // Just created: it exists.
+      case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE: return max(1, Int(found.partition_cnt))
+      case let code: throw KafkaError(code, operation, brokers: options.brokers)
+      }
     }
   }
 

@@ -50,7 +50,7 @@ final class OutboxEncoder: ChangeEncoder {
   /// Encodes the messages of one row: an event, and after a deletion a tombstone.
   func encode(_ row: OutboxRow, schema: String, _ context: ChangeContext, into batch: inout MessageBatch) {
     position = row.sequence
-    // The same whether the row comes from the WAL or from the table.
+    // A row has the same number in the WAL and in the table.
     batch.begin(source: UInt64(bitPattern: row.sequence), after: 0)
     let aggregate = aggregate(row.category, schema: schema)
     let key = batch.written { self.key(row.key, into: &$0) }

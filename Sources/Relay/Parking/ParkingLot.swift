@@ -5,10 +5,10 @@ import Schema
 /// Parked keys: a message that cannot be delivered, and the later messages of its key (G7). Stored in
 /// annals.parked_messages by the relay's name, which the shards of a relay share.
 final class ParkingLot {
-  struct Key: Hashable {
-    let topic: String
-    let key: [UInt8]?
-  }
+  typealias Key = MessageBatch.Key
+
+  /// The reason of a message that only waits (sql/queries/list_parked.sql).
+  static let waiting = "an earlier message of its key is parked"
 
   private let relay: String
   private let session: PostgresSession
@@ -88,7 +88,7 @@ final class ParkingLot {
         .jsonb(headers.bytes), message.timestamp.map { .bigint($0) } ?? .null,
         .bigint(Int64(bitPattern: message.place)), .bigint(Int64(bitPattern: message.source)),
         .integer(message.ordinal),
-        .text(reason ?? "an earlier message of its key is parked"), .bool(reason == nil),
+        .text(reason ?? Self.waiting), .bool(reason == nil),
       ]
     ).first
     guard let outcome = Outcome(rawValue: try row?.get(0, as: String.self) ?? "") else {

@@ -87,6 +87,8 @@ public enum RelayState: Equatable, Sendable {
   /// The last attempt failed; the next one starts after a delay.
   case failing(reason: String)
 
+  var isStandby: Bool { if case .standby = self { true } else { false } }
+
   var number: Int {
     switch self {
     case .starting: 0

@@ -149,7 +149,7 @@ final class WALSource: ChangeSource {
       try delivery.check()
       // A Kafka transaction holds whole transactions of Postgres.
       if open == nil { try await delivery.commit() }
-      // What Postgres has been told; more may be confirmed in memory and repeated all the same.
+      // Only a position that was sent to Postgres counts: the next attempt begins there.
       onProgress(confirmed > began)
       try await reportIfDue()
       try await examineIfDue()

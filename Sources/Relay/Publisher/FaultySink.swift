@@ -41,7 +41,7 @@
           return true
         }
       case .swap:
-        var first: [ParkingLot.Key: Int] = [:]
+        var first: [MessageBatch.Key: Int] = [:]
         for index in batch.messages.indices {
           let key = batch.key(of: batch.messages[index])
           if let other = first[key] {

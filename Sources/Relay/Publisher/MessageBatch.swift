@@ -17,7 +17,7 @@ struct MessageBatch {
     let transaction: Int
     /// The order of a key's messages in their source: the event's number in the outbox, or the place in the WAL.
     let place: UInt64
-    /// What the message comes from, and its index among the messages of that. Encoding the message again gives the same.
+    /// The source of the message and its index among the source's messages. Encoding the message again gives the same two.
     let source: UInt64
     let ordinal: Int32
   }
@@ -114,13 +114,21 @@ struct MessageBatch {
     return part
   }
 
-  func index(of message: Message) -> Int {
-    messages.firstIndex { $0.source == message.source && $0.ordinal == message.ordinal && $0.topic == message.topic }
-      ?? 0
+  /// One of its messages.
+  func only(_ message: Message) -> MessageBatch {
+    var part = self
+    part.messages = [message]
+    return part
   }
 
-  func key(of message: Message) -> ParkingLot.Key {
-    ParkingLot.Key(topic: topics[message.topic], key: message.key.map(bytes))
+  /// What Kafka orders messages by: those of one topic and key keep their order.
+  struct Key: Hashable {
+    let topic: String
+    let key: [UInt8]?
+  }
+
+  func key(of message: Message) -> Key {
+    Key(topic: topics[message.topic], key: message.key.map(bytes))
   }
 
   /// Tells a message from all others of its source. Encoding it again gives the same.

@@ -161,11 +161,13 @@ extension Context {
   }
 
   /// A Postgres session for one use, on the context's reactor wherever the caller runs.
+  ///
+  /// - Parameter options: nil: the database of the settings.
   public func withSession<Value: Sendable>(
-    _ body: @Sendable (PostgresSession) async throws -> Value
+    to options: PostgresOptions? = nil, _ body: @Sendable (PostgresSession) async throws -> Value
   ) async throws -> Value {
     try await reactor.run {
-      try await PostgresSession.with(postgres, on: reactor, logger: logger) { try await body($0) }
+      try await PostgresSession.with(options ?? postgres, on: reactor, logger: logger) { try await body($0) }
     }
   }
 }

@@ -47,10 +47,7 @@ extension Context {
   public func withRelaySession<Value: Sendable>(
     _ body: @Sendable (PostgresSession) async throws -> Value
   ) async throws -> Value {
-    let options = try relayOptions.postgres
-    return try await reactor.run {
-      try await PostgresSession.with(options, on: reactor, logger: logger) { try await body($0) }
-    }
+    try await withSession(to: try relayOptions.postgres, body)
   }
 
   /// The names of the topics of the outbox.

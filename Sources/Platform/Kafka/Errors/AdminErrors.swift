@@ -1,7 +1,7 @@
 import CRdkafka
 
 extension KafkaError.Kind {
-  /// Of a request about topics or settings (Kafka documentation, “Error codes”).
+  /// Consequence of an error of a request about topics or settings (Kafka documentation, “Error codes”).
   static func admin(_ code: rd_kafka_resp_err_t) -> Self {
     switch code {
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: .forbidden

@@ -1,7 +1,7 @@
 import CRdkafka
 
 extension KafkaError.Kind {
-  /// Of a message that the client itself does not take (librdkafka, `rd_kafka_produceva`). It was not sent.
+  /// Consequence of an error of the client for a message that it has not sent (librdkafka, `rd_kafka_produceva`).
   static func produce(_ code: rd_kafka_resp_err_t) -> Self {
     switch code {
     case RD_KAFKA_RESP_ERR__QUEUE_FULL: .full

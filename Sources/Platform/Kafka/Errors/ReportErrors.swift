@@ -1,8 +1,8 @@
 import CRdkafka
 
 extension KafkaError.Kind {
-  /// Of a message that was sent (Kafka documentation, “Error codes”, for Produce). Whatever is not named here is final for
-  /// the batch of the message: sent again it would be refused again.
+  /// Consequence of an error in a delivery report (Kafka documentation, “Error codes”, for Produce). An error that is not named
+  /// here is final: the broker would refuse the batch again.
   static func report(_ code: rd_kafka_resp_err_t) -> Self {
     switch code {
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,

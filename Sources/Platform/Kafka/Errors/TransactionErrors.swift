@@ -1,7 +1,7 @@
 import CRdkafka
 
 extension KafkaError.Kind {
-  /// Of a call that begins, commits or aborts a transaction (librdkafka, “Transactional producer API”).
+  /// Consequence of an error of a call that begins, commits or aborts a transaction (librdkafka, “Transactional producer API”).
   static func transaction(_ code: rd_kafka_resp_err_t) -> Self {
     switch code {
     case RD_KAFKA_RESP_ERR__FATAL, RD_KAFKA_RESP_ERR__FENCED, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,

@@ -13,7 +13,7 @@ extension Delivery {
     }
     if transactions != nil {
       lot.expect(key)
-      toPark.append((batch.keeping([batch.index(of: message)]), reason))
+      toPark.append((batch.only(message), reason))
     } else {
       _ = try await lot.park(message, of: batch, key, reason: reason)
       acknowledgements.refused[batch.identity(of: message)] = nil
@@ -27,7 +27,7 @@ extension Delivery {
   func wait(_ message: MessageBatch.Message, of batch: MessageBatch, _ key: ParkingLot.Key) async throws -> Bool {
     guard let lot else { return false }
     if transactions != nil {
-      toPark.append((batch.keeping([batch.index(of: message)]), nil))
+      toPark.append((batch.only(message), nil))
       parked(message)
       return true
     }
@@ -46,7 +46,7 @@ extension Delivery {
       let message = batch.messages[0]
       // It is not in the transaction, so it is stored whatever became of its predecessors.
       _ = try await lot.park(
-        message, of: batch, batch.key(of: message), reason: reason ?? "an earlier message of its key is parked")
+        message, of: batch, batch.key(of: message), reason: reason ?? ParkingLot.waiting)
       acknowledgements.refused[batch.identity(of: message)] = nil
     }
     toPark = []
