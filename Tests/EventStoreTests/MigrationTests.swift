@@ -112,6 +112,20 @@ import Testing
     }
   }
 
+  @Test("sets the roles' rights again where a dump has left them out, in a cluster that has the roles")
+  func rightsLeftOut() async throws {
+    try await withDatabase { database in
+      let session = try await database.session()
+      try await session.execute("revoke all on schema annals from annals_application, annals_relay")
+      let steps = try await migrate(database.options, on: database.reactor)
+      #expect(steps.map(\.name).contains("role application") && steps.map(\.name).contains("role relay"))
+      #expect(
+        try await session.execute("select has_schema_privilege('annals_application', 'annals', 'usage')") == [["t"]])
+      #expect(try await Migrator.missing(session).isEmpty)
+      session.close()
+    }
+  }
+
   @Test("gives way to writers that hold a table, and is tried again; an interrupted index is built again")
   func locks() async throws {
     try await withDatabase { database in

@@ -123,10 +123,11 @@ public struct Migrator {
     for row in try await session.query(Query("applied_definitions", Schema.appliedDefinitions)) {
       known[try row.get(0)] = (try row.get(1), try row.get(2))
     }
-    // A dump that was restored in another cluster has the records, and not the roles.
-    let roles = try await session.execute("select count(*) from pg_roles where rolname like 'annals\\_%'").first?
-      .first
-    if roles == "0" { for role in plan.roles { known[role.name] = nil } }
+    // A dump has the records; the roles are the cluster's, and `pg_dump --no-privileges` leaves their rights out.
+    let rights = try await session.execute(
+      "select has_schema_privilege(oid, 'annals', 'usage') from pg_roles where rolname = 'annals_application'"
+    ).first?.first
+    if rights != "t" { for role in plan.roles { known[role.name] = nil } }
     func isMissing(_ definition: Definition) -> Bool {
       guard let known = known[definition.name] else { return true }
       return known.revision < definition.revision
