@@ -45,7 +45,7 @@ let fuzzers: [Target] =
   Context.environment["ANNALS_FUZZ"] == nil
   ? []
   : [
-    fuzzer("relay-fuzz", "RelayFuzz.swift", ["Relay", "Postgres", "Logging", "JSON", "Time"]),
+    fuzzer("relay-fuzz", "RelayFuzz.swift", ["Relay", "Connector", "Postgres", "Logging", "JSON", "Time"]),
     fuzzer("http-fuzz", "HTTPFuzz.swift", ["HTTPServer", "JSON"]),
   ]
 
@@ -97,10 +97,9 @@ let package = Package(
     module(
       "Relay",
       [
-        "Schema", "Events", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Crypto",
-        "Spelling",
-        "Time",
+        "Schema", "Events", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Crypto", "Time",
       ]),
+    module("Connector", ["Schema", "Relay", "Postgres", "Logging", "JSON", "Spelling", "Time"]),
     module(
       "Projections",
       [
@@ -111,7 +110,8 @@ let package = Package(
     .target(
       name: "Services",
       dependencies: [
-        "Events", "EventStore", "Domain", "Relay", "Projections", "HTTPServer", "HTTPClient", "Elasticsearch", "Redis",
+        "Events", "EventStore", "Domain", "Relay", "Connector", "Projections", "HTTPServer", "HTTPClient",
+        "Elasticsearch", "Redis",
         "S3", "Kafka", "Postgres", "MediaType", "Lifecycle", "Reactor", "Configuration", "CommandLine", "Files",
         "Logging", "Metrics", "JSON", "Crypto", "Spelling", "Identifiers", "Time",
       ], path: "Sources/Services", resources: [.embedInCode("Operations/docs.html")], swiftSettings: strict),
@@ -135,7 +135,8 @@ let package = Package(
     .target(
       name: "Support",
       dependencies: [
-        "EventStore", "Postgres", "HTTPClient", "Reactor", "Files", "Logging", "Metrics", "JSON",
+        "Events", "EventStore", "Relay", "Kafka", "Postgres", "HTTPClient", "Reactor", "Files", "Logging", "Metrics",
+        "JSON",
       ], path: "Tests/Support", swiftSettings: strict),
     tests("JSON", ["JSON"]),
     tests("Basics", ["Time", "Identifiers", "CommandLine", "Configuration", "Logging", "Metrics"]),
@@ -149,6 +150,12 @@ let package = Package(
     tests(
       "Relay",
       ["Support", "Relay", "Events", "EventStore", "Postgres", "Kafka", "Reactor", "Identifiers", "JSON", "Time"]),
+    tests(
+      "Connector",
+      [
+        "Support", "Connector", "Relay", "EventStore", "Postgres", "Kafka", "Reactor", "Identifiers", "JSON", "Logging",
+        "Metrics",
+      ]),
     tests("Kafka", ["Support", "Kafka", "Reactor"]),
     tests("Redis", ["Support", "Redis", "Reactor", "Metrics"]),
     tests("HTTP", ["Support", "HTTPServer", "HTTPClient", "S3", "Crypto", "Reactor", "Metrics", "Time"]),

@@ -1,4 +1,3 @@
-import Identifiers
 import Kafka
 public import Logging
 public import Metrics
@@ -33,25 +32,14 @@ public actor Relay {
   private var acknowledgements: Acknowledgements
   private var current: Attempt?
   private var source: (any ChangeSource)?
-  /// Kept across attempts, so that the next attempt still knows which transactions this process has published.
-  private let watermark = Watermark()
+  private let feed: any FeedReader
 
   public init(_ options: RelayOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) throws {
     (self.options, self.reactor) = (options, reactor)
     self.logger = logger.labelled("relay")
     self.metrics = RelayMetrics(metrics)
     acknowledgements = Acknowledgements(metrics: self.metrics)
-    _ = try Self.encoder(options, nil, logger: logger)
-  }
-
-  private static func encoder(
-    _ options: RelayOptions, _ watermark: Watermark?, logger: Logger
-  ) throws -> any ChangeEncoder {
-    switch options.feed {
-    case .outbox(let topic, let name):
-      OutboxEncoder(version: options.version, name: name, topic: topic, watermark: watermark)
-    case .connector(let connector): try ConnectorEncoder(connector, version: options.version, logger: logger)
-    }
+    feed = try options.feed.makeReader(options, logger: logger)
   }
 
   /// Reason why the relay makes no progress; nil while it makes progress, is idle or is on standby.
@@ -129,11 +117,7 @@ public actor Relay {
     if !options.isLooking { try await claim(session) }
     idleSince = nil
     let attempt = try await makeAttempt(session)
-    let source: any ChangeSource =
-      switch options.source {
-      case .wal: WALSource(attempt)
-      case .table(let shard, let shards): TableSource(attempt, shard: shard, of: shards)
-      }
+    let source = try feed.source(for: attempt)
     (current, self.source) = (attempt, source)
     defer {
       (current, self.source) = (nil, nil)
@@ -159,15 +143,14 @@ public actor Relay {
   private func claim(_ session: PostgresSession) async throws {
     switch options.source {
     case .wal:
-      guard try await OutboxTable.claim(options.slot, session) else { throw try await held(options.slot, session) }
+      guard try await RelayName.claim(options.slot, session) else { throw try await held(options.slot, session) }
     case .table(let shard, _):
-      guard try await OutboxTable.claim(options.slot, shard: shard, session) else {
+      guard try await RelayName.claim(options.slot, shard: shard, session) else {
         throw try await held("\(options.slot)/\(shard)", session)
       }
     }
   }
 
-  private static let logIdentity = Query("log_identity", Schema.logIdentity)
   private static let holderQuery = Query("relay_holder", Schema.relayHolder)
 
   /// Says who holds the name, and notes since when nobody reads its slot.
@@ -187,32 +170,21 @@ public actor Relay {
     guard let row = names.first, row.count == 2, let database = row[0], let cluster = row[1] else {
       throw ReplicationError.outOfPlace("the database or the cluster has no name")
     }
-    // Transaction ids of another server would mislead the whole relay (G10).
-    var epoch: Int32 = 0
+    let identity = try await feed.identify(over: session)
     // Two relays of one name and different sources must not fence each other in Kafka.
-    var owner = "\(cluster.prefix { $0 != "/" })-\(database)"
-    if case .outbox = options.feed {
-      try await session.execute("select annals.check_server()", name: "checking whose server this is")
-      guard let log = try await session.query(Self.logIdentity).first else {
-        throw ReplicationError.outOfPlace("a log without an identity")
-      }
-      (owner, epoch) = (try log.get(0, as: UUID.self).description, Int32(try log.get(1, as: Int.self)))
-    }
+    let owner = identity?.owner ?? "\(cluster.prefix { $0 != "/" })-\(database)"
     let lot = options.isLooking ? nil : try await openLot()
     let acknowledgements = Acknowledgements(after: acknowledgements, metrics: metrics)
     self.acknowledgements = acknowledgements
-    let watermark: Watermark? =
-      if case .outbox = options.feed, options.source == .wal, !options.isLooking { watermark } else { nil }
     let sink: any MessageSink
     do {
-      sink = try makeSink(acknowledgements, owner: owner, cluster: epoch == 0 ? cluster : "\(cluster)/\(epoch)")
+      sink = try makeSink(acknowledgements, owner: owner, cluster: identity.map { "\(cluster)/\($0.epoch)" } ?? cluster)
     } catch {
       lot?.close()
       throw error
     }
     return Attempt(
       options, on: reactor, logger: logger, metrics: metrics, session: session, database: database,
-      epoch: epoch, encoder: try Self.encoder(options, watermark, logger: logger), watermark: watermark,
       delivery: Delivery(to: sink, acknowledgements, parking: lot, logger: logger, metrics: metrics))
   }
 

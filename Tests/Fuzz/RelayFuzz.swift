@@ -1,6 +1,7 @@
 import JSON
 import Logging
 import Postgres
+@testable import Connector
 @testable import Relay
 import Time
 

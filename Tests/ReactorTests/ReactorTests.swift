@@ -201,9 +201,11 @@ import Testing
     let metrics = MetricsRegistry()
     let counter = metrics.counter("annals_reactor_long_turns_total", ["reactor": "test"], help: "")
     try await withReactor(metrics: metrics) { reactor in
+      // On a busy machine the system may stop any turn for as long.
+      let before = counter.value
       usleep(80_000)
       try await reactor.sleep(for: .milliseconds(1))
-      #expect(counter.value == 1)
+      #expect(counter.value > before)
     }
   }
 

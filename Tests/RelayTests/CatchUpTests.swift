@@ -13,18 +13,18 @@ import Testing
 
   @Test("a snapshot is read and written as the server writes it, and sees what the server's sees")
   func snapshots() throws {
-    let snapshot = try #require(Snapshot("100:110:101,105"))
+    let snapshot = try #require(TransactionSnapshot("100:110:101,105"))
     #expect(snapshot.description == "100:110:101,105")
     #expect(
       [99, 100, 101, 104, 105, 109, 110].map { snapshot.sees($0) } == [true, true, false, true, false, true, false])
-    for text in ["", "1:2", "2:1:", "1:2:x"] { #expect(Snapshot(text) == nil) }
+    for text in ["", "1:2", "2:1:", "1:2:x"] { #expect(TransactionSnapshot(text) == nil) }
   }
 
   @Test("a watermark counts once its position is confirmed, and lets no row pass that it sees")
   func watermark() throws {
     let watermark = Watermark()
     #expect(watermark.published(confirmed: lsn(1_000)) == nil)
-    watermark.offer(try #require(Snapshot("10:12:")), at: lsn(50))
+    watermark.offer(try #require(TransactionSnapshot("10:12:")), at: lsn(50))
     #expect(!watermark.advance(confirmed: lsn(49)))
     #expect(watermark.advance(confirmed: lsn(50)))
     // Committed before its position: what it sees has been published, what it does not see has not.
@@ -40,7 +40,7 @@ import Testing
     watermark.commit(end: lsn(61))
     #expect(watermark.published(confirmed: lsn(50))?.others == [12])
     #expect(watermark.published(confirmed: lsn(100))?.others == [12, 3])
-    watermark.reset(to: try #require(Snapshot("20:20:")), at: lsn(70))
+    watermark.reset(to: try #require(TransactionSnapshot("20:20:")), at: lsn(70))
     #expect(watermark.published(confirmed: lsn(100))?.others == [])
   }
 
@@ -48,7 +48,8 @@ import Testing
   func plan() throws {
     func source(_ snapshot: String) throws -> SourcePosition {
       SourcePosition(
-        snapshot: try #require(Snapshot(snapshot)), inserted: lsn(9), flushed: lsn(8), lastEvent: 0, epoch: 1)
+        snapshot: try #require(TransactionSnapshot(snapshot)), inserted: lsn(9), flushed: lsn(8), lastEvent: 0, epoch: 1
+      )
     }
     var plan = CatchUpPlan(at: try source("5:10:5"), bound: 12)
     #expect(plan.start == lsn(8))
@@ -65,7 +66,7 @@ import Testing
   func catchesUp() async throws {
     try await withDatabase { database in
       let (topic, metrics) = (Stack.uniqueName("cdc"), MetricsRegistry())
-      var options = try RelayTests.options(database, topic: topic)
+      var options = try outboxOptions(database, topic: topic)
       options.catchUp = 1
       let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: metrics)
       let caughtUp = metrics.counter("annals_relay_catch_ups_total", help: "")
@@ -143,7 +144,7 @@ import Testing
   func stopsBetweenTransactions() async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      var options = try RelayTests.options(database, topic: topic)
+      var options = try outboxOptions(database, topic: topic)
       // A stop in the midst of catching up would repeat what has been read.
       options.catchUp = 0
       try await whileRelaying(options, on: database.reactor) { _ in }
@@ -166,7 +167,7 @@ import Testing
   func longTransaction() async throws {
     try await withDatabase { database in
       let (topic, metrics) = (Stack.uniqueName("cdc"), MetricsRegistry())
-      var options = try RelayTests.options(database, topic: topic)
+      var options = try outboxOptions(database, topic: topic)
       try await whileRelaying(options, on: database.reactor) { _ in }
       options.catchUp = 1
       let holder = try await database.session()
@@ -192,7 +193,7 @@ import Testing
   func stoppedPreparation() async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      let options = try RelayTests.options(database, topic: topic)
+      let options = try outboxOptions(database, topic: topic)
       let id = UUID.version7().description
       try await whileRelaying(options, on: database.reactor) { _ in
         try await database.append(id, 1...3)
@@ -228,7 +229,7 @@ import Testing
   func adopted(_ source: RelayOptions.Source) async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      var options = try RelayTests.options(database, topic: topic)
+      var options = try outboxOptions(database, topic: topic)
       let id = UUID.version7().description
       try await database.append(id, 1...3)
       let session = try await database.session()
@@ -264,7 +265,7 @@ import Testing
   func lostSlot() async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      let options = try RelayTests.options(database, topic: topic)
+      let options = try outboxOptions(database, topic: topic)
       let id = UUID.version7().description
       try await whileRelaying(options, on: database.reactor) { _ in
         try await database.append(id, 1...30)

@@ -108,4 +108,29 @@ import Testing
       }
     }
   }
+
+  @Test("counts transactions that have no LSN, as those of the table")
+  func withoutLSN() {
+    var tracker = ConfirmationTracker(confirmed: lsn(5))
+    let first = tracker.begin()
+    let second = tracker.begin()
+    tracker.sent(first)
+    tracker.committed(first, end: nil)
+    tracker.committed(second, end: nil)
+    #expect(tracker.firstUnconfirmed == first)
+    tracker.acknowledged(first)
+    #expect(tracker.firstUnconfirmed == second + 1)
+    #expect(tracker.confirmed == lsn(5))
+  }
+}
+
+@Suite("Partitions") struct PartitionChangeTests {
+  @Test("that a topic gets or loses are noticed; a topic that is new or gone is none of them")
+  func changes() {
+    let changes = PartitionChange.between(["a": 3, "b": 2, "c": 1, "d": 4], ["a": 6, "b": 2, "d": 2, "e": 9])
+    #expect(
+      changes == [
+        PartitionChange(topic: "a", before: 3, after: 6), PartitionChange(topic: "d", before: 4, after: 2),
+      ])
+  }
 }

@@ -13,7 +13,7 @@ import Testing
   private func options(
     _ database: TestDatabase, _ topic: String, slot: String, _ source: RelayOptions.Source
   ) throws -> RelayOptions {
-    var options = try RelayTests.options(database, topic: topic)
+    var options = try outboxOptions(database, topic: topic)
     options.source = source
     options.delivery = .exactlyOnce
     options.slot = slot
@@ -35,7 +35,7 @@ import Testing
       try await session.execute("select setval('annals.event_sequence', 600000)")
       // In the third partition: a topic that is not there yet.
       _ = try await EventStore(database.pool).append(
-        RelayTests.events("x", 1...1), to: StreamID(category: "other", id: "x"), expecting: .any,
+        thingEvents("x", 1...1), to: StreamID(category: "other", id: "x"), expecting: .any,
         metadata: EventMetadata(actor: "a"))
       try await database.append("a", 7...7)
       let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())

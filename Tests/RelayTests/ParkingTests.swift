@@ -18,7 +18,7 @@ import Testing
       let topic = Stack.uniqueName("cdc")
       let kafka = KafkaOptions(brokers: try Stack.kafka)
       try await KafkaAdmin(kafka).createTopic("\(topic).things", partitions: 3, settings: ["max.message.bytes": "2000"])
-      var options = try RelayTests.options(database, topic: topic)
+      var options = try outboxOptions(database, topic: topic)
       options.compression = "none"
       try await body(database, topic, options)
     }
@@ -117,7 +117,7 @@ import Testing
       try await session.execute(
         """
         insert into annals.parked_messages (relay, topic, key, value, headers, place, source, ordinal, reason)
-        select '\(options.slot)', '\(topic).things', '{"id":"a"}', '2', '[["stream_version", "2"]]', sequence, sequence, 0, 'planted'
+        select '\(options.slot)', '\(topic).things', '{"id":"a"}', '2', '[["stream_version", "2"]]', sequence, 'event ' || sequence, 0, 'planted'
         from annals.outbox where version = 2
         """)
       session.close()
@@ -149,7 +149,7 @@ import Testing
       try await session.execute(
         """
         insert into annals.parked_messages (relay, topic, key, value, headers, place, source, ordinal, reason, state)
-        select '\(options.slot)', '\(topic).things', '{"id":"a"}', 'x', '[]', sequence, sequence, 0, 'planted',
+        select '\(options.slot)', '\(topic).things', '{"id":"a"}', 'x', '[]', sequence, 'event ' || sequence, 0, 'planted',
                case version when 1 then 'skipped' else 'parked' end
         from annals.outbox where version < 3
         """)
@@ -207,11 +207,11 @@ import Testing
 
   @Test(
     "hold nothing else up that was with them in a batch, and nothing of their key overtakes them",
-    arguments: RelayOptions.Delivery.allCases)
-  func batches(_ delivery: RelayOptions.Delivery) async throws {
+    arguments: RelayOptions.DeliveryGuarantee.allCases)
+  func batches(_ delivery: RelayOptions.DeliveryGuarantee) async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      var options = try RelayTests.options(database, topic: topic)
+      var options = try outboxOptions(database, topic: topic)
       (options.compression, options.delivery, options.partitions) = ("none", delivery, 1)
       try await whileRelaying(options, on: database.reactor) { _ in
         try await append(database, "first", 1)
@@ -276,7 +276,7 @@ import Testing
   func tooLargeForMemory() async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      var options = try RelayTests.options(database, topic: topic)
+      var options = try outboxOptions(database, topic: topic)
       options.maximumInFlight = 64 << 10
       try await whileRelaying(options, on: database.reactor) { _ in
         try await append(database, "a", 1, bytes: 200_000)

@@ -11,21 +11,6 @@ import Support
 import Testing
 
 @Suite("The relay", .serialized, .timeLimit(.minutes(5))) struct RelayTests {
-  static func options(_ database: TestDatabase, topic: String) throws -> RelayOptions {
-    RelayOptions(
-      postgres: database.options, kafka: KafkaOptions(brokers: try Stack.kafka),
-      feed: .outbox(topic: TopicTemplate("\(topic).{aggregate}s")!, name: "cdc"), slot: Stack.uniqueName("relay"),
-      partitions: 3, version: "test")
-  }
-
-  static func events(_ id: String, _ range: ClosedRange<Int>) -> [NewEvent] {
-    range.map { number in
-      func image(_ number: Int) -> [UInt8]? { number == 0 ? nil : Array(#"{"id":"\#(id)","n":\#(number)}"#.utf8) }
-      return NewEvent(
-        type: "Counted", data: Array("{}".utf8), change: RowChange(before: image(number - 1), after: image(number)))
-    }
-  }
-
   /// Reads the messages about things.
   static func read(
     from topic: String, on reactor: Reactor, until isEnough: ([KafkaMessage]) -> Bool
@@ -39,14 +24,14 @@ import Testing
       let topic = Stack.uniqueName("cdc")
       let store = EventStore(database.pool)
       let relay = try Relay(
-        try Self.options(database, topic: topic), on: database.reactor, logger: quietLogger(), metrics: .init())
+        try outboxOptions(database, topic: topic), on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await relay.run() }
       try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }
       let id = UUID.version7().description
       let stream = StreamID(category: "thing", id: id)
       let metadata = EventMetadata(actor: "a", traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
       let events =
-        Self.events(id, 1...2) + [
+        thingEvents(id, 1...2) + [
           NewEvent(
             type: "Gone", data: Array("{}".utf8), change: RowChange(before: Array(#"{"id":"x"}"#.utf8), after: nil))
         ]
@@ -87,7 +72,7 @@ import Testing
   func restarts() async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      let options = try Self.options(database, topic: topic)
+      let options = try outboxOptions(database, topic: topic)
       let ids = (0..<5).map { _ in UUID.version7().description }
       let writer = Task(executorPreference: database.reactor) {
         for number in 1...60 {
@@ -142,7 +127,7 @@ import Testing
   func takeOver() async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      let options = try Self.options(database, topic: topic)
+      let options = try outboxOptions(database, topic: topic)
       let first = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await first.run() }
       try await eventually("the first streams", on: database.reactor) { await first.state == .streaming }
@@ -162,7 +147,7 @@ import Testing
   @Test("confirms an idle database's WAL, so that none is kept")
   func idle() async throws {
     try await withDatabase { database in
-      let options = try Self.options(database, topic: Stack.uniqueName("cdc"))
+      let options = try outboxOptions(database, topic: Stack.uniqueName("cdc"))
       let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())
       let running = Task(executorPreference: database.reactor) { await relay.run() }
       try await eventually("the relay streams", on: database.reactor) { await relay.state == .streaming }

@@ -14,7 +14,7 @@ import Testing
       let session = try await database.session()
       try await session.execute("create role \(role) login \(mayReplicate ? "replication" : "") in role annals_relay")
       let topic = Stack.uniqueName("cdc")
-      var options = try RelayTests.options(database, topic: topic)
+      var options = try outboxOptions(database, topic: topic)
       options.postgres.url = options.postgres.url.replacing("annals@", with: "\(role)@")
       if !mayReplicate { options.source = .table(shard: 0, of: 1) }
       let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: .init())

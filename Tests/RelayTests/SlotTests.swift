@@ -13,7 +13,7 @@ import Testing
   @Test("is never somebody else's: one of another kind or database is refused, and stays", arguments: [true, false])
   func foreign(isTable: Bool) async throws {
     try await withDatabase { database in
-      var options = try RelayTests.options(database, topic: Stack.uniqueName("cdc"))
+      var options = try outboxOptions(database, topic: Stack.uniqueName("cdc"))
       if isTable { options.source = .table(shard: 0, of: 1) }
       let session = try await database.session()
       var elsewhere = database.options
@@ -51,7 +51,7 @@ import Testing
   func looking(_ source: RelayOptions.Source) async throws {
     try await withDatabase { database in
       let topic = Stack.uniqueName("cdc")
-      var options = try RelayTests.options(database, topic: topic)
+      var options = try outboxOptions(database, topic: topic)
       options.source = source
       let id = UUID.version7().description
       let session = try await database.session()
@@ -95,7 +95,7 @@ import Testing
   @Test("is waited for as long as the server needs: a transaction that runs, a table that is locked")
   func patience() async throws {
     try await withDatabase { database in
-      var options = try RelayTests.options(database, topic: Stack.uniqueName("cdc"))
+      var options = try outboxOptions(database, topic: Stack.uniqueName("cdc"))
       (options.postgres.statementTimeout, options.postgres.margin) = (.milliseconds(100), .milliseconds(100))
       let metrics = MetricsRegistry()
       let holder = try await database.session()
@@ -117,7 +117,7 @@ import Testing
   @Test("that nobody reads while somebody holds its name is a problem that is told")
   func deadHolder() async throws {
     try await withDatabase { database in
-      var options = try RelayTests.options(database, topic: Stack.uniqueName("cdc"))
+      var options = try outboxOptions(database, topic: Stack.uniqueName("cdc"))
       options.standbyPatience = .milliseconds(300)
       // As a host that is gone leaves it, until the server notices.
       let dead = try await database.session()
@@ -143,7 +143,7 @@ import Testing
   func twoRelays() async throws {
     try await withDatabase { database in
       let topics = [Stack.uniqueName("cdc"), Stack.uniqueName("cdc")]
-      let options = try topics.map { try RelayTests.options(database, topic: $0) }
+      let options = try topics.map { try outboxOptions(database, topic: $0) }
       let maintenance = OutboxMaintenance(
         database.options, on: database.reactor, logger: quietLogger(), metrics: MetricsRegistry())
       let session = try await database.session()

@@ -12,7 +12,7 @@ import Testing
   private func options(
     _ database: TestDatabase, _ topic: String, _ source: RelayOptions.Source, slot: String
   ) throws -> RelayOptions {
-    var options = try RelayTests.options(database, topic: topic)
+    var options = try outboxOptions(database, topic: topic)
     options.source = source
     options.slot = slot
     return options

@@ -22,6 +22,23 @@ def appending(stream, category, key):
   key => {key}, op => 'u', before => '{{}}', after => '{{"n":1}}', headers => null)"""
 
 
+def appending_several(category, streams):
+    """A statement that appends in one transaction: one event to each stream, two to the first. `streams` are ids and keys, as
+    SQL expressions."""
+    order = [1, *range(1, len(streams) + 1)]
+    ids, keys = (", ".join(part) for part in zip(*streams))
+
+    def each(value, count):
+        return f"array[{', '.join([value] * count)}]"
+
+    fields = {"event_ids": "gen_random_uuid()", "types": "'Counted'", "schema_versions": "1", "datas": "'{}'::json",
+              "ops": "'u'", "befores": "'{}'::json", "afters": "'{\"n\":1}'::json"}
+    arrays = ", ".join(f"{name} => {each(value, len(order))}" for name, value in fields.items())
+    return f"""select annals.append_events(streams => array[{ids}], categories => {each(category, len(streams))},
+  keys => array[{keys}], expected => {each("null::bigint", len(streams))}, event_streams => array{order}, {arrays},
+  metadata => '{{"actor":"test"}}', headers => null)"""
+
+
 OUTBOX_ROW = "insert into annals.outbox (sequence, category, key, op, after, event_id, type, version, recorded_at)"
 
 

@@ -16,13 +16,21 @@ class Verdict:
     scattered: list = field(default_factory=list)  # (key, partition, other partition): one key has one partition
     foreign: list = field(default_factory=list)  # messages that no committed event explains
     lost: list = field(default_factory=list)  # committed events that did not arrive
+    torn: list = field(default_factory=list)  # transactions of which only some events arrived
 
     @property
     def out_of_order(self):
         return len(self.reordered) + len(self.stale) + len(self.scattered)
 
     def holds(self, doubles_allowed=True):
-        return not (self.reordered or self.stale or self.scattered or self.foreign or self.lost) and (doubles_allowed or not self.doubles)
+        return not any(
+            count for name, count in self.anomalies() if not doubles_allowed or name != "duplicate")
+
+    def anomalies(self):
+        """Each class of anomaly and how often it was found, by the names of Jepsen's workload for Kafka where it has one."""
+        return [("lost-write", len(self.lost)), ("torn-transaction", len(self.torn)), ("aborted-read", len(self.foreign)),
+                ("poll-skip", len(self.reordered)), ("nonmonotonic-poll", len(self.stale)),
+                ("inconsistent-partition", len(self.scattered)), ("duplicate", len(self.doubles))]
 
     def evidence(self, most=5):
         """A few lines about what is wrong."""
@@ -31,10 +39,10 @@ class Verdict:
         return [f"  {what}: {item}" for what, items in parts for item in items[:most]]
 
 
-def check(messages, committed):
+def check(messages, committed, transactions=None):
     """Judges messages in the order in which they arrived.
 
-    `committed` maps an event's id to its key and version.
+    `committed` maps an event's id to its key and version, `transactions` to what was committed with it.
     """
     verdict, last, newest, seen, partitions = Verdict(), {}, {}, set(), {}
     for message in messages:
@@ -54,4 +62,7 @@ def check(messages, committed):
         newest[message.key] = max(newest.get(message.key, 0), message.version)
     verdict.stale = [(key, version, newest[key]) for key, version in last.items() if version != newest[key]]
     verdict.lost = [(event, *where) for event, where in committed.items() if event not in seen]
+    if transactions:
+        missing = {transactions[event] for event, *_ in verdict.lost}
+        verdict.torn = sorted(missing & {transactions[event] for event in seen})
     return verdict

@@ -55,6 +55,13 @@ class OrderTests(unittest.TestCase):
         self.assertEqual(verdict.scattered, [("a", 0, 1)])
         self.assertFalse(verdict.holds())
 
+    def test_convicts_a_transaction_of_which_a_part_arrived(self):
+        committed, together = {"a1": ("a", 1), "b1": ("b", 1), "b2": ("b", 2)}, {"a1": 7, "b1": 7, "b2": 8}
+        verdict = check([Message("a", 1, "a1", 0)], committed, together)
+        self.assertEqual(verdict.torn, [7])
+        self.assertEqual(dict(verdict.anomalies())["torn-transaction"], 1)
+        self.assertFalse(verdict.holds())
+
     def test_judges_keys_apart(self):
         messages = [Message("a", 1, "a1", 0), Message("b", 1, "b1", 0), Message("a", 2, "a2", 0), Message("b", 1, "b1", 0)]
         verdict = check(messages, {"a1": ("a", 1), "a2": ("a", 2), "b1": ("b", 1)})

@@ -21,7 +21,7 @@ def scenario(world):
         world.relay.kill()
         time.sleep(0.2)  # it falls behind
         pause(0.8)
-        world.relay.start()
+        world.recover()
     world.wait("the last catch-up", lambda: catch_ups(world) > 0)
     world.calm_since = time.time() * 1_000
     for _ in range(5):

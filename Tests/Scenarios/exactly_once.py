@@ -16,7 +16,7 @@ def scenario(world):
         world.wait_for_progress()
         pause(0.4)
         world.relay.kill()
-        world.relay.start()
+        world.recover()
     return f"{world.relay.kills} kills"
 
 

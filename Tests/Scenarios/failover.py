@@ -24,7 +24,7 @@ def scenario(world):
     world.environment["ANNALS_POSTGRES_URL"] = world.database_url
     world.writer.start()
     time.sleep(1)
-    world.relay.start()
+    world.recover()
     world.wait_for_progress()
     return "moved to a promoted standby"
 

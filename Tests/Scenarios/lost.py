@@ -26,7 +26,7 @@ def scenario(world):
         world.sql("select pg_reload_conf()", "postgres")
         world.wait("the slot's loss", lambda: lose_wal(world) == "lost")
         reset(world)
-        world.relay.start()
+        world.recover()
     world.wait_for_progress()
     return f"{TIMES} times the slot lost"
 

@@ -10,7 +10,7 @@ import sys
 from relay_world import run, stack
 
 # The fault, and the line of the verdict that must not be zero.
-EXPECTED = {"none": None, "drop": "lost", "swap": "out of order", "early": "lost"}
+EXPECTED = {"none": None, "drop": "lost-write", "swap": "poll-skip", "early": "lost-write"}
 
 
 def early(world):
@@ -46,7 +46,7 @@ def convicted(fault):
     numbers = {line[:23].strip(): line[23:] for line in result.stdout.splitlines()}
     line = EXPECTED[fault]
     right = result.returncode == 0 if line is None else result.returncode == 1 and int(numbers.get(line, "0")) > 0
-    found = ", ".join(f"{name} {numbers.get(name, '?')}" for name in ("lost", "out of order", "twice"))
+    found = ", ".join(f"{name} {numbers.get(name, '?')}" for name in ("lost-write", "torn-transaction", "poll-skip", "duplicate"))
     print(f"{fault:6} {found}: {'as it must be' if right else 'THE JUDGE IS WRONG'}", flush=True)
     if not right:
         print(result.stdout[-1000:] + result.stderr[-1000:])

@@ -2,38 +2,16 @@
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from Rig import order, stack, topic  # noqa: E402
-from Rig.database import OUTBOX_ROW, ScratchDatabase, appending, sql  # noqa: E402
+from Rig.database import OUTBOX_ROW, ScratchDatabase, sql  # noqa: E402
 from Rig.program import Program  # noqa: E402
+from Rig.writers import Writers  # noqa: E402
 
 PORT, CLUSTER_PORT = 17_086, 19_292
-NAME = ":client_id || '-' || :document"
-APPEND = "\\set document random(1, 25)\n" + appending(f"'document-' || {NAME}", "'document'", NAME) + ";\n"
-
-
-class Writer:
-    """pgbench, appending events of many streams at a steady rate."""
-
-    def __init__(self, world, clients, rate):
-        self.world, self.clients, self.rate = world, clients, rate
-        self.script = os.path.join(world.folder, "append.sql")
-        with open(self.script, "w") as file:
-            file.write(APPEND)
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(
-            ["pgbench", "-n", "-c", str(self.clients), "-j", "2", "-R", str(self.rate), "-T", "1000", "-f", self.script,
-             self.world.database_url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
 
 
 class World:
@@ -45,7 +23,7 @@ class World:
         self.log = os.path.join(self.folder, "relay.log")
         self.deadline = stack.Deadline(600, self.log)
         self.server = stack.postgres_server()
-        self.at_end, self.kcat = [], []
+        self.at_end, self.kcat, self.recoveries = [], [], []
         self.calm_since = None  # milliseconds: since then nothing is broken, and doubles have no excuse
         self.binary = stack.binary()
         self.environment = dict(
@@ -75,6 +53,13 @@ class World:
         before = self.delivered()
         self.wait("progress", lambda: self.delivered() > before)
 
+    def recover(self):
+        """Starts the relay after a fault, and notes how long it takes until Kafka has acknowledged something again."""
+        began = time.monotonic()
+        self.relay.start()
+        self.wait("recovery", lambda: self.delivered() > 0)
+        self.recoveries.append(time.monotonic() - began)
+
     def caught_up(self):
         """Waits until Kafka has acknowledged all that is committed now."""
         end = self.sql("select pg_current_wal_lsn()")
@@ -84,14 +69,19 @@ class World:
             f"select confirmed_flush_lsn >= '{end}' from pg_replication_slots where slot_name = '{self.run}'") == "t")
 
     def committed(self):
-        rows = self.sql("select event_id, key, version from annals.outbox").splitlines()
-        return {event: (key, int(version)) for event, key, version in (row.split("|") for row in rows)}
+        """Each event's key and version, and its transaction."""
+        rows = [row.split("|") for row in self.sql(
+            "select event_id, key, version, epoch || '/' || xid from annals.outbox").splitlines()]
+        return ({event: (key, int(version)) for event, key, version, _ in rows}, {row[0]: row[3] for row in rows})
 
     def messages(self, isolation="read_committed"):
         return list(topic.read(f"{self.run}.documents", isolation, self.environment["ANNALS_KAFKA_BROKERS"], self.kcat))
 
 
-def run(scenario, prepare=lambda world: None, clients=8, rate=None, doubles_allowed=True, **settings):
+NOT_TESTED = "loss of power (a killed process leaves what the kernel has), damaged disks, clocks that jump"
+
+
+def run(scenario, prepare=lambda world: None, clients=8, rate=None, doubles_allowed=True, not_tested=NOT_TESTED, **settings):
     """Runs a scenario: `scenario(world)` breaks things and says what it did. Ends the program with 0 if all holds."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the clean-up is done all the same
     world = World(**settings)
@@ -100,30 +90,38 @@ def run(scenario, prepare=lambda world: None, clients=8, rate=None, doubles_allo
         database = ScratchDatabase(world.run, world.binary, world.environment)
         world.at_end.append(lambda: database.drop())
         prepare(world)
-        writer = world.writer = Writer(world, clients, rate or os.environ.get("RATE", "600"))
-        world.at_end.append(lambda: writer.process.kill())
+        writer = world.writer = Writers(world, clients, rate or os.environ.get("RATE", "600"))
+        world.at_end.append(lambda: writer.kill())
         world.start()
         what = scenario(world)
         writer.stop()
-        committed = world.committed()
+        committed, transactions = world.committed()
         world.caught_up()
         seconds = time.monotonic() - started
         messages = world.messages()
-        verdict = order.check(messages, committed)
+        verdict = order.check(messages, committed, transactions)
         unexplained = [m for m in verdict.doubles if world.calm_since and m.timestamp > world.calm_since]
         print(f"events                 {len(committed)} of {len(set(key for key, _ in committed.values()))} keys in "
               f"{seconds:.0f} s; {what}")
         if not doubles_allowed:
             print(f"aborted on the topic   {len(world.messages('read_uncommitted')) - len(messages)}")
         print(f"delivered              {verdict.delivered}")
-        print(f"twice                  {len(verdict.doubles)}")
+        # What the server said was written is written; large transactions of the scenario come on top.
+        appended = len([event for event, (key, _) in committed.items() if key != "large"])
+        vanished = max(0, writer.ok - len({transactions[event] for event, (key, _) in committed.items() if key != "large"}))
+        print(f"operations             {writer.ok} ok, {writer.failed} failed, {writer.unknown} unknown; {appended} events")
+        print(f"vanished-write         {vanished}")
+        for name, count in verdict.anomalies():
+            print(f"{name:22} {count}")
         if world.calm_since:
-            print(f"twice without a kill   {len(unexplained)}")
-        print(f"out of order           {verdict.out_of_order}")
-        print(f"lost                   {len(verdict.lost)}")
+            print(f"duplicate in calm      {len(unexplained)}")
+        if world.recoveries:
+            times = sorted(world.recoveries)
+            print(f"recovery               p50 {times[len(times) // 2]:.2f} s, max {times[-1]:.2f} s, {len(times)} times")
+        print(f"not tested             {not_tested}")
         for line in verdict.evidence():
             print(line)
-        holds = bool(committed) and verdict.holds(doubles_allowed) and not unexplained
+        holds = bool(committed) and verdict.holds(doubles_allowed) and not unexplained and not vanished
     finally:
         while world.at_end:
             world.at_end.pop()()

@@ -16,7 +16,7 @@ def scenario(world):
             f"select count(*) from pg_replication_slots where slot_name = '{world.run}' and active") == "0")
         world.sql(f"select pg_drop_replication_slot('{world.run}')")
         pause(0.5)  # what is written now is in no slot
-        world.relay.start()
+        world.recover()
     return f"{DROPS} times the slot dropped"
 
 

@@ -11,8 +11,9 @@ create table annals.parked_messages (
   timestamp  bigint,
   -- The order of a key's messages, whenever each was parked: the event's number in the outbox, or the place in the WAL.
   place      bigint      not null,
-  -- What the message comes from: it is parked once, however often the relay begins anew.
-  source     bigint      not null,
+  -- What the message comes from (lsn 16/B374D848, event 17, row 3 of …), and its index among the messages of this source:
+  -- it is parked once, however often the relay begins anew.
+  source     text        not null,
   ordinal    integer     not null,
   reason     text        not null,
   state      text        not null default 'parked',

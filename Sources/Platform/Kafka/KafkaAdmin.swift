@@ -1,15 +1,36 @@
 import CRdkafka
 import Reactor
+import Synchronization
 
 /// Lists brokers and topics, creates topics and changes their settings.
 ///
-/// Each call creates a client of its own and waits for it on a blocking thread (`Reactor.offLoop`).
-public struct KafkaAdmin: Sendable {
+/// All calls share one client, made for the first; each waits for it on a blocking thread (`Reactor.offLoop`).
+public final class KafkaAdmin: Sendable {
   private let options: KafkaOptions
   private let timeout: Duration
+  private let client = Mutex<Handle?>(nil)
+
+  /// librdkafka's handles may be used from any thread (its documentation, “Threads and callbacks”).
+  private struct Handle: @unchecked Sendable { let pointer: OpaquePointer }
 
   public init(_ options: KafkaOptions, timeout: Duration = .seconds(10)) {
     (self.options, self.timeout) = (options, timeout)
+  }
+
+  deinit {
+    // Destroying waits for the client's threads.
+    if let handle = client.withLock({ $0 }) {
+      Task.detached { await Reactor.offLoop { rd_kafka_destroy(handle.pointer) } }
+    }
+  }
+
+  private func handle() throws(KafkaError) -> OpaquePointer {
+    try client.withLock { known throws(KafkaError) in
+      if let known { return known }
+      let made = Handle(pointer: try makeHandle(RD_KAFKA_PRODUCER, ["allow.auto.create.topics": "false"]))
+      known = made
+      return made
+    }.pointer
   }
 
   public struct ClusterDescription: Sendable {
@@ -20,7 +41,7 @@ public struct KafkaAdmin: Sendable {
 
   /// Asks the cluster for its brokers and topics.
   public func describe() async throws(KafkaError) -> ClusterDescription {
-    try await Reactor.offLoop { () throws(KafkaError) in try describeNow() }
+    try await Reactor.offLoop { () throws(KafkaError) in try self.describeNow() }
   }
 
   private func describeNow() throws(KafkaError) -> ClusterDescription {
@@ -40,8 +61,7 @@ public struct KafkaAdmin: Sendable {
   private func withMetadata<Value>(
     of topic: String?, _ operation: String, _ body: (rd_kafka_metadata) throws(KafkaError) -> Value
   ) throws(KafkaError) -> Value {
-    let handle = try makeHandle(RD_KAFKA_PRODUCER, ["allow.auto.create.topics": "false"])
-    defer { rd_kafka_destroy(handle) }
+    let handle = try handle()
     let reference = topic.flatMap { rd_kafka_topic_new(handle, $0, nil) }
     if topic != nil, reference == nil { throw KafkaError(rd_kafka_last_error(), operation, brokers: options.brokers) }
     defer { if let reference { rd_kafka_topic_destroy(reference) } }
@@ -56,7 +76,7 @@ public struct KafkaAdmin: Sendable {
 
   /// The number of a topic's partitions; nil if there is no such topic.
   public func partitions(of topic: String) async throws(KafkaError) -> Int? {
-    try await Reactor.offLoop { () throws(KafkaError) in try partitionsNow(of: topic) }
+    try await Reactor.offLoop { () throws(KafkaError) in try self.partitionsNow(of: topic) }
   }
 
   private func partitionsNow(of topic: String) throws(KafkaError) -> Int? {
@@ -83,7 +103,7 @@ public struct KafkaAdmin: Sendable {
     _ name: String, partitions: Int, replication: Int? = nil, settings: [String: String] = [:]
   ) async throws(KafkaError) -> Bool {
     try await Reactor.offLoop { () throws(KafkaError) in
-      try createTopicNow(name, partitions: partitions, replication: replication, settings: settings)
+      try self.createTopicNow(name, partitions: partitions, replication: replication, settings: settings)
     }
   }
 
@@ -117,7 +137,7 @@ public struct KafkaAdmin: Sendable {
 
   /// Returns the value of a topic's setting, or nil if there is no setting with this name.
   public func setting(_ name: String, of topic: String) async throws(KafkaError) -> String? {
-    try await Reactor.offLoop { () throws(KafkaError) in try settingNow(name, of: topic) }
+    try await Reactor.offLoop { () throws(KafkaError) in try self.settingNow(name, of: topic) }
   }
 
   private func settingNow(_ name: String, of topic: String) throws(KafkaError) -> String? {
@@ -147,7 +167,7 @@ public struct KafkaAdmin: Sendable {
 
   /// Replaces all settings of a topic: settings that are not listed return to the cluster's defaults.
   public func alter(_ topic: String, _ settings: [String: String]) async throws(KafkaError) {
-    try await Reactor.offLoop { () throws(KafkaError) in try alterNow(topic, settings) }
+    try await Reactor.offLoop { () throws(KafkaError) in try self.alterNow(topic, settings) }
   }
 
   private func alterNow(_ topic: String, _ settings: [String: String]) throws(KafkaError) {
@@ -171,8 +191,8 @@ public struct KafkaAdmin: Sendable {
   public func lastValue(of topic: String) async throws(KafkaError) -> [UInt8]? {
     try await Reactor.offLoop { () throws(KafkaError) in
       // Try the tail first. It may hold no value, because transaction markers and aborted messages take offsets, too.
-      for tail in [Int64(100), 10_000] { if let value = try lastValueNow(of: topic, among: tail) { return value } }
-      return try lastValueNow(of: topic, among: nil)
+      for tail in [Int64(100), 10_000] { if let value = try self.lastValueNow(of: topic, among: tail) { return value } }
+      return try self.lastValueNow(of: topic, among: nil)
     }
   }
 
@@ -216,8 +236,7 @@ public struct KafkaAdmin: Sendable {
     _ operation: String, _ request: (OpaquePointer, OpaquePointer) -> Void,
     _ answer: (OpaquePointer) -> rd_kafka_resp_err_t
   ) throws(KafkaError) -> rd_kafka_resp_err_t {
-    let handle = try makeHandle()
-    defer { rd_kafka_destroy(handle) }
+    let handle = try handle()
     guard let queue = rd_kafka_queue_new(handle) else {
       throw KafkaError(RD_KAFKA_RESP_ERR__FAIL, operation, brokers: options.brokers)
     }
@@ -233,7 +252,7 @@ public struct KafkaAdmin: Sendable {
   private var milliseconds: Int32 { Int32(timeout.components.seconds * 1_000) }
 
   private func makeHandle(
-    _ type: rd_kafka_type_t = RD_KAFKA_PRODUCER, _ more: [String: String] = [:]
+    _ type: rd_kafka_type_t, _ more: [String: String]
   ) throws(KafkaError) -> OpaquePointer {
     let configuration = rd_kafka_conf_new()
     var message = [CChar](repeating: 0, count: 512)

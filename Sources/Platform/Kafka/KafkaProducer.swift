@@ -206,6 +206,27 @@ public final class KafkaProducer {
     return KafkaTopic(handle: handle)
   }
 
+  /// The number of partitions of each topic that this producer writes to, as the cluster says now.
+  public func partitions() async throws(KafkaError) -> [String: Int] {
+    let (handle, brokers, names) = (client.handle, client.brokers, Set(topics.keys))
+    return try await Reactor.offLoop { () throws(KafkaError) in
+      var pointer: UnsafePointer<rd_kafka_metadata>?
+      // Without a topic's name: of all topics that this client knows.
+      let code = rd_kafka_metadata(handle.pointer, 0, nil, &pointer, 5_000)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let pointer else {
+        throw KafkaError(code, "requesting metadata", brokers: brokers)
+      }
+      defer { rd_kafka_metadata_destroy(pointer) }
+      var partitions: [String: Int] = [:]
+      for index in 0..<Int(pointer.pointee.topic_cnt) {
+        let topic = pointer.pointee.topics[index]
+        let name = String(cString: topic.topic)
+        if topic.err == RD_KAFKA_RESP_ERR_NO_ERROR, names.contains(name) { partitions[name] = Int(topic.partition_cnt) }
+      }
+      return partitions
+    }
+  }
+
   /// The number of messages that wait to be sent or acknowledged.
   public var waiting: Int { Int(rd_kafka_outq_len(client.handle.pointer)) }
 

@@ -4,6 +4,8 @@ public struct LogSequenceNumber: Hashable, Comparable, Sendable, LosslessStringC
 
   public init(_ value: UInt64) { self.value = value }
   public static let zero = LogSequenceNumber(0)
+  /// Behind everything.
+  public static let max = LogSequenceNumber(.max)
 
   public static func < (left: LogSequenceNumber, right: LogSequenceNumber) -> Bool { left.value < right.value }
 

@@ -1,5 +1,5 @@
-import Postgres
-import Time
+package import Postgres
+package import Time
 
 /// Computes the LSN that the relay may confirm to Postgres.
 ///
@@ -7,9 +7,10 @@ import Time
 /// the end of the last transaction such that all messages of this and of every earlier transaction are acknowledged
 /// (G6). A keepalive means that the server has nothing more to send up to its LSN. It counts only if every transaction
 /// that began is confirmed.
-struct ConfirmationTracker {
+package struct ConfirmationTracker {
   private struct Transaction {
     let committedAt: Timestamp?
+    var isEnded = false
     var end: LogSequenceNumber?
     var waiting = 0
   }
@@ -22,10 +23,13 @@ struct ConfirmationTracker {
   /// Number of messages sent but not acknowledged yet.
   private(set) var inFlight = 0
 
-  init(confirmed: LogSequenceNumber = .zero) { self.confirmed = confirmed }
+  package init(confirmed: LogSequenceNumber = .zero) { self.confirmed = confirmed }
 
   /// True if every transaction that began is confirmed.
   var isIdle: Bool { head == transactions.count }
+
+  /// The number of the first transaction that is not confirmed, or will be the next one's.
+  var firstUnconfirmed: Int { headNumber }
 
   /// Number of transactions that began and are not confirmed.
   var unconfirmed: Int { transactions.count - head }
@@ -36,7 +40,7 @@ struct ConfirmationTracker {
   /// Begins a transaction and returns its number, which its messages carry.
   ///
   /// - Parameter time: When it was committed; nil: not known.
-  mutating func begin(at time: Timestamp? = nil) -> Int {
+  package mutating func begin(at time: Timestamp? = nil) -> Int {
     transactions.append(Transaction(committedAt: time))
     return headNumber + transactions.count - head - 1
   }
@@ -57,9 +61,11 @@ struct ConfirmationTracker {
   }
 
   /// Ends the transaction: its commit was received, so no more messages of it follow.
-  mutating func committed(_ number: Int, end: LogSequenceNumber) {
+  ///
+  /// - Parameter end: The LSN of its end; nil: it has none, because it does not come from the WAL.
+  package mutating func committed(_ number: Int, end: LogSequenceNumber?) {
     guard let index = index(of: number) else { return }
-    transactions[index].end = end
+    (transactions[index].isEnded, transactions[index].end) = (true, end)
     advance()
   }
 
@@ -74,8 +80,8 @@ struct ConfirmationTracker {
   }
 
   private mutating func advance() {
-    while head < transactions.count, let end = transactions[head].end, transactions[head].waiting == 0 {
-      confirmed = max(confirmed, end)
+    while head < transactions.count, transactions[head].isEnded, transactions[head].waiting == 0 {
+      if let end = transactions[head].end { confirmed = max(confirmed, end) }
       head += 1
       headNumber += 1
     }

@@ -1,17 +1,17 @@
-import JSON
+package import JSON
 import Postgres
 import Time
 
 /// Writes the `source` block of a change event (io.debezium.connector.postgresql.Source of Debezium 3.6). The part that
 /// is the same in every block is encoded once, in `init`.
-struct SourceBlock {
+package struct SourceBlock {
   private let start: [UInt8]
   private var database: (name: String, json: [UInt8]) = ("", [])
 
   /// - Parameters:
   ///   - version: This program's version.
   ///   - name: The logical name, Debezium's `topic.prefix`.
-  init(version: String, name: String) {
+  package init(version: String, name: String) {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("version", version)
@@ -22,10 +22,10 @@ struct SourceBlock {
   }
 
   /// A table's name as the block has it: `"schema":…,"table":…`.
-  struct TableName {
+  package struct TableName {
     let json: [UInt8]
 
-    init(schema: String, table: String) {
+    package init(schema: String, table: String) {
       var writer = JSONWriter(reserving: 64)
       writer.member("schema", schema)
       writer.member("table", table)
@@ -33,7 +33,7 @@ struct SourceBlock {
     }
   }
 
-  mutating func write(
+  package mutating func write(
     _ table: TableName, snapshot: StaticString = "\"false\"", _ context: ChangeContext, into writer: inout JSONWriter
   ) {
     if database.name != context.database {

@@ -5,14 +5,12 @@ import Schema
 /// Parked keys: a message that cannot be delivered, and the later messages of its key (G7). Stored in
 /// annals.parked_messages by the relay's name, which the shards of a relay share.
 final class ParkingLot {
-  typealias Key = MessageBatch.Key
-
   /// The reason of a message that only waits (sql/queries/list_parked.sql).
   static let waiting = "an earlier message of its key is parked"
 
   private let relay: String
   private let session: PostgresSession
-  private(set) var keys: Set<Key> = []
+  private(set) var keys: Set<MessageBatch.Key> = []
 
   static let exists = Query("has_parking", Schema.hasParking)
   static let lock = Query("lock_parked", Schema.lockParked)
@@ -38,7 +36,7 @@ final class ParkingLot {
 
   func close() { session.close() }
 
-  func contains(_ key: Key) -> Bool { keys.contains(key) }
+  func contains(_ key: MessageBatch.Key) -> Bool { keys.contains(key) }
 
   enum Outcome: String {
     case parked
@@ -49,16 +47,16 @@ final class ParkingLot {
   }
 
   /// The key waits from now on; its messages are stored later, by `park`.
-  func expect(_ key: Key) { keys.insert(key) }
+  func expect(_ key: MessageBatch.Key) { keys.insert(key) }
 
   /// Locks a key for sending: the shards of a relay share its parked messages. False while another one sends them.
-  func lock(_ key: Key) async throws -> Bool {
+  func lock(_ key: MessageBatch.Key) async throws -> Bool {
     try await session.query(Self.lock, parameters(key)).first?.get(0) ?? false
   }
 
-  func unlock(_ key: Key) async throws { try await session.query(Self.unlock, parameters(key)) }
+  func unlock(_ key: MessageBatch.Key) async throws { try await session.query(Self.unlock, parameters(key)) }
 
-  private func parameters(_ key: Key) -> [Parameter] {
+  private func parameters(_ key: MessageBatch.Key) -> [Parameter] {
     [.text(relay), .text(key.topic), key.key.map { .bytes($0) } ?? .null]
   }
 
@@ -66,7 +64,7 @@ final class ParkingLot {
   ///
   /// - Parameter reason: Why it cannot be sent; nil: an earlier message of its key is parked.
   func park(
-    _ message: MessageBatch.Message, of batch: MessageBatch, _ key: Key, reason: String?
+    _ message: MessageBatch.Message, of batch: MessageBatch, _ key: MessageBatch.Key, reason: String?
   ) async throws -> Outcome {
     var headers = JSONWriter()
     headers.array { writer in
@@ -86,8 +84,7 @@ final class ParkingLot {
         .text(relay), .text(key.topic), message.partition.map { .integer($0) } ?? .null,
         key.key.map { .bytes($0) } ?? .null, message.value.map { .bytes(batch.bytes($0)) } ?? .null,
         .jsonb(headers.bytes), message.timestamp.map { .bigint($0) } ?? .null,
-        .bigint(Int64(bitPattern: message.place)), .bigint(Int64(bitPattern: message.source)),
-        .integer(message.ordinal),
+        .bigint(message.source.place), .text(message.source.description), .integer(message.ordinal),
         .text(reason ?? Self.waiting), .bool(reason == nil),
       ]
     ).first
@@ -105,11 +102,11 @@ final class ParkingLot {
   /// Reloads the parked keys, which an operator may have changed.
   ///
   /// - Returns: Keys whose messages the operator asked to send.
-  func review() async throws -> [Key] {
-    var requested: [Key] = []
-    var found: Set<Key> = []
+  func review() async throws -> [MessageBatch.Key] {
+    var requested: [MessageBatch.Key] = []
+    var found: Set<MessageBatch.Key> = []
     for row in try await session.query(Self.parkedKeys, [.text(relay)]) {
-      let key = Key(topic: try row.get(0), key: try row.optional(1))
+      let key = MessageBatch.Key(topic: try row.get(0), key: try row.optional(1))
       found.insert(key)
       if try row.get(2, as: Bool.self) { requested.append(key) }
     }
@@ -123,7 +120,7 @@ final class ParkingLot {
   }
 
   /// The first thousand messages of a key, in order, each as a batch of its own.
-  func messages(of key: Key, transaction: Int) async throws -> [Parked] {
+  func messages(of key: MessageBatch.Key, transaction: Int) async throws -> [Parked] {
     let rows = try await session.query(
       Self.parkedOfKey, [.text(relay), .text(key.topic), key.key.map { .bytes($0) } ?? .null])
     var messages: [Parked] = []

@@ -7,6 +7,7 @@ import Reactor
 /// Sends batches to Kafka in order, waits while the producer's queue is full, and reports acknowledgements.
 final class KafkaSink: MessageSink {
   private let options: KafkaOptions
+  private let admin: KafkaAdmin
   private let creation: TopicCreation
   private let producer: KafkaProducer
   private let room: Doorbell
@@ -48,6 +49,7 @@ final class KafkaSink: MessageSink {
     }
     self.batchBytes = batchBytes
     self.options = options
+    admin = KafkaAdmin(options)
     producer = try KafkaProducer(
       options, transactionalID: transactionalID, compression: compression, batchBytes: batchBytes,
       isGapless: transactionalID == nil, maximumBytes: maximumBytes, on: reactor, logger: logger,
@@ -85,10 +87,9 @@ final class KafkaSink: MessageSink {
     if let known = limits[topic] { return known }
     let limit: Result<Int, KafkaError>
     do {
-      let admin = KafkaAdmin(options)
       if try await admin.partitions(of: topic) == nil { try await createTopic(topic) }
       limit = .success(
-        min(try await setting("max.message.bytes", of: topic, admin) ?? .max, KafkaProducer.maximumMessage))
+        min(try await setting("max.message.bytes", of: topic) ?? .max, KafkaProducer.maximumMessage))
     } catch let error as KafkaError {
       // A name that no topic can have is the message's fault. A right that is missing is not: it stops the relay.
       guard error.kind == .refused else { throw error }
@@ -100,7 +101,7 @@ final class KafkaSink: MessageSink {
   }
 
   /// A topic's setting as a number; nil if it may not be read, for which DESCRIBE_CONFIGS is needed.
-  private func setting(_ name: String, of topic: String, _ admin: KafkaAdmin) async throws(KafkaError) -> Int? {
+  private func setting(_ name: String, of topic: String) async throws(KafkaError) -> Int? {
     do { return try await admin.setting(name, of: topic).flatMap { Int($0) } } catch {
       guard error.kind == .forbidden else { throw error }
       logger.info("The topic's limit may not be read", metadata: ["topic": topic, .error: "\(error)"])
@@ -116,6 +117,24 @@ final class KafkaSink: MessageSink {
   }
 
   func forgetLimits() { limits = [:] }
+
+  /// The number of partitions of each topic, as it was seen last.
+  private var partitions: [String: Int] = [:]
+  private var examinedAt = ContinuousClock.now
+
+  /// Once a minute: a topic with other partitions than before sends keys to other ones.
+  func examine() async throws -> [PartitionChange] {
+    guard ContinuousClock.now - examinedAt >= .seconds(60) else { return [] }
+    examinedAt = .now
+    let present: [String: Int]
+    do { present = try await producer.partitions() } catch {
+      // Delivery says what Kafka's absence means; this look can wait.
+      logger.info("Partitions could not be looked at", metadata: [.error: "\(error)"])
+      return []
+    }
+    defer { partitions.merge(present) { $1 } }
+    return PartitionChange.between(partitions, present)
+  }
 
   func send(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws {
     try await send(batch, over: producer, whileWaiting: whileWaiting)
@@ -214,7 +233,6 @@ final class KafkaSink: MessageSink {
   /// position belongs to another Postgres cluster, timeline or epoch of the log.
   func beginTransactions() async throws -> (position: PublishedPosition, parked: Int64?)? {
     guard let positions else { return nil }
-    let admin = KafkaAdmin(options)
     try await admin.createTopic(positions, partitions: 1, settings: ["cleanup.policy": "compact"])
     // Must precede reading the position: this ends a transaction that a previous instance left open.
     try await producer.initializeTransactions()
@@ -276,7 +294,7 @@ final class KafkaSink: MessageSink {
 
   private func createTopic(_ topic: String) async throws {
     guard creation.isAllowed else { throw TopicMissing(topic: topic) }
-    if try await KafkaAdmin(options).createTopic(
+    if try await admin.createTopic(
       topic, partitions: creation.partitions, replication: creation.replication)
     {
       logger.notice("Topic created", metadata: ["topic": topic, "partitions": "\(creation.partitions)"])

@@ -8,6 +8,8 @@ protocol MessageSink: AnyObject {
   ///
   /// - Returns: Why the sink will never accept the message; nil: it is delivered.
   func probe(_ batch: MessageBatch, whileWaiting: () async throws -> Void) async throws -> String?
+  /// Looks at the topics from time to time; returns those whose keys go to other partitions from now on.
+  func examine() async throws -> [PartitionChange]
   /// Discards the known settings of topics, which may have changed.
   func forgetLimits()
   /// Accepts every message of the batch, in order. Waits for room without a time limit.
@@ -22,6 +24,27 @@ protocol MessageSink: AnyObject {
   /// A fatal error, after which nothing more can be sent; nil: none.
   var fatalError: KafkaError? { get }
   func close() async
+}
+
+extension MessageSink {
+  func examine() async throws -> [PartitionChange] { [] }
+}
+
+/// A topic has another number of partitions than before. The keys' messages are then in two partitions each, and a reader
+/// may see the later one first.
+struct PartitionChange: Equatable {
+  let topic: String
+  let before: Int
+  let after: Int
+
+  static func between(_ before: [String: Int], _ after: [String: Int]) -> [PartitionChange] {
+    before.keys.sorted().compactMap { topic in
+      guard let (old, new) = before[topic].flatMap({ old in after[topic].map { (old, $0) } }), old != new else {
+        return nil
+      }
+      return PartitionChange(topic: topic, before: old, after: new)
+    }
+  }
 }
 
 /// Why a message may be refused.

@@ -9,12 +9,12 @@ enum PublishedPosition: Equatable {
   /// Every row of the table up to this one.
   case table(Position)
   /// Of the first reading of the outbox: every row below this number that the snapshot sees.
-  case reading(Snapshot, below: Int64)
+  case reading(TransactionSnapshot, below: Int64)
 
   init?(_ json: JSONValue) {
     if let lsn = json["lsn"]?.string.flatMap({ LogSequenceNumber($0) }) {
       self = .wal(lsn)
-    } else if let snapshot = json["snapshot"]?.string.flatMap({ Snapshot($0) }),
+    } else if let snapshot = json["snapshot"]?.string.flatMap({ TransactionSnapshot($0) }),
       let number = json["below"]?.string.flatMap({ Int64($0) })
     {
       self = .reading(snapshot, below: number)

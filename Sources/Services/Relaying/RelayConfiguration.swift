@@ -1,6 +1,7 @@
 import Reactor
 import CommandLine
 import Configuration
+import Connector
 import Files
 import Glibc
 import Logging
@@ -14,8 +15,8 @@ extension Context {
       let connector = try connectorOptions
       var options = RelayOptions(
         postgres: postgres, kafka: kafka,
-        feed: try connector.map { .connector($0) }
-          ?? .outbox(topic: topicTemplate, name: settings[RelaySettings.name]),
+        feed: try connector.map { ConnectorFeed($0) }
+          ?? OutboxFeed(topic: topicTemplate, name: settings[RelaySettings.name]),
         slot: connector?.slot ?? settings[RelaySettings.slot],
         publication: connector?.publication ?? settings[RelaySettings.publication],
         partitions: connector?.partitions ?? settings[RelaySettings.partitions],

@@ -26,7 +26,7 @@ public enum RelaySettings {
     "With relay.source=table: the part of the keys that this relay reads, and the number of parts: 0/2 and 1/2 share the work.",
     accepts: { Shard($0) != nil }, remedy: "a part and the number of parts, such as 0/2")
   static let delivery = Setting(
-    "relay.delivery", default: RelayOptions.Delivery.atLeastOnce,
+    "relay.delivery", default: RelayOptions.DeliveryGuarantee.atLeastOnce,
     "at-least-once, or exactly-once: Kafka transactions, for consumers with isolation.level=read_committed.")
   static let catchUp = Setting(
     "relay.catch-up", default: ByteCount.mebibytes(64),
@@ -61,7 +61,7 @@ public enum RelaySettings {
 enum Compression: String, CaseIterable, ArgumentValue { case none, lz4, zstd, gzip, snappy }
 enum Origins: String, CaseIterable, ArgumentValue { case any, local }
 enum RelaySource: String, CaseIterable, ArgumentValue { case wal, table }
-extension RelayOptions.Delivery: ArgumentValue {}
+extension RelayOptions.DeliveryGuarantee: ArgumentValue {}
 extension RelayOptions.Destination: ArgumentValue {}
 
 /// `part/parts`.
