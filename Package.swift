@@ -105,7 +105,7 @@ let package = Package(
       [
         "Schema", "Events", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "HTTPClient", "S3",
         "Reactor",
-        "Logging", "Metrics", "JSON",
+        "Logging", "Metrics", "JSON", "Identifiers", "Time",
       ]),
     .target(
       name: "Services",
@@ -164,7 +164,7 @@ let package = Package(
       [
         "Support", "Projections", "Events", "Redis", "Elasticsearch", "HTTPClient", "S3", "Reactor",
         "Metrics",
-        "JSON", "Identifiers",
+        "JSON", "Identifiers", "Kafka", "EventStore", "Postgres", "Domain", "Time",
       ]),
     tests(
       "EndToEnd",

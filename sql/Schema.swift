@@ -11,7 +11,8 @@ public enum Schema {
     PackageResources.events_sql, PackageResources.outbox_sql, PackageResources.outbox_partitions_sql,
     PackageResources.relays_sql, PackageResources.relay_checkpoints_sql, PackageResources.relay_snapshots_sql,
     PackageResources.parked_messages_sql, PackageResources.log_index_sql, PackageResources.checkpoints_sql,
-    PackageResources.commands_sql, PackageResources.snapshots_sql, PackageResources.publication_sql,
+    PackageResources.commands_sql, PackageResources.snapshots_sql, PackageResources.view_generations_sql,
+    PackageResources.parked_changes_sql, PackageResources.publication_sql,
     PackageResources.first_partitions_sql,
   ]
 
@@ -70,6 +71,24 @@ public enum Schema {
   public static let takeSnapshot = text(PackageResources.take_snapshot_sql)
   public static let streamVersion = text(PackageResources.stream_version_sql)
   public static let streamsOfCategory = text(PackageResources.streams_of_category_sql)
+  public static let listGenerations = text(PackageResources.list_generations_sql)
+  public static let beginGeneration = text(PackageResources.begin_generation_sql)
+  public static let recordGeneration = text(PackageResources.record_generation_sql)
+  public static let addGenerationOffsets = text(PackageResources.add_generation_offsets_sql)
+  public static let activateGeneration = text(PackageResources.activate_generation_sql)
+  public static let voidGeneration = text(PackageResources.void_generation_sql)
+  public static let dropGeneration = text(PackageResources.drop_generation_sql)
+  public static let claimRebuild = text(PackageResources.claim_rebuild_sql)
+  public static let streamTips = text(PackageResources.stream_tips_sql)
+  public static let countStreams = text(PackageResources.count_streams_sql)
+  public static let sampleStreams = text(PackageResources.sample_streams_sql)
+  public static let nextStreams = text(PackageResources.next_streams_sql)
+  public static let parkChange = text(PackageResources.park_change_sql)
+  public static let parkedStreams = text(PackageResources.parked_streams_sql)
+  public static let listParkedChanges = text(PackageResources.list_parked_changes_sql)
+  public static let showParkedChange = text(PackageResources.show_parked_change_sql)
+  public static let requestParkedChange = text(PackageResources.request_parked_change_sql)
+  public static let settleParkedChange = text(PackageResources.settle_parked_change_sql)
   public static let oldestTransaction = text(PackageResources.oldest_transaction_sql)
   public static let seesOthersQueries = text(PackageResources.sees_others_queries_sql)
   public static let outboxUpkeep = text(PackageResources.outbox_upkeep_sql)

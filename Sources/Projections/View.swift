@@ -1,34 +1,96 @@
 public import Events
 
-/// A set of rows that a projection maintains. Every write is fenced by the stream's version: a change that is applied
-/// twice, or after a newer one, has no effect. So redelivery, replay and concurrent rebuilds are harmless.
+/// Something that is made from history and kept up to date, for reading: rows in an index, keys, lists.
+///
+/// A view is kept in generations. One is live; a rebuild writes the next one beside it, and they change places in one step. Every
+/// write is fenced by the stream's version: a change that comes again, or after a newer one, has no effect. So redelivery,
+/// replay and a rebuild beside the live generation are harmless (G8).
 public protocol View: Sendable {
-  /// Name of the view in its consumer group, metrics and logs.
+  /// Its name in the registry, in consumer groups, metrics, logs and on the command line.
   var name: String { get }
 
-  /// Categories of the streams whose changes the view applies.
+  /// Categories of the streams whose changes it takes.
   var categories: [String] { get }
 
-  /// Creates the view's store if it does not exist.
-  func prepare() async throws
+  /// The version of its entries' form, from 1. A program with a higher one builds a new generation; until that is live it goes on to
+  /// write to the old one, which must take the new entries: unknown fields are kept there and not searched.
+  var form: Int { get }
 
-  /// Applies changes. Returns only after the view holds all of them, or newer ones.
-  func apply(_ changes: [ViewChange]) async throws
+  /// True if it has an entry for each event, false if the newest change of a stream says all.
+  var takesEveryEvent: Bool { get }
 
-  /// Current rows of the aggregates, by id, for comparison with history.
-  func read(_ ids: [String]) async throws -> [String: ViewRow]
+  /// Makes the generation's store unless it is there.
+  ///
+  /// - Parameter expectsEntries: True if it had entries: one that is empty has then lost them.
+  func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState
+
+  /// Applies changes, of each stream in their order. Returns once the generation holds all that are not refused.
+  ///
+  /// - Returns: An outcome for each change.
+  /// - Throws: If the store cannot take any of them now. They are then applied again.
+  func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome]
+
+  /// Lets readers see this generation and no other. May be called again.
+  func activate(_ generation: Int) async throws
+
+  /// Deletes a generation's store. May be called again.
+  func drop(_ generation: Int) async throws
 }
 
-/// One row of a view.
+extension View {
+  public var form: Int { 1 }
+  public var takesEveryEvent: Bool { false }
+}
+
+/// What `open` found.
+public enum StoreState: Sendable {
+  case found
+  /// It was not there, or had lost its entries.
+  case made
+}
+
+/// What became of a change.
+public enum ViewOutcome: Equatable, Sendable {
+  case applied
+  /// The view had this version or a newer one.
+  case stale
+  /// It can never be applied as it is: its stream is parked.
+  case refused(reason: String)
+}
+
+/// A view whose entries can be told from history: `annals verify` compares them.
+public protocol ComparableView: View {
+  /// The entries that a change gives, by their ids. Without a comparable content the image is nil.
+  func entries(of change: ViewChange) -> [(id: String, row: ViewRow)]
+
+  /// What the generation has under these ids.
+  func read(_ ids: [String], of generation: Int) async throws -> [String: ViewRow]
+
+  /// True if an entry is as history wants it.
+  func agrees(_ found: ViewRow?, with expected: ViewRow) -> Bool
+
+  /// Ids of the generation's entries and their streams, a page at a time; a page may be empty.
+  ///
+  /// - Parameter cursor: `next` of the page before; nil: from the beginning.
+  /// - Returns: `next` is nil after the last page.
+  func list(_ cursor: String?, of generation: Int) async throws -> (entries: [(id: String, stream: StreamID)], next: String?)
+
+  /// Deletes entries that history does not have.
+  func remove(_ ids: [String], of generation: Int) async throws
+
+  /// Writes the entries of changes whatever the generation has under their ids, unless that is newer.
+  func repair(_ changes: [ViewChange], of generation: Int) async throws
+}
+
+extension ComparableView {
+  public func agrees(_ found: ViewRow?, with expected: ViewRow) -> Bool { found == expected }
+}
+
+/// One entry of a view.
 public struct ViewRow: Equatable, Sendable {
   public let version: StreamVersion
-  /// The row image as JSON text; nil if the view knows that the aggregate is deleted.
+  /// The entry as JSON text; nil: the aggregate is deleted.
   public let image: String?
 
   public init(version: StreamVersion, image: String?) { (self.version, self.image) = (version, image) }
-}
-
-/// An error that declares if a retry may succeed.
-public protocol RetriableError: Error {
-  var isRetriable: Bool { get }
 }

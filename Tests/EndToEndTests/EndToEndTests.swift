@@ -69,8 +69,10 @@ private func row(of hit: JSONValue?) -> JSONValue? {
       #expect(lines.count == 2)
       #expect(lines.first?.hasPrefix("{\"id\":\"\(id)\"}|event_id=") == true)
       #expect(
+        lines.last?.contains("event_type=DocumentStatusChanged,stream_version=2,log_epoch=1,recorded_at_us=") == true)
+      #expect(
         lines.last?.contains(
-          "event_type=DocumentStatusChanged,stream_version=2,log_epoch=1|{\"before\":\(created.json),\"after\":\(amended.json),"
+          "actor=bob|{\"before\":\(created.json),\"after\":\(amended.json),"
         )
           == true)
 

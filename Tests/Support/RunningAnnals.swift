@@ -64,8 +64,15 @@ public func withAnnals(
   try await withDatabase { database in
     let name = Stack.uniqueName("e2e")
     let (port, operationsPort) = (Stack.uniquePort(), Stack.uniquePort())
+    // The rows of all documents in a Redis are one installation's: each has its own.
+    let redisPort = Stack.uniquePort()
+    let nothing = open("/dev/null", O_WRONLY | O_CLOEXEC)
+    defer { close(nothing) }
+    let redis = try await ChildProcess.start(
+      "redis-server", ["--port", "\(redisPort)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+      environment: ["PATH": getenv("PATH").map { String(cString: $0) } ?? ""], output: nothing, on: database.reactor)
     var environment = [
-      "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": try Stack.redis,
+      "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": "redis://127.0.0.1:\(redisPort)",
       "ANNALS_KAFKA_BROKERS": try Stack.kafka, "ANNALS_ELASTICSEARCH_URL": try Stack.elasticsearch,
       "ANNALS_S3_ENDPOINT": try Stack.s3, "ANNALS_HTTP_PORT": "\(port)",
       "ANNALS_OPERATIONS_PORT": "\(operationsPort)", "ANNALS_ELASTICSEARCH_ALIAS": name,
@@ -98,6 +105,8 @@ public func withAnnals(
     await client.close()
     await child.signal(SIGTERM)
     let end = await child.wait()
+    await redis.signal(SIGTERM)
+    _ = await redis.wait()
     guard end == .exited(status: 0) else {
       throw UnexpectedEnd(end: end, log: logPath, tail: String(try File.text(logPath, limit: 64 << 20).suffix(3_000)))
     }

@@ -52,6 +52,8 @@ begin
   update annals.relay_checkpoints set complete = '0';
   update annals.outbox_partitions set full_xmax = null, complete_at = null;
   delete from annals.relay_snapshots;
+  -- Views may hold what history does not: all are built again.
+  update annals.view_generations set state = 'void', reason = 'the log was adopted' where state in ('building', 'live', 'kept');
   drop table pg_temp.unindexed, pg_temp.placed;
 end
 $$;

@@ -133,6 +133,7 @@ extension EventStore {
     let appends: [StreamAppend]
     let data: [[UInt8]]
     let metadata: [UInt8]
+    let actor: String
     let traceparent: String?
     let command: CommandKey?
     /// The streams' versions that replace “any”, in the streams' order.
@@ -141,7 +142,8 @@ extension EventStore {
     init(
       _ appends: [StreamAppend], _ metadata: EventMetadata, _ command: CommandKey?, _ personal: PersonalFields
     ) async throws {
-      (self.appends, self.command, traceparent) = (appends, command, metadata.traceparent)
+      (self.appends, self.command) = (appends, command)
+      (actor, traceparent) = (metadata.actor, metadata.traceparent)
       guard !personal.isOpen else {
         (data, self.metadata) = (appends.flatMap { $0.events.map(\.data) }, metadata.json)
         return
@@ -164,11 +166,13 @@ extension EventStore {
       }
     }
 
-    /// What the outbox's consumers need beside the event; null: nothing.
+    /// What the outbox's consumers need beside the event. Like the row images it is written as it is.
     var headers: Parameter {
-      guard let traceparent else { return .null }
       var writer = JSONWriter(reserving: 96)
-      writer.object { $0.member("traceparent", traceparent) }
+      writer.object {
+        $0.member("actor", actor)
+        if let traceparent { $0.member("traceparent", traceparent) }
+      }
       return .json(writer.bytes)
     }
   }

@@ -52,15 +52,54 @@ public final class LogReader {
     while true {
       let limit = min(next.value + Self.stretch, end?.value ?? .max)
       guard next.value < limit, let range = try await range(from: next, to: limit) else { return next }
-      try await copy(selection, range, next) { events in
-        if self.store.personal.isOpen { return try await body(events) }
-        var revealed: [RecordedEvent] = []
-        for event in events { revealed.append(try await self.store.revealed(event)) }
-        try await body(revealed)
-      }
+      try await copy(Self.query(selection, range, next), next, body)
       next = LogIndex(range.newest + 1)
     }
   }
+
+  static let nextStreams = Query("next_streams", Schema.nextStreams)
+
+  /// Reads whole streams of a category, one after another by name, and hands over their events, each stream's in order.
+  ///
+  /// - Parameters:
+  ///   - last: The name of the last stream that was read; empty: from the first.
+  ///   - limit: The number of streams.
+  ///   - body: Called with some events, never none. The server waits meanwhile.
+  /// - Returns: The name of the last stream that was read, and their number; nil: there was none left.
+  public func readStreams(
+    of category: String, after last: String, limit: Int, _ body: ([RecordedEvent]) async throws -> Void
+  ) async throws -> (last: String, count: Int)? {
+    let session = try await opened()
+    guard
+      let row = try await session.query(
+        Self.nextStreams, [.text(category), .text(last), .bigint(Int64(limit))]
+      ).first
+    else { return nil }
+    let (end, count) = (try row.get(0, as: String.self), try row.get(1, as: Int.self))
+    try await copy(Self.streams(after: max(last, "\(category)-"), to: end), nil, body)
+    return (end, count)
+  }
+
+  /// Reads the whole histories of some streams, one after another by name.
+  public func readStreams(_ streams: [StreamID], _ body: ([RecordedEvent]) async throws -> Void) async throws {
+    let names = streams.map { quotedLiteral($0.description) }.joined(separator: ", ")
+    guard !streams.isEmpty else { return }
+    try await copy(Self.streams(where: "e.stream_id in (\(names))"), nil, body)
+  }
+
+  private static func streams(after last: String, to end: String) -> Query {
+    streams(where: "e.stream_id > \(quotedLiteral(last)) and e.stream_id <= \(quotedLiteral(end))")
+  }
+
+  private static func streams(where condition: String) -> Query {
+    Query(
+      "read_streams_copy",
+      "copy (select \(columns) from annals.events e where \(condition) order by e.stream_id, e.version) to stdout (format binary)"
+    )
+  }
+
+  private static let columns =
+    "e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.data, e.metadata, e.recorded_at"
 
   /// Hands over the rows of the COPY as the server sends them, undecoded, and returns the index after the last.
   public func readRaw(from start: LogIndex, _ row: (UnsafeRawBufferPointer) -> Void) async throws -> LogIndex {
@@ -101,7 +140,6 @@ public final class LogReader {
   }
 
   private static func query(_ selection: Selection, _ range: Range, _ start: LogIndex) -> Query {
-    let columns = "e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.data, e.metadata, e.recorded_at"
     let place = { (position: Position) in
       "(\(position.epoch), '\(position.transaction)'::xid8, \(position.sequence))"
     }
@@ -125,7 +163,7 @@ public final class LogReader {
   }
 
   private func copy(
-    _ selection: Selection, _ range: Range, _ start: LogIndex, _ body: ([RecordedEvent]) async throws -> Void
+    _ query: Query, _ start: LogIndex?, _ body: ([RecordedEvent]) async throws -> Void
   ) async throws {
     var copy = BinaryCopy()
     var columns: [UnsafeRawBufferPointer?] = []
@@ -137,16 +175,19 @@ public final class LogReader {
       guard !events.isEmpty else { return }
       let full = events
       events.removeAll(keepingCapacity: true)
-      try await body(full)
+      if store.personal.isOpen { return try await body(full) }
+      var revealed: [RecordedEvent] = []
+      for event in full { revealed.append(try await store.revealed(event)) }
+      try await body(revealed)
     }
     do {
       let session = try await opened()
-      try await session.copyOut(Self.query(selection, range, start), pause: handOver) { message in
+      try await session.copyOut(query, pause: handOver) { message in
         guard failure == nil else { return }
         do {
           guard try copy.row(message, into: &columns) else { return }
           events.append(try RecordedEvent(columns, index: index))
-          index = index.next
+          index = index?.next
         } catch { failure = error }
       }
       try await handOver()
@@ -161,7 +202,7 @@ public final class LogReader {
 
 extension RecordedEvent {
   /// - Parameter index: Used where the columns have none.
-  fileprivate init(_ columns: [UnsafeRawBufferPointer?], index: LogIndex) throws {
+  fileprivate init(_ columns: [UnsafeRawBufferPointer?], index: LogIndex?) throws {
     func bytes(_ column: Int) throws -> UnsafeRawBufferPointer {
       guard column < columns.count, let bytes = columns[column] else {
         throw PostgresError.decoding(column: column, expected: "there")

@@ -11,7 +11,8 @@ public enum ElasticsearchError: Error, Equatable, Sendable, CustomStringConverti
   public var isRetriable: Bool {
     switch self {
     case .unreachable: true
-    case .refused(_, let status, _): status == 429 || status >= 500
+    // 403 is a block, for example of a disk that is nearly full (cluster.routing.allocation.disk.watermark.flood_stage).
+    case .refused(_, let status, _): status == 429 || status == 403 || status >= 500
     case .notUnderstood: false
     }
   }

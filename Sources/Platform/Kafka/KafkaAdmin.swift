@@ -186,6 +186,43 @@ public final class KafkaAdmin: Sendable {
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: options.brokers) }
   }
 
+  /// The offset after the last message of each partition; topics that do not exist have none.
+  public func endOffsets(of topics: [String]) async throws(KafkaError) -> [TopicPartition: Int64] {
+    try await Reactor.offLoop { () throws(KafkaError) in
+      var offsets: [TopicPartition: Int64] = [:]
+      for topic in topics {
+        for partition in 0..<Int32(try self.partitionsNow(of: topic) ?? 0) {
+          var (low, high) = (Int64(0), Int64(0))
+          let code = rd_kafka_query_watermark_offsets(try self.handle(), topic, partition, &low, &high, self.milliseconds)
+          guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+            throw KafkaError(code, "asking for the end of \(topic), partition \(partition)", brokers: self.options.brokers)
+          }
+          offsets[TopicPartition(topic: topic, partition: partition)] = high
+        }
+      }
+      return offsets
+    }
+  }
+
+  /// Sets the offsets of a consumer group that has no members.
+  public func setOffsets(_ offsets: [TopicPartition: Int64], of group: String) async throws(KafkaError) {
+    guard !offsets.isEmpty else { return }
+    try await Reactor.offLoop { () throws(KafkaError) in
+      let handle = try self.makeHandle(RD_KAFKA_CONSUMER, ["group.id": group, "enable.auto.commit": "false"])
+      defer { rd_kafka_destroy(handle) }
+      rd_kafka_poll_set_consumer(handle)
+      let list = rd_kafka_topic_partition_list_new(Int32(offsets.count))
+      defer { rd_kafka_topic_partition_list_destroy(list) }
+      for (partition, offset) in offsets {
+        rd_kafka_topic_partition_list_add(list, partition.topic, partition.partition)?.pointee.offset = offset
+      }
+      let code = rd_kafka_commit(handle, list, 0)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        throw KafkaError(code, "setting the offsets of group \(group)", brokers: self.options.brokers)
+      }
+    }
+  }
+
   /// Returns the value of the last committed message in a topic's first partition, or nil if there is none. For topics
   /// that hold one value.
   public func lastValue(of topic: String) async throws(KafkaError) -> [UInt8]? {

@@ -87,14 +87,18 @@ final class KafkaClient {
 
   /// Takes the next event. Log lines and errors are handled here; `take` gets all other events, and must not keep them.
   ///
+  /// - Parameter takeError: True for an error that is the caller's own matter.
   /// - Returns: False if the queue is empty.
-  func nextEvent(_ take: (OpaquePointer, Int32) -> Void) -> Bool {
+  func nextEvent(
+    takeError: (OpaquePointer, rd_kafka_resp_err_t) -> Bool = { _, _ in false }, _ take: (OpaquePointer, Int32) -> Void
+  ) -> Bool {
     guard let event = rd_kafka_queue_poll(queue, 0) else { return false }
     defer { rd_kafka_event_destroy(event) }
     switch rd_kafka_event_type(event) {
     case RD_KAFKA_EVENT_LOG: log(event)
     case RD_KAFKA_EVENT_ERROR:
       let code = rd_kafka_event_error(event)
+      if takeError(event, code) { break }
       logger.warning(
         "Kafka reported an error",
         metadata: [

@@ -17,6 +17,16 @@ public struct KafkaMessage: Sendable {
   /// nil: a tombstone.
   public let value: [UInt8]?
   public let headers: [(name: String, value: [UInt8])]
+  /// When it was produced, in milliseconds since 1970; nil: not known.
+  public let timestamp: Int64?
+
+  public init(
+    source: TopicPartition, offset: Int64, key: [UInt8]?, value: [UInt8]?, headers: [(name: String, value: [UInt8])],
+    timestamp: Int64?
+  ) {
+    (self.source, self.offset, self.key, self.value) = (source, offset, key, value)
+    (self.headers, self.timestamp) = (headers, timestamp)
+  }
 
   public func header(_ name: String) -> [UInt8]? { headers.last { $0.name == name }?.value }
 }
@@ -29,21 +39,33 @@ public final class KafkaConsumer {
   private let logger: Logger
   private var failure: KafkaError?
   public private(set) var assignment: Set<TopicPartition> = []
+  /// Assigned partitions that were read to their end. A message that comes later takes its partition out.
+  public private(set) var atEnd: Set<TopicPartition> = []
+  /// nil: partitions without an offset begin at their first message.
+  private var known: Set<TopicPartition>?
+  /// Partitions that were not known: they began at their first message.
+  private var found: Set<TopicPartition> = []
 
-  /// - Parameter instance: The member's permanent name (`group.instance.id`). After a restart the group accepts the
-  ///   member at once, without waiting for its old session to expire. The name must be unique within the group.
+  /// - Parameters:
+  ///   - instance: The member's permanent name (`group.instance.id`). After a restart the group accepts the
+  ///     member at once, without waiting for its old session to expire. The name must be unique within the group.
+  ///   - known: Partitions for which the group has an offset. If it is gone, or out of the partition's range, `next` throws
+  ///     `PlaceLost` instead of going on elsewhere. Partitions that are not known begin at their first message. nil: every
+  ///     partition whose offset is missing does.
   public init(
-    _ options: KafkaOptions, group: String, instance: String? = nil, topics: [String], on reactor: Reactor,
-    logger: Logger
+    _ options: KafkaOptions, group: String, instance: String? = nil, topics: [String],
+    known: Set<TopicPartition>? = nil, on reactor: Reactor, logger: Logger
   ) throws(KafkaError) {
     let doorbell = Doorbell(on: reactor)
+    self.known = known
     self.doorbell = doorbell
     self.logger = logger
     client = try KafkaClient(
       RD_KAFKA_CONSUMER, options,
       settings: [
-        ("group.id", group), ("enable.auto.commit", "false"), ("auto.offset.reset", "earliest"),
-        ("isolation.level", "read_committed"), ("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "1500"),
+        ("group.id", group), ("enable.auto.commit", "false"), ("auto.offset.reset", known == nil ? "earliest" : "error"),
+        ("isolation.level", "read_committed"), ("enable.partition.eof", "true"),
+        ("partition.assignment.strategy", "cooperative-sticky"), ("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "1500"),
         ("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100"),
         ("allow.auto.create.topics", "false"),
       ] + (instance.map { [("group.instance.id", $0)] } ?? []),
@@ -69,6 +91,7 @@ public final class KafkaConsumer {
         self.failure = nil
         throw failure
       }
+      if let lost { throw lost }
       if !messages.isEmpty { return messages }
       switch await doorbell.wait(timeout: max(.zero, deadline - .now)) {
       case .rung: continue
@@ -78,10 +101,60 @@ public final class KafkaConsumer {
     }
   }
 
+  /// Partitions that were not known when they were assigned, since the last call.
+  public func takeFound() -> Set<TopicPartition> {
+    defer { found = [] }
+    return found
+  }
+
+  /// Messages that each assigned partition has beyond an offset, as far as this client knows.
+  public func lag(behind offsets: [TopicPartition: Int64]) -> [TopicPartition: Int64] {
+    var lag: [TopicPartition: Int64] = [:]
+    for (partition, next) in offsets where assignment.contains(partition) {
+      var (low, high) = (Int64(0), Int64(0))
+      let code = rd_kafka_get_watermark_offsets(client.handle.pointer, partition.topic, partition.partition, &low, &high)
+      if code == RD_KAFKA_RESP_ERR_NO_ERROR { lag[partition] = atEnd.contains(partition) ? 0 : max(0, high - next) }
+    }
+    return lag
+  }
+
+  /// The group's place in a partition is gone: messages may have been missed.
+  public struct PlaceLost: Error, Equatable, Sendable, CustomStringConvertible {
+    public let partition: TopicPartition
+    public let reason: String
+    public var description: String {
+      "the place in \(partition.topic), partition \(partition.partition) is lost: \(reason)"
+    }
+  }
+
+  private var lost: PlaceLost?
+
+  /// True if the error is a partition's end, or the loss of the place in it.
+  private func take(_ code: rd_kafka_resp_err_t, of partition: TopicPartition, _ reason: String) -> Bool {
+    switch code {
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF: atEnd.insert(partition)
+    // A missing topic may be created later, so the consumer continues.
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC: break
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR__NO_OFFSET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+      lost = lost ?? PlaceLost(partition: partition, reason: reason)
+    default: return false
+    }
+    return true
+  }
+
   private func takeEvents(maximum: Int) -> [KafkaMessage] {
     var messages: [KafkaMessage] = []
     while messages.count < maximum,
-      client.nextEvent({ event, type in
+      client.nextEvent(
+        takeError: { event, code in
+          guard let place = rd_kafka_event_topic_partition(event) else {
+            return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+          }
+          defer { rd_kafka_topic_partition_destroy(place) }
+          let partition = TopicPartition(topic: String(cString: place.pointee.topic), partition: place.pointee.partition)
+          return take(code, of: partition, String(cString: rd_kafka_event_error_string(event)))
+        },
+        { event, type in
         switch type {
         case RD_KAFKA_EVENT_FETCH:
           while let message = rd_kafka_event_message_next(event) { take(message, &messages) }
@@ -100,22 +173,23 @@ public final class KafkaConsumer {
 
   private func take(_ message: UnsafePointer<rd_kafka_message_t>, _ messages: inout [KafkaMessage]) {
     let content = message.pointee
+    let partition = TopicPartition(
+      topic: String(cString: rd_kafka_topic_name(content.rkt)), partition: content.partition)
     guard content.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
-      // A missing topic may be created later, so the consumer continues.
-      if content.err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART {
-        failure = KafkaError(content.err, "consuming", brokers: client.brokers)
-      }
+      let reason = rd_kafka_message_errstr(message).map { String(cString: $0) } ?? ""
+      if take(content.err, of: partition, reason) { return }
+      failure = KafkaError(content.err, "consuming", brokers: client.brokers)
       return
     }
     func bytes(_ start: UnsafeMutableRawPointer?, _ count: Int) -> [UInt8]? {
       start.map { Array(UnsafeRawBufferPointer(start: $0, count: count)) }
     }
+    atEnd.remove(partition)
+    let time = rd_kafka_message_timestamp(message, nil)
     messages.append(
       KafkaMessage(
-        source: TopicPartition(
-          topic: String(cString: rd_kafka_topic_name(content.rkt)), partition: content.partition),
-        offset: content.offset, key: bytes(content.key, content.key_len),
-        value: bytes(content.payload, content.len), headers: headers(of: message)))
+        source: partition, offset: content.offset, key: bytes(content.key, content.key_len),
+        value: bytes(content.payload, content.len), headers: headers(of: message), timestamp: time < 0 ? nil : time))
   }
 
   private func headers(of message: UnsafePointer<rd_kafka_message_t>) -> [(name: String, value: [UInt8])] {
@@ -138,13 +212,28 @@ public final class KafkaConsumer {
       TopicPartition(
         topic: String(cString: list.pointee.elems[index].topic), partition: list.pointee.elems[index].partition)
     }
-    if rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-      _ = rd_kafka_assign(client.handle.pointer, list)
-      assignment = Set(partitions)
-    } else {
-      _ = rd_kafka_assign(client.handle.pointer, nil)
-      assignment = []
+    let isAssigned = rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
+    if isAssigned, known != nil {
+      for index in partitions.indices where known?.contains(partitions[index]) == false {
+        list.pointee.elems[index].offset = Int64(RD_KAFKA_OFFSET_BEGINNING)
+        known?.insert(partitions[index])
+        found.insert(partitions[index])
+      }
     }
+    let handle = client.handle.pointer
+    let isCooperative = rd_kafka_rebalance_protocol(handle).map { String(cString: $0) } == "COOPERATIVE"
+    var failure: String?
+    if isCooperative {
+      if let error = isAssigned ? rd_kafka_incremental_assign(handle, list) : rd_kafka_incremental_unassign(handle, list) {
+        failure = String(cString: rd_kafka_error_string(error))
+        rd_kafka_error_destroy(error)
+      }
+    } else {
+      _ = rd_kafka_assign(handle, isAssigned ? list : nil)
+    }
+    if let failure { logger.warning("Partitions could not be taken over", metadata: [.error: failure]) }
+    atEnd.subtract(partitions)
+    if isAssigned { assignment.formUnion(partitions) } else { assignment.subtract(partitions) }
     logger.info("The assignment of partitions changed", metadata: [.count: "\(assignment.count)"])
   }
 

@@ -1,57 +1,153 @@
 import Domain
-import Events
+public import Events
 import JSON
 public import Redis
 
-/// Rows of documents in Redis. Each is a hash `document:<id>` with the version and the row image.
+/// Rows of documents in Redis: `document:<id>` is the row as JSON, with a time to live. It is a cache: absent, or equal to
+/// history. The live generation alone writes it.
 ///
-/// The version of a deleted document is kept for a week, so that a late redelivery of an older change does not restore
-/// the document.
-public struct DocumentCache: View {
+/// The version of each document is kept under the generation's own keys, without expiry: an older change that comes late finds
+/// it, after a deletion too.
+public struct DocumentCache: ComparableView {
   public let name = "document-cache"
   public let categories = ["\(Document.category)"]
-  private let redis: RedisClient
+  private let store: RedisStore
+  /// How long a row stays that nobody reads or changes, in seconds.
+  public static let lifetime = 86_400
 
-  public init(_ redis: RedisClient) { self.redis = redis }
+  public init(_ redis: RedisClient, prefix: String = "annals:") {
+    store = RedisStore(redis, prefix: prefix, view: name)
+  }
 
   public static func key(_ id: String) -> String { "document:\(id)" }
 
+  /// KEYS: the version, the row, the live generation's number. ARGV: version, row or nothing, generation, time to live, and 1
+  /// if an equal version is written again.
   static let write = RedisScript(
     "document-cache-write",
     """
-    local known = redis.call('HGET', KEYS[1], 'version')
-    if known and tonumber(known) >= tonumber(ARGV[1]) then return 0 end
-    redis.call('DEL', KEYS[1])
-    if ARGV[2] == '' then
-      redis.call('HSET', KEYS[1], 'version', ARGV[1])
-      redis.call('EXPIRE', KEYS[1], 604800)
-    else
-      redis.call('HSET', KEYS[1], 'version', ARGV[1], 'row', ARGV[2])
+    local known = tonumber(redis.call('GET', KEYS[1]) or '0')
+    local version = tonumber(ARGV[1])
+    if known > version or (known == version and ARGV[5] ~= '1') then return 0 end
+    redis.call('SET', KEYS[1], ARGV[1])
+    if redis.call('GET', KEYS[3]) == ARGV[3] then
+      if ARGV[2] == '' then redis.call('DEL', KEYS[2])
+      else redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4]) end
     end
     return 1
     """)
 
-  public func prepare() async throws {}
+  /// KEYS as above. ARGV: version, row, generation, time to live. Keeps a row that was folded, if it is still the newest.
+  static let fill = RedisScript(
+    "document-cache-fill",
+    """
+    if redis.call('GET', KEYS[3]) ~= ARGV[3] or redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
+    return 1
+    """)
 
-  public func apply(_ changes: [ViewChange]) async throws {
-    guard !changes.isEmpty else { return }
-    let replies = try await redis.evaluate(
-      Self.write,
-      changes.map { change in
-        (keys: [Self.key(change.id)], arguments: [Array("\(change.version)".utf8), change.after?.bytes ?? []])
-      })
-    for case .error(let reason) in replies { throw RedisError.refused(command: Self.write.name, reason: reason) }
+  public func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState {
+    try await store.open(generation)
   }
 
-  public func read(_ ids: [String]) async throws -> [String: ViewRow] {
-    let replies = try await redis.pipeline(ids.map { RedisCommand("HMGET", Self.key($0), "version", "row") })
+  public func activate(_ generation: Int) async throws {
+    guard try await store.live() != generation else { return }
+    try await store.activate(generation)
+    // Rows of the generation before may have another form. From now on absent ones are folded, and kept again.
+    try await store.forEach("document:*") { try await store.unlink($0) }
+  }
+
+  public func drop(_ generation: Int) async throws { try await store.drop(generation) }
+
+  public func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
+    try await write(changes, generation, again: false)
+  }
+
+  public func repair(_ changes: [ViewChange], of generation: Int) async throws {
+    _ = try await write(changes, generation, again: true)
+  }
+
+  private func write(_ changes: [ViewChange], _ generation: Int, again: Bool) async throws -> [ViewOutcome] {
+    guard !changes.isEmpty else { return [] }
+    let replies = try await store.redis.evaluate(
+      Self.write,
+      changes.map { change in
+        (
+          keys: [store.key(generation, change.id), Self.key(change.id), store.liveKey],
+          arguments: [
+            Array("\(change.version)".utf8), change.after?.bytes ?? [], Array("\(generation)".utf8),
+            Array("\(Self.lifetime)".utf8), again ? [0x31] : [0x30],
+          ]
+        )
+      })
+    return try store.outcomes(replies, Self.write)
+  }
+
+  /// Keeps a row that a reader has folded, unless the view has another version.
+  public func keep(_ row: [UInt8], of id: String, at version: StreamVersion) async throws {
+    guard let live = try await store.live() else { return }
+    _ = try await store.redis.evaluate(
+      Self.fill, keys: [store.key(live, id), Self.key(id), store.liveKey],
+      arguments: [Array("\(version)".utf8), row, Array("\(live)".utf8), Array("\(Self.lifetime)".utf8)])
+  }
+
+  /// The version in a row image.
+  public static func version(of row: [UInt8]) -> StreamVersion? {
+    // It is the last member. Parsing the whole row would cost more than reading it.
+    let name = Array(#""version":"#.utf8)
+    var start = row.count - name.count
+    while start >= 0, row[start..<start + name.count] != name[...] { start -= 1 }
+    guard start >= 0 else { return nil }
+    let digits = row[(start + name.count)...].prefix { (0x30...0x39).contains($0) }
+    return Int64(String(decoding: digits, as: UTF8.self)).map { StreamVersion($0) }
+  }
+
+  // MARK: Comparison
+
+  public func entries(of change: ViewChange) -> [(id: String, row: ViewRow)] {
+    [(change.id, ViewRow(version: change.version, image: change.after?.description))]
+  }
+
+  /// The generation's version of each; without an image where the row is not cached.
+  public func read(_ ids: [String], of generation: Int) async throws -> [String: ViewRow] {
+    let isLive = try await store.live() == generation
+    var commands: [RedisCommand] = []
+    for id in ids {
+      commands.append(RedisCommand("GET", store.key(generation, id)))
+      commands.append(RedisCommand("GET", Self.key(id)))
+    }
+    let replies = try await store.redis.pipeline(commands)
     var rows: [String: ViewRow] = [:]
-    for (id, reply) in zip(ids, replies) {
-      guard let fields = reply.array, fields.count == 2, let text = fields[0].text, let version = Int64(text) else {
-        continue
-      }
-      rows[id] = ViewRow(version: StreamVersion(version), image: fields[1].text)
+    for (number, id) in ids.enumerated() {
+      let version = replies[2 * number].text.flatMap { Int64($0) }
+      let row = isLive ? replies[2 * number + 1].text : nil
+      // A row without a version: somebody else has written it.
+      guard version != nil || row != nil else { continue }
+      rows[id] = ViewRow(version: StreamVersion(version ?? 0), image: row)
     }
     return rows
+  }
+
+  /// A row may be absent: it is a cache.
+  public func agrees(_ found: ViewRow?, with expected: ViewRow) -> Bool {
+    found?.version == expected.version && (found?.image == nil || found?.image == expected.image)
+  }
+
+  public func list(
+    _ cursor: String?, of generation: Int
+  ) async throws -> (entries: [(id: String, stream: StreamID)], next: String?) {
+    // First the versions, then the rows that clients see.
+    let isRows = cursor?.hasPrefix("rows ") ?? false
+    let base = isRows ? Self.key("") : store.key(generation, "")
+    let place = cursor.map { String($0.split(separator: " ")[1]) } ?? "0"
+    let page = try await store.scan(place, base + "*")
+    let ids = page.keys.map { String($0.dropFirst(base.count)) }.filter { $0 != RedisStore.marker }
+    let isLast = page.cursor == "0"
+    let next = isLast ? isRows ? nil : "rows 0" : "\(isRows ? "rows" : "versions") \(page.cursor)"
+    return (ids.map { ($0, Document.stream($0)) }, next)
+  }
+
+  public func remove(_ ids: [String], of generation: Int) async throws {
+    try await store.unlink(ids.flatMap { [store.key(generation, $0), Self.key($0)] })
   }
 }

@@ -1,203 +1,224 @@
 import Domain
 public import Elasticsearch
-import Events
-import HTTPClient
+public import Events
 public import JSON
+public import Logging
+public import Metrics
 public import S3
 
-/// Documents in Elasticsearch: the row image and the content's text. Readers use an alias; the index's name contains
-/// the view's version.
-///
-/// Writes use the stream's version as external version, so an older change never overwrites a newer one. A deletion
-/// writes a marker with the version: Elasticsearch forgets the versions of deleted documents after `index.gc_deletes`,
-/// and a late redelivery would then restore the document. The alias excludes the markers.
-public struct DocumentSearch: View {
+/// Documents in Elasticsearch: the row image and the content's text.
+public struct DocumentSearch: ComparableView {
   public let name = "document-search"
   public let categories = ["\(Document.category)"]
-  private let elasticsearch: ElasticsearchClient
   private let s3: S3Client
+  private let index: SearchIndex
+  private let texts = TextCache()
+  private let logger: Logger
+  private let missing: Counter
   /// Alias through which readers use the index.
-  public let alias: String
+  public var alias: String { index.alias }
 
-  /// Version of the mapping and of the documents' form. A new version creates a new index and keeps the old one.
-  public static let version = 1
-  /// Maximum size of an indexed text, in bytes. Only the beginning of a longer text is indexed.
-  static let maximumText = 1 << 20
+  /// Maximum size of an indexed text, in bytes. Only the beginning of a longer text is indexed: Elasticsearch marks hits in a
+  /// million characters at most (index.highlight.max_analyzed_offset), and fails the whole search otherwise.
+  static let maximumText = 999_000
 
-  public var index: String { "\(alias)-\(Self.version)" }
-
-  public init(_ elasticsearch: ElasticsearchClient, content: S3Client, alias: String = "documents") {
-    (self.elasticsearch, s3, self.alias) = (elasticsearch, content, alias)
+  public init(
+    _ elasticsearch: ElasticsearchClient, content: S3Client, alias: String = "documents",
+    options: IndexOptions = IndexOptions(), logger: Logger, metrics: MetricsRegistry
+  ) {
+    (s3, self.logger) = (content, logger)
+    index = SearchIndex(elasticsearch: elasticsearch, alias: alias, options: options, properties: Self.properties)
+    missing = metrics.counter(
+      "annals_projection_missing_contents_total",
+      help: "Documents that were indexed without their text, because the object store does not have it.")
   }
 
-  public func prepare() async throws {
-    let operation = "creating the index \(index)"
-    let body = #"{"settings":\#(Self.settings),"mappings":\#(Self.mappings),"aliases":{"\#(alias)":\#(Self.alive)}}"#
-    let (status, answer) = try await elasticsearch.send(
-      .put, "/\(index)", Array(body.utf8), operation: operation, accepting: [400])
-    guard status == 400 else { return }
-    let reason = answer["error"]?["type"]?.string ?? ""
-    guard reason == "resource_already_exists_exception" else {
-      throw ElasticsearchError.refused(operation: operation, status: status, reason: answer.description)
-    }
-  }
-
-  /// Filter of the alias: hides the markers of deleted documents from all readers, including operators.
-  private static let alive = #"{"filter":{"bool":{"must_not":{"term":{"deleted":true}}}}}"#
-  private static let settings = #"{"number_of_shards":1,"number_of_replicas":0,"refresh_interval":"500ms"}"#
-  private static let mappings = """
-    {"dynamic":"strict","properties":{
-      "id":{"type":"keyword"},
-      "title":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
-      "content_type":{"type":"keyword"},
-      "content_size":{"type":"long"},
-      "s3_key":{"type":"keyword","index":false},
-      "content_sha256":{"type":"keyword","index":false},
-      "status":{"type":"keyword"},
-      "created_by":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
-      "created_at":{"type":"date"},
-      "updated_at":{"type":"date"},
-      "version":{"type":"long"},
-      "content":{"type":"text"},
-      "deleted":{"type":"boolean"}
-    }}
+  private static let properties = """
+    {"id":{"type":"keyword"},
+     "title":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
+     "content_type":{"type":"keyword"},
+     "content_size":{"type":"long"},
+     "s3_key":{"type":"keyword","index":false},
+     "content_sha256":{"type":"keyword","index":false},
+     "status":{"type":"keyword"},
+     "created_by":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
+     "created_at":{"type":"date"},
+     "updated_at":{"type":"date"},
+     "version":{"type":"long"},
+     "content":{"type":"text"},
+     "indexed_sha256":{"type":"keyword","index":false},
+     "content_missing":{"type":"boolean"},
+     "deleted":{"type":"boolean"}}
     """
+  /// Fields that are not the row's.
+  public static let ownFields = ["content", "indexed_sha256", "content_missing", "deleted"]
 
-  public func apply(_ changes: [ViewChange]) async throws {
-    // A bulk request ends above this size: Elasticsearch refuses 100 MiB, and each text is in memory until then.
-    let maximumBulk = 8 << 20
-    var (rest, body, count) = (changes[...], [UInt8](), 0)
+  public func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState {
+    try await index.open(generation, expectsEntries: expectsEntries)
+  }
+  public func activate(_ generation: Int) async throws { try await index.activate(generation) }
+  public func drop(_ generation: Int) async throws { try await index.drop(generation) }
+
+  public func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
+    try await write(changes, generation, overwrites: false)
+  }
+
+  public func repair(_ changes: [ViewChange], of generation: Int) async throws {
+    _ = try await write(changes, generation, overwrites: true)
+  }
+
+  private func write(
+    _ changes: [ViewChange], _ generation: Int, overwrites: Bool
+  ) async throws -> [ViewOutcome] {
+    var outcomes: [ViewOutcome] = []
+    var (rest, entries, bytes) = (changes[...], [SearchIndex.Entry](), 0)
+    func send() async throws {
+      outcomes += try await index.write(entries, to: generation, overwrites: overwrites)
+      (entries, bytes) = ([], 0)
+    }
     while !rest.isEmpty {
-      let part = Array(rest.prefix(16))
-      rest = rest.dropFirst(16)
-      for (change, text) in zip(part, try await texts(of: part)) {
-        body += action(change, text)
-        count += 1
-        if body.count >= maximumBulk {
-          try await send(body, count)
-          (body, count) = ([], 0)
-        }
+      // Texts are in memory until they are sent: some at a time.
+      let part = Array(rest.prefix(Self.parallelReads))
+      rest = rest.dropFirst(part.count)
+      for (change, content) in zip(part, try await contents(of: part)) {
+        let entry = SearchIndex.Entry(
+          id: change.id, fence: .version(change.version.value), document: Self.document(change, content))
+        entries.append(entry)
+        bytes += entry.document.count
       }
+      if bytes >= SearchIndex.maximumBulk { try await send() }
     }
-    if count > 0 { try await send(body, count) }
+    if !entries.isEmpty { try await send() }
+    return outcomes
   }
 
-  private func action(_ change: ViewChange, _ text: String?) -> [UInt8] {
-    var line = JSONWriter()
-    line.object {
-      $0.name("index")
-      $0.object {
-        $0.member("_index", index)
-        $0.member("_id", change.id)
-        $0.member("version", change.version.value)
-        $0.member("version_type", "external")
-      }
-    }
-    return line.bytes + [0x0A] + Self.document(change, text: text) + [0x0A]
+  private enum Content {
+    /// There is nothing to index.
+    case none
+    case text(String, hash: String)
+    case missing
   }
 
-  private func send(_ body: [UInt8], _ count: Int) async throws {
-    let (_, answer) = try await elasticsearch.send(
-      .post, "/_bulk", body, contentType: "application/x-ndjson", operation: "indexing \(count) documents")
-    try check(answer)
-  }
-
-  static func document(_ change: ViewChange, text: String?) -> [UInt8] {
-    var writer = JSONWriter()
+  private static func document(_ change: ViewChange, _ content: Content) -> [UInt8] {
+    var writer = JSONWriter(reserving: 1_024)
     writer.object { writer in
-      if let row = change.after?.object {
-        for member in row.members { writer.member(member.name, member.value) }
-        if let text { writer.member("content", text) }
-        writer.member("deleted", false)
-      } else {
+      guard let row = change.after?.object else {
         writer.member("id", change.id)
         writer.member("version", change.version.value)
         writer.member("deleted", true)
+        return
       }
+      for member in row.members { writer.member(member.name, member.value) }
+      switch content {
+      case .none: break
+      case .text(let text, let hash):
+        writer.member("content", text)
+        writer.member("indexed_sha256", hash)
+      case .missing: writer.member("content_missing", true)
+      }
+      writer.member("deleted", false)
     }
     return writer.bytes
   }
 
-  /// Throws if a document was refused. A version conflict (409) is not a failure: the index has a newer version.
-  private func check(_ answer: JSONValue) throws(ElasticsearchError) {
-    for item in answer["items"]?.array ?? [] {
-      guard let result = item["index"], let status = result["status"]?.integer, status >= 300, status != 409 else {
-        continue
-      }
-      throw .refused(
-        operation: "indexing \(result["_id"]?.string ?? "")", status: Int(status),
-        reason: result["error"]?.description ?? "")
-    }
-  }
-
   // MARK: Content
 
-  private func texts(of changes: [ViewChange]) async throws -> [String?] {
-    try await withThrowingTaskGroup(of: (Int, String?).self) { group in
-      var texts = [String?](repeating: nil, count: changes.count)
-      var next = 0
-      func add() {
-        guard next < changes.count else { return }
-        let (index, change) = (next, changes[next])
-        next += 1
-        group.addTask { (index, try await text(of: change)) }
+  private static let parallelReads = 16
+
+  private func contents(of changes: [ViewChange]) async throws -> [Content] {
+    try await withThrowingTaskGroup(of: (Int, Content).self) { group in
+      for (index, change) in changes.enumerated() {
+        guard let wanted = Self.wanted(change) else { continue }
+        group.addTask { (index, try await content(wanted, of: change)) }
       }
-      for _ in 0..<16 { add() }
-      while let (index, text) = try await group.next() {
-        texts[index] = text
-        add()
-      }
-      return texts
+      var contents = [Content](repeating: .none, count: changes.count)
+      for try await (index, content) in group { contents[index] = content }
+      return contents
     }
   }
 
-  private func text(of change: ViewChange) async throws -> String? {
-    guard let key = change.after?["s3_key"]?.string, let type = change.after?["content_type"]?.string,
-      type.hasPrefix("text/") || type.hasPrefix("application/json")
+  private struct Wanted {
+    let key: String
+    let hash: String
+    let length: Int
+  }
+
+  /// The text that belongs to a row; nil: none.
+  private static func wanted(_ change: ViewChange) -> Wanted? {
+    guard let row = change.after, let key = row["s3_key"]?.string, let type = row["content_type"]?.string,
+      type.hasPrefix("text/") || type.hasPrefix("application/json"), let hash = row["content_sha256"]?.string
     else { return nil }
     // Content may be larger than memory: only the beginning is read.
-    let length = min(Int(change.after?["content_size"]?.integer ?? 0), Self.maximumText)
-    guard length > 0 else { return nil }
+    let length = min(Int(row["content_size"]?.integer ?? 0), maximumText)
+    return length > 0 ? Wanted(key: key, hash: hash, length: length) : nil
+  }
+
+  private func content(_ wanted: Wanted, of change: ViewChange) async throws -> Content {
+    if let known = texts.text(of: wanted.hash) { return .text(known, hash: wanted.hash) }
     do throws(S3Error) {
-      let download = try await s3.read(key, range: 0..<length)
+      let download = try await s3.read(wanted.key, range: 0..<wanted.length)
       var bytes: [UInt8] = []
       while let piece = try await download.next() { bytes += piece }
-      return String(decoding: bytes, as: UTF8.self)
+      let text = String(decoding: bytes, as: UTF8.self)
+      texts.keep(text, of: wanted.hash)
+      return .text(text, hash: wanted.hash)
     } catch {
-      // The object store has no content under this key: only the row is indexed.
-      if case .notFound = error { return nil }
-      throw error
+      guard case .notFound = error else { throw error }
+      // Without its bucket every object would be missing: that is waited for.
+      guard try await s3.bucketExists() else { throw BucketMissing() }
+      missing.increment()
+      logger.error(
+        "The object store does not have a document's content: it is indexed without its text, and annals verify names it",
+        metadata: ["stream": "\(change.stream)", "key": wanted.key])
+      return .missing
     }
+  }
+
+  /// The bucket of all contents is not there.
+  struct BucketMissing: RetriableError, CustomStringConvertible {
+    var isRetriable: Bool { true }
+    var description: String { "the bucket for contents does not exist (s3.bucket): create or restore it" }
   }
 
   // MARK: Comparison
 
-  public func read(_ ids: [String]) async throws -> [String: ViewRow] {
-    var writer = JSONWriter()
-    writer.object {
-      $0.name("ids")
-      $0.array { for id in ids { $0.element(); $0.string(id) } }
-    }
-    let (_, answer) = try await elasticsearch.send(
-      .post, "/\(index)/_mget", writer.bytes, operation: "reading \(ids.count) documents")
+  public func entries(of change: ViewChange) -> [(id: String, row: ViewRow)] {
+    let image = change.after.map { Self.image($0, indexed: Self.wanted(change)?.hash) }
+    return [(change.id, ViewRow(version: change.version, image: image))]
+  }
+
+  /// What is compared: the row, and which content was indexed with it.
+  private static func image(_ row: JSONValue, indexed hash: String?) -> String {
+    String(decoding: rowImage(row), as: UTF8.self) + (hash.map { ", with the text of content \($0)" } ?? ", without a text")
+  }
+
+  public func read(_ ids: [String], of generation: Int) async throws -> [String: ViewRow] {
     var rows: [String: ViewRow] = [:]
-    for document in answer["docs"]?.array ?? [] {
-      guard let id = document["_id"]?.string, let source = document["_source"]?.object,
-        let version = document["_version"]?.integer
-      else { continue }
-      let isDeleted = source["deleted"] == .bool(true)
-      rows[id] = ViewRow(
-        version: StreamVersion(version),
-        image: isDeleted ? nil : String(decoding: Self.rowImage(.object(source)), as: UTF8.self))
+    for found in try await index.get(ids, without: ["content"], of: generation) {
+      let isDeleted = found.source["deleted"] == .bool(true)
+      rows[found.id] = ViewRow(
+        version: StreamVersion(found.version),
+        image: isDeleted ? nil : Self.image(found.source, indexed: found.source["indexed_sha256"]?.string))
     }
     return rows
+  }
+
+  public func list(
+    _ cursor: String?, of generation: Int
+  ) async throws -> (entries: [(id: String, stream: StreamID)], next: String?) {
+    let page = try await index.list(cursor, fields: ["id"], of: generation)
+    return (page.entries.map { ($0.id, Document.stream($0.id)) }, page.next)
+  }
+
+  public func remove(_ ids: [String], of generation: Int) async throws {
+    try await index.remove(ids, of: generation)
   }
 
   /// Extracts the row image from a document of the index and restores the order of its fields, because not every engine
   /// keeps the order in which they were written.
   public static func rowImage(_ source: JSONValue) -> [UInt8] {
     let row = JSONValue.object(
-      JSONObject((source.object?.members ?? []).filter { $0.name != "content" && $0.name != "deleted" }))
+      JSONObject((source.object?.members ?? []).filter { !ownFields.contains($0.name) }))
     do { return try Document(rowImage: row).rowImage } catch { return row.bytes }
   }
 }

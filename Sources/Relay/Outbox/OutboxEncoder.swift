@@ -58,9 +58,8 @@ final class OutboxEncoder {
     batch.header("event_type", batch.copied(row.type))
     batch.header("stream_version", batch.written { $0.integer(row.version) })
     batch.header("log_epoch", batch.written { $0.integer(Int64(row.epoch)) })
-    if let headers = row.headers, let text = Self.traceparent(headers) {
-      batch.header("traceparent", batch.copied(text.utf8))
-    }
+    batch.header("recorded_at_us", batch.written { $0.integer(row.recordedAt.microseconds) })
+    if let headers = row.headers { addHeaders(of: headers, to: &batch) }
     batch.add(topic: aggregate.topic, key: key, value: value, transaction: context.number)
     if row.operation == UInt8(ascii: "d") { batch.addTombstone() }
   }
@@ -78,8 +77,12 @@ final class OutboxEncoder {
     return aggregate
   }
 
-  private static func traceparent(_ headers: UnsafeRawBufferPointer) -> String? {
-    do { return try JSONValue(parsing: Array(headers))["traceparent"]?.string } catch { return nil }
+  /// What the writer has put beside the event.
+  private func addHeaders(of json: UnsafeRawBufferPointer, to batch: inout MessageBatch) {
+    // The outbox's own writer has checked that this is JSON.
+    guard let headers = try? JSONValue(parsing: Array(json)) else { return }
+    if let actor = headers["actor"]?.string { batch.header("actor", batch.copied(actor.utf8)) }
+    if let trace = headers["traceparent"]?.string { batch.header("traceparent", batch.copied(trace.utf8)) }
   }
 
   private static func uuid(_ bytes: UnsafeRawBufferPointer, into writer: inout JSONWriter) {

@@ -18,6 +18,7 @@ struct OutboxRow {
   let type: UnsafeRawBufferPointer
   let version: Int64
   let headers: UnsafeRawBufferPointer?
+  let recordedAt: Timestamp
 }
 
 /// Indices of an outbox table's columns, for one version of the table.
@@ -35,6 +36,7 @@ struct OutboxLayout {
   private let type: Int
   private let version: Int
   private let headers: Int
+  private let recordedAt: Int
 
   struct Mismatch: Error, Equatable, CustomStringConvertible {
     let table: String
@@ -52,7 +54,7 @@ struct OutboxLayout {
       else { throw Mismatch(table: "\(relation.schema).\(relation.name)", column: name) }
       return index
     }
-    // Types by OID: bigint 20, integer 23, text 25, "char" 18, json 114, uuid 2950, xid8 5069.
+    // Types by OID: bigint 20, integer 23, text 25, "char" 18, json 114, uuid 2950, timestamptz 1184, xid8 5069.
     epoch = try find("epoch", 23)
     transaction = try find("xid", 5069)
     sequence = try find("sequence", 20)
@@ -65,6 +67,7 @@ struct OutboxLayout {
     type = try find("type", 25)
     version = try find("version", 20)
     headers = try find("headers", 114)
+    recordedAt = try find("recorded_at", 1184)
   }
 
   /// Decodes a row. Its columns are in binary form, as requested.
@@ -97,7 +100,8 @@ struct OutboxLayout {
       transaction: UInt64(bitPattern: try bigint(transaction)), sequence: try bigint(sequence),
       category: try required(category), key: try required(key),
       operation: letter[0], before: try optional(before), after: try optional(after), eventID: id,
-      type: try required(type), version: try bigint(version), headers: try optional(headers))
+      type: try required(type), version: try bigint(version), headers: try optional(headers),
+      recordedAt: Timestamp(microseconds: try bigint(recordedAt) &+ Timestamp.postgresEpoch))
   }
 
   private func mismatch(_ index: Int) -> Mismatch {

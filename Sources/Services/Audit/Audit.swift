@@ -1,3 +1,4 @@
+import Configuration
 import Domain
 import EventStore
 import Events
@@ -5,6 +6,7 @@ import HTTPServer
 import Identifiers
 import JSON
 import Logging
+public import Projections
 import Time
 
 /// The audit of documents: who changed what, when, from what to what, by replay of the stream.
@@ -12,6 +14,13 @@ public struct Audit: Feature {
   public let name = "audit"
 
   public init() {}
+
+  public func views(_ context: Context) throws -> [any View] { [Self.activity(context)] }
+
+  static func activity(_ context: Context) -> Activity {
+    Activity(
+      context.elasticsearch, alias: context.settings[Search.alias] + "-activity", options: .init(context.settings))
+  }
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
     let store = AggregateStore<Document>(context.store)

@@ -2,6 +2,7 @@ public import CommandLine
 public import Configuration
 import Kafka
 import Postgres
+import Projections
 import S3
 
 /// The servers that every process talks to.
@@ -27,6 +28,10 @@ public enum ConnectionSettings {
     "redis.url", default: "redis://127.0.0.1:26379", isSecret: true,
     "Address of Redis: redis://[[user]:password@]host[:port][/database], percent-encoded.")
 
+  static let redisPrefix = Setting(
+    "redis.prefix", default: "annals:",
+    "Prefix of the views' own keys in Redis. Installations that share a Redis need one each.")
+
   static let kafkaBrokers = Setting(
     "kafka.brokers", default: "127.0.0.1:29092", "Bootstrap servers of Kafka, separated by commas.")
   static let kafkaSettings = Setting(
@@ -38,6 +43,16 @@ public enum ConnectionSettings {
     "elasticsearch.url", default: "http://127.0.0.1:29200", isSecret: true,
     "Address of Elasticsearch: http://[user:password@]host:port.")
 
+  static let shards = Setting(
+    "elasticsearch.shards", default: 1, "Shards of a new index.", accepts: { (1...1_024).contains($0) },
+    remedy: "a number from 1 to 1024")
+  static let replicas = Setting(
+    "elasticsearch.replicas", default: -1, "Replicas of a new index; -1: one where there is a second node.",
+    accepts: { (-1...10).contains($0) }, remedy: "a number from -1 to 10")
+  static let refresh = Setting(
+    "elasticsearch.refresh-interval", default: Duration.milliseconds(500),
+    "How long it may take until a change is searchable.")
+
   static let s3Endpoint = Setting("s3.endpoint", default: "http://127.0.0.1:29000", "Address of the object store.")
   public static let s3Bucket = Setting("s3.bucket", default: "annals", "The bucket for the content of documents.")
   static let s3AccessKey = Setting("s3.access-key", default: "annals", "Access key of the object store.")
@@ -48,10 +63,21 @@ public enum ConnectionSettings {
   public static let all: [SettingDescription] = [
     postgresURL.description, postgresPool.description, statementTimeout.description, preparedStatements.description,
     setsSession.description,
-    redisURL.description, kafkaBrokers.description, kafkaSettings.description, elasticsearchURL.description,
+    redisURL.description, redisPrefix.description, kafkaBrokers.description, kafkaSettings.description, elasticsearchURL.description,
+    shards.description, replicas.description, refresh.description,
     s3Endpoint.description, s3Bucket.description, s3AccessKey.description, s3SecretKey.description,
     s3Region.description,
   ]
+}
+
+extension IndexOptions {
+  init(_ settings: Configuration) {
+    let replicas = settings[ConnectionSettings.replicas]
+    let refresh = settings[ConnectionSettings.refresh].components
+    self.init(
+      shards: settings[ConnectionSettings.shards], replicas: replicas < 0 ? nil : replicas,
+      refresh: "\(refresh.seconds * 1_000 + refresh.attoseconds / 1_000_000_000_000_000)ms")
+  }
 }
 
 extension PostgresOptions {

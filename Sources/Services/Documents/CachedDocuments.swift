@@ -21,19 +21,18 @@ extension DocumentService {
   ///   - visitor: The client's address; views are counted for it.
   ///   - token: The cache may be behind what its owner has seen; the log is not.
   func read(_ id: UUID, visitor: String, notBefore token: ReadToken? = nil) async throws -> Reading {
-    if let cached = await cached(id, visitor: visitor) {
-      if token?.isNewer(than: cached.version, of: Document.stream(id.description)) == true {
-        let document = try await existing(id)
-        return Reading(row: document.rowImage, version: document.version, isFromCache: false)
-      }
-      guard let row = cached.row else { throw DocumentRefusal.deleted }
-      return Reading(row: row, version: cached.version, isFromCache: true)
+    if let cached = await cached(id, visitor: visitor),
+      token?.isNewer(than: cached.version, of: Document.stream(id.description)) != true
+    {
+      return cached
     }
     let document = try await existing(id)
     if !known.contains(id) {
       await countView(of: id, visitor)
       known.insert(id)
     }
+    // The next reader finds it, if it is still the newest then. Documents are readable without Redis.
+    try? await cache.keep(document.rowImage, of: id.description, at: document.version)
     return Reading(row: document.rowImage, version: document.version, isFromCache: false)
   }
 
@@ -41,33 +40,30 @@ extension DocumentService {
   private static let readAndCount = RedisScript(
     "document-read",
     """
-    local found = redis.call('HMGET', KEYS[1], 'version', 'row')
-    if found[2] then
+    local row = redis.call('GET', KEYS[1])
+    if row then
       redis.call('INCR', KEYS[2])
       redis.call('PFADD', KEYS[3], ARGV[1])
     end
-    return found
+    return row
     """)
 
-  private func cached(_ id: UUID, visitor: String) async -> (version: StreamVersion, row: [UInt8]?)? {
+  private func cached(_ id: UUID, visitor: String) async -> Reading? {
     do {
       let (key, views, visitors) = (DocumentCache.key(id.description), Self.viewsKey(id), Self.visitorsKey(id))
       let reply: RedisValue
       if known.contains(id) {
         // Three commands cost Redis less than a script.
         reply = try await redis.pipeline([
-          RedisCommand("HMGET", key, "version", "row"), RedisCommand("INCR", views),
-          RedisCommand("PFADD", visitors, visitor),
+          RedisCommand("GET", key), RedisCommand("INCR", views), RedisCommand("PFADD", visitors, visitor),
         ])[0]
       } else {
         reply = try await redis.evaluate(
           Self.readAndCount, keys: [key, views, visitors], arguments: [Array(visitor.utf8)])
       }
-      guard let fields = reply.array, fields.count == 2, let text = fields[0].text, let version = Int64(text) else {
-        return nil
-      }
-      if fields[1].bytes == nil { known.remove(id) } else { known.insert(id) }
-      return (StreamVersion(version), fields[1].bytes)
+      guard let row = reply.bytes, let version = DocumentCache.version(of: row) else { return nil }
+      known.insert(id)
+      return Reading(row: row, version: version, isFromCache: true)
     } catch {
       // Documents are readable without Redis; the client has logged that its connection is lost.
       return nil

@@ -2,6 +2,7 @@ import Domain
 import EventStore
 import Events
 import Identifiers
+import Projections
 import Redis
 import Time
 
@@ -9,12 +10,13 @@ import Time
 struct DocumentService: Sendable {
   let store: AggregateStore<Document>
   let redis: RedisClient
+  let cache: DocumentCache
   let content: ContentStore
   /// Documents that exist: reading one again needs no look before its view is counted.
   let known = RecentIDs(limit: 10_000)
 
-  init(store: EventStore, redis: RedisClient, content: ContentStore) {
-    (self.store, self.redis, self.content) = (AggregateStore(store), redis, content)
+  init(store: EventStore, redis: RedisClient, cache: DocumentCache, content: ContentStore) {
+    (self.store, self.redis, self.cache, self.content) = (AggregateStore(store), redis, cache, content)
   }
 
   // MARK: Commands

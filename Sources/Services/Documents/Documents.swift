@@ -24,12 +24,17 @@ public struct Documents: Feature {
     let contents = ContentStore(
       context.content, detector: try MediaTypeDetector(), maximum: context.settings[Self.maximumContent].bytes)
     let routes = DocumentRoutes(
-      DocumentService(store: context.store, redis: context.redis, content: contents),
+      DocumentService(
+        store: context.store, redis: context.redis,
+        cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]), content: contents),
       maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes, logger: context.logger)
     return [routes.group]
   }
 
-  public func views(_ context: Context) throws -> [any View] { [DocumentCache(context.redis)] }
+  public func views(_ context: Context) throws -> [any View] { 
+    let prefix = context.settings[ConnectionSettings.redisPrefix]
+    return [DocumentCache(context.redis, prefix: prefix), DocumentLists(context.redis, prefix: prefix)]
+  }
 
   public func contents(_ context: Context) throws -> [StoredContents] { [ContentStore.contents(context.store)] }
 

@@ -1,7 +1,7 @@
 public import CommandLine
 public import Configuration
 import Lifecycle
-import Projections
+public import Projections
 import Relay
 
 /// The projections: keep every feature's views up to date from Kafka.
@@ -12,26 +12,51 @@ public struct Projecting: Feature {
 
   public var settings: [SettingDescription] { ProjectionSettings.all }
 
-  public var connections: Connections { .redis }
+  public var connections: Connections { .all }
 
   public func workers(_ context: Context) throws -> [any Worker] {
-    let template = try context.topicTemplate
-    let instance = context.settings[ProjectionSettings.instance]
-    return try context.views.map { view in
-      ProjectionWorker(
-        name: view.name,
-        runner: ProjectionRunner(
-          view, topics: view.categories.map(template.topic), kafka: context.kafka,
-          group: context.settings[ProjectionSettings.group],
-          instance: instance.isEmpty ? nil : instance, on: context.reactor, logger: context.logger,
-          metrics: context.metrics))
+    let world = try context.viewWorld
+    return try context.views.map { ProjectionWorker(name: $0.name, runner: ProjectionRunner($0, world)) }
+  }
+}
+
+extension Context {
+  /// What the projections of this process share.
+  public var viewWorld: ViewWorld {
+    get throws {
+      let template = try topicTemplate
+      let instance = settings[ProjectionSettings.instance]
+      return ViewWorld(
+        store: store, pool: pool, postgres: postgres,
+        source: ViewSource(
+          kafka: kafka, group: settings[ProjectionSettings.group], instance: instance.isEmpty ? nil : instance,
+          topic: template.topic),
+        aggregates: features.flatMap(\.aggregates), on: reactor, logger: logger, metrics: metrics)
     }
   }
+
+  /// The view of that name.
+  public func view(_ name: String) throws -> any View {
+    let views = try views
+    guard let view = views.first(where: { $0.name == name }) else {
+      throw UnknownView(name: name, views: views.map(\.name))
+    }
+    return view
+  }
+}
+
+/// There is no view of this name.
+public struct UnknownView: Error, CustomStringConvertible {
+  let name: String
+  let views: [String]
+  public var description: String { "there is no view “\(name)”: use one of \(views.joined(separator: ", "))" }
 }
 
 private struct ProjectionWorker: Worker {
   let name: String
   let runner: ProjectionRunner
+
+  var problem: String? { get async { runner.problem } }
 
   func run(until stop: StopSignal) async throws { try await stop.cancels { await runner.run() } }
 }

@@ -20,7 +20,11 @@ public struct Search: Feature {
   }
 
   public func views(_ context: Context) throws -> [any View] {
-    [DocumentSearch(context.elasticsearch, content: context.content, alias: context.settings[Self.alias])]
+    [
+      DocumentSearch(
+        context.elasticsearch, content: context.content, alias: context.settings[Self.alias],
+        options: .init(context.settings), logger: context.logger, metrics: context.metrics)
+    ]
   }
 
   public func checks(_ context: Context) throws -> [Check] {

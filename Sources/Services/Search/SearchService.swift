@@ -28,7 +28,8 @@ struct SearchService: Sendable {
   }
 
   private static let alive: JSONValue = [["term": ["deleted": true]]]
-  private static let sourceFields: JSONValue = ["excludes": ["content", "deleted"]]
+  private static let sourceFields: JSONValue = 
+    ["excludes": .array(DocumentSearch.ownFields.map { .string($0) })]
 
   struct Hit {
     /// The row image, as every reader of a document gets it.

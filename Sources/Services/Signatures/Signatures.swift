@@ -3,6 +3,7 @@ public import Configuration
 import Domain
 public import Events
 import MediaType
+public import Projections
 
 /// Signatures on documents.
 public struct Signatures: Feature {
@@ -21,6 +22,13 @@ public struct Signatures: Feature {
   public var connections: Connections { .postgres }
 
   public func contents(_ context: Context) throws -> [StoredContents] { [SignatureImages.contents(context.store)] }
+
+  public func views(_ context: Context) throws -> [any View] {
+    [
+      SignatureSearch(
+        context.elasticsearch, alias: context.settings[Search.alias] + "-signatures", options: .init(context.settings))
+    ]
+  }
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
     let images = SignatureImages(

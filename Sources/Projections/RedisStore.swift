@@ -1,0 +1,78 @@
+public import Redis
+
+/// The keys of one view in Redis, below `<prefix><view>:<generation>:`. A marker without expiry says that the generation is
+/// there: a server that lost everything has none.
+public struct RedisStore: Sendable {
+  public let redis: RedisClient
+  private let base: String
+
+  /// - Parameter prefix: Of all keys that are none of the clients', for example `annals:`.
+  public init(_ redis: RedisClient, prefix: String, view: String) {
+    (self.redis, base) = (redis, "\(prefix)\(view):")
+  }
+
+  static let marker = "marker"
+
+  /// The number of the generation that readers use.
+  public var liveKey: String { "\(base)live" }
+  public func key(_ generation: Int, _ name: String) -> String { "\(base)\(generation):\(name)" }
+
+  func open(_ generation: Int) async throws -> StoreState {
+    let made = try await redis.command(RedisCommand("SET", key(generation, Self.marker), "1", "NX"))
+    if case .error(let reason) = made { throw RedisError.refused(command: "SET", reason: reason) }
+    return made == .null ? .found : .made
+  }
+
+  func activate(_ generation: Int) async throws {
+    let reply = try await redis.command(RedisCommand("SET", liveKey, "\(generation)"))
+    if case .error(let reason) = reply { throw RedisError.refused(command: "SET", reason: reason) }
+  }
+
+  public func live() async throws(RedisError) -> Int? {
+    try await redis.command(RedisCommand("GET", liveKey)).text.flatMap { Int($0) }
+  }
+
+  func drop(_ generation: Int) async throws {
+    try await forEach("\(base)\(generation):*") { try await unlink($0) }
+  }
+
+  func unlink(_ keys: [String]) async throws(RedisError) {
+    guard !keys.isEmpty else { return }
+    var command = RedisCommand("UNLINK")
+    for key in keys { command.append(key) }
+    _ = try await redis.command(command)
+  }
+
+  /// Walks over keys, some at a time. Keys that come meanwhile may be left out.
+  func forEach(_ pattern: String, _ body: ([String]) async throws -> Void) async throws {
+    var cursor = "0"
+    repeat {
+      let page = try await scan(cursor, pattern)
+      cursor = page.cursor
+      if !page.keys.isEmpty { try await body(page.keys) }
+    } while cursor != "0"
+  }
+
+  func scan(_ cursor: String, _ pattern: String) async throws(RedisError) -> (cursor: String, keys: [String]) {
+    let reply = try await redis.command(RedisCommand("SCAN", cursor, "MATCH", pattern, "COUNT", "1000"))
+    if case .error(let reason) = reply { throw .refused(command: "SCAN", reason: reason) }
+    guard let parts = reply.array, parts.count == 2, let next = parts[0].text else {
+      throw .refused(command: "SCAN", reason: "an answer without a cursor")
+    }
+    return (next, parts[1].array?.compactMap(\.text) ?? [])
+  }
+
+  /// Outcomes of scripts that return 1 if they changed something. What the server refuses for now is thrown.
+  func outcomes(_ replies: [RedisValue], _ script: RedisScript) throws(RedisError) -> [ViewOutcome] {
+    var outcomes: [ViewOutcome] = []
+    for reply in replies {
+      switch reply {
+      case .integer(1): outcomes.append(.applied)
+      case .integer: outcomes.append(.stale)
+      case .error(let reason): throw .refused(command: script.name, reason: reason)
+      default: throw .refused(command: script.name, reason: "an answer that is no number")
+      }
+    }
+    return outcomes
+  }
+}

@@ -1,0 +1,126 @@
+import Events
+public import Postgres
+import Schema
+
+/// Streams whose change a view refused, and the later changes that wait with them (G7). A retry folds the stream from the log.
+final class ParkedChanges {
+  private let view: any View
+  private let pool: PostgresPool
+  private var streams: [StreamID: StreamVersion] = [:]
+  private var reviewedAt: ContinuousClock.Instant?
+
+  private static let park = Query("park_change", Schema.parkChange)
+  private static let list = Query("parked_streams", Schema.parkedStreams)
+  private static let settle = Query("settle_parked_change", Schema.settleParkedChange)
+
+  init(_ view: any View, _ pool: PostgresPool) { (self.view, self.pool) = (view, pool) }
+
+  var count: Int { streams.count }
+
+  /// Notes the changes of parked streams, and returns the others.
+  func holdBack(_ changes: [ViewChange]) async throws -> [ViewChange] {
+    if reviewedAt == nil { _ = try await load() }
+    guard !streams.isEmpty else { return changes }
+    for change in ViewChange.newest(of: changes) where streams[change.stream] != nil {
+      try await park(change, reason: "an earlier change of its stream is parked")
+    }
+    return changes.filter { streams[$0.stream] == nil }
+  }
+
+  func park(_ change: ViewChange, reason: String) async throws {
+    try await park(change.stream.description, version: change.version, reason: reason)
+  }
+
+  /// - Parameter name: The stream's, or the place of a message that does not say which stream it is of.
+  func park(_ name: String, version: StreamVersion = .none, reason: String) async throws {
+    try await pool.query(
+      Self.park, [.text(view.name), .text(name), .bigint(version.value), .text(reason)])
+    if let stream = StreamID(name) { streams[stream] = version }
+  }
+
+  /// Streams of the view that are parked, and what the operator wants.
+  private func load() async throws -> [(id: Int64, stream: StreamID, request: ParkedStreams.Request)] {
+    var requested: [(Int64, StreamID, ParkedStreams.Request)] = []
+    streams = [:]
+    for row in try await pool.query(Self.list, [.text(view.name)]) {
+      guard let stream = StreamID(try row.get(1)) else { continue }
+      streams[stream] = StreamVersion(try row.get(2))
+      if let word = try row.optional(4, as: String.self), let request = ParkedStreams.Request(rawValue: word) {
+        requested.append((try row.get(0), stream, request))
+      }
+    }
+    reviewedAt = .now
+    return requested
+  }
+
+  /// Carries out the operator's requests, every few seconds.
+  func review(_ generation: Int, _ history: History) async throws {
+    if let reviewedAt, ContinuousClock.now - reviewedAt < .seconds(2) { return }
+    for (id, stream, request) in try await load() {
+      switch request {
+      case .retry:
+        let changes = try await history.changes(of: [stream], everyEvent: view.takesEveryEvent)
+        let outcomes = try await view.apply(changes, to: generation)
+        let refusal = outcomes.lazy.compactMap { if case .refused(let reason) = $0 { reason } else { nil } }.first
+        try await settle(id, refusal == nil ? "delivered" : "parked", refusal)
+        if refusal == nil { streams[stream] = nil }
+      case .skip, .drop:
+        // The view goes on without what waited; the next change of the stream is applied again.
+        try await settle(id, request == .skip ? "skipped" : "dropped", nil)
+        streams[stream] = nil
+      }
+    }
+  }
+
+  private func settle(_ id: Int64, _ state: String, _ reason: String?) async throws {
+    try await pool.query(Self.settle, [.bigint(id), .text(state), reason.map { .text($0) } ?? .null])
+  }
+}
+
+/// An operator's view of parked streams, and the possible requests. Works wherever the projections run.
+public struct ParkedStreams: Sendable {
+  private let pool: PostgresPool
+
+  public init(_ pool: PostgresPool) { self.pool = pool }
+
+  public struct Entry: Sendable {
+    public let id: Int64
+    public let view: String
+    public let stream: String
+    /// The version that was refused, and the newest that waits.
+    public let version: Int64
+    public let newest: Int64
+    public let reason: String
+    public let since: String
+    /// What was asked for and is not carried out yet; empty: nothing.
+    public let request: String
+  }
+
+  public enum Request: String, CaseIterable, Sendable {
+    /// Fold the stream from the log and apply it.
+    case retry
+    /// Leave out what waits; later changes of the stream are applied.
+    case skip
+    case drop
+  }
+
+  public func list() async throws -> [Entry] {
+    try await pool.query(Query("list_parked_changes", Schema.listParkedChanges)).map { row in
+      Entry(
+        id: try row.get(0), view: try row.get(1), stream: try row.get(2), version: try row.get(3),
+        newest: try row.get(4), reason: try row.get(5), since: try row.get(6), request: try row.get(7))
+    }
+  }
+
+  /// Everything about one, as JSON; nil if there is none of this number.
+  public func show(_ id: Int64) async throws -> String? {
+    try await pool.query(Query("show_parked_change", Schema.showParkedChange), [.bigint(id)]).first?.get(0)
+  }
+
+  /// - Returns: False if none of this number is parked.
+  public func request(_ request: Request, _ id: Int64) async throws -> Bool {
+    try await !pool.query(
+      Query("request_parked_change", Schema.requestParkedChange), [.bigint(id), .text(request.rawValue)]
+    ).isEmpty
+  }
+}

@@ -1,0 +1,178 @@
+import Events
+import Kafka
+import Logging
+import Metrics
+import Postgres
+import Reactor
+
+/// Keeps one view up to date: follows its live generation, and builds one where there is none that may be followed: at the first
+/// start, after `annals adopt`, for a new form, and when the store or the place in Kafka was lost. No message is skipped.
+public actor ProjectionRunner {
+  private nonisolated let reactor: Reactor
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
+
+  private let view: any View
+  private let world: ViewWorld
+  private let logger: Logger
+  private nonisolated let metrics: ViewMetrics
+  private var registry: ViewRegistry { world.registry }
+
+  /// How often the registry is asked which generation is live.
+  static let interval = Duration.seconds(1)
+  /// How often the store is looked at.
+  static let storeInterval = Duration.seconds(10)
+
+  public init(_ view: any View, _ world: ViewWorld) {
+    (self.view, self.world, reactor) = (view, world, world.reactor)
+    logger = world.logger.with("view", view.name)
+    metrics = ViewMetrics(view: view.name, world.metrics)
+  }
+
+  /// The reason why the view does not follow history; nil if it does.
+  public nonisolated var problem: String? { metrics.problem }
+
+  /// How far the view is behind, of the partitions that this process has.
+  public nonisolated var lag: (messages: Int64, seconds: Int64) { metrics.lag }
+
+  /// Runs until the task is cancelled.
+  public func run() async {
+    // Nonisolated async calls also resume on this reactor, not on the global executor.
+    await withTaskExecutorPreference(reactor) {
+      async let building: Void = keepBuilt()
+      await keepFollowing()
+      await building
+    }
+  }
+
+  // MARK: Following
+
+  private func keepFollowing() async {
+    var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
+    while !Task.isCancelled {
+      do {
+        guard let live = try await registry.live(of: view.name) else {
+          if metrics.problem == nil { metrics.problem("no generation is live yet: it is being built") }
+          try await reactor.sleep(for: .milliseconds(200))
+          continue
+        }
+        guard try await isThere(live) else {
+          try await lose(live, reason: "its store was lost: it was deleted, or emptied")
+          continue
+        }
+        try await view.activate(live.number)
+        metrics.generation.set(live.number)
+        try await follow(live) { backoff.reset() }
+      } catch is CancellationError {
+        return
+      } catch {
+        if Task.isCancelled { return }
+        metrics.failures.increment()
+        metrics.problem("\(error)")
+        let delay = backoff.next()
+        logger.warning(
+          "The projection failed and will restart after a delay",
+          metadata: [.error: "\(error)", .attempt: "\(backoff.attempts)", .delay: "\(delay)"])
+        do { try await reactor.sleep(for: delay) } catch { return }
+      }
+    }
+  }
+
+  private func isThere(_ live: Generation) async throws -> Bool {
+    if case .found = try await view.open(live.number, expectsEntries: live.streams > 0) { return true }
+    return false
+  }
+
+  private func lose(_ live: Generation, reason: String) async throws {
+    if try await registry.void(view.name, live.number, reason: reason) {
+      logger.error(
+        "A view has lost what it had; it is built again",
+        metadata: ["generation": "\(live.number)", .error: reason])
+    }
+  }
+
+  /// Follows a generation as long as it is the live one.
+  private func follow(_ live: Generation, _ progressed: () -> Void) async throws {
+    let parking = ParkedChanges(view, world.pool)
+    let history = world.history()
+    let consumer = try ViewConsumer(
+      view, live, world.source, registry: registry, parking: parking, metrics: metrics, on: reactor, logger: logger)
+    metrics.problem(nil)
+    do {
+      var askedAt = ContinuousClock.now
+      var lookedAt = askedAt
+      while true {
+        try await consumer.step(timeout: Self.interval)
+        progressed()
+        try await parking.review(live.number, history)
+        metrics.parked.set(parking.count)
+        if ContinuousClock.now - askedAt >= Self.interval {
+          askedAt = .now
+          if try await registry.live(of: view.name)?.number != live.number { break }
+        }
+        if ContinuousClock.now - lookedAt >= Self.storeInterval {
+          lookedAt = .now
+          guard try await isThere(live) else {
+            try await lose(live, reason: "its store was lost: it was deleted, or emptied")
+            break
+          }
+        }
+      }
+    } catch let lost as KafkaConsumer.PlaceLost {
+      await consumer.close()
+      return try await lose(live, reason: "\(lost)")
+    } catch let lost as StoreLost {
+      await consumer.close()
+      return try await lose(live, reason: "\(lost)")
+    } catch {
+      await consumer.close()
+      throw error
+    }
+    await consumer.close()
+  }
+
+  // MARK: Building
+
+  private func keepBuilt() async {
+    var backoff = Backoff(first: .milliseconds(500), limit: .seconds(30))
+    while !Task.isCancelled {
+      do {
+        if let reason = try await reasonToBuild() {
+          metrics.rebuilds.increment()
+          try await Rebuild(view, world).run(reason: reason)
+          backoff.reset()
+        }
+        try await reactor.sleep(for: Self.interval)
+      } catch is CancellationError {
+        return
+      } catch is Rebuild.Busy {
+        do { try await reactor.sleep(for: Self.interval) } catch { return }
+      } catch {
+        if Task.isCancelled { return }
+        let delay = backoff.next()
+        metrics.problem("building it failed: \(error)")
+        logger.error(
+          "Building a view failed; it is tried again",
+          metadata: [.error: "\(error)", .attempt: "\(backoff.attempts)", .delay: "\(delay)"])
+        do { try await reactor.sleep(for: delay) } catch { return }
+      }
+    }
+  }
+
+  private func reasonToBuild() async throws -> String? {
+    let generations = try await registry.generations(of: view.name)
+    // A newer program's, which this one must not void.
+    if let building = generations.first(where: { $0.state == .building }) {
+      return building.form <= view.form ? building.reason : nil
+    }
+    guard let live = generations.first(where: { $0.state == .live }) else {
+      return generations.last { $0.state == .void }?.reason ?? "the first generation"
+    }
+    return live.form < view.form ? "form \(view.form) instead of \(live.form)" : nil
+  }
+}
+
+/// A generation's store is not there any more.
+struct StoreLost: Error, CustomStringConvertible {
+  let store: String
+  var description: String { "\(store) is gone" }
+}

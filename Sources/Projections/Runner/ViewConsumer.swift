@@ -1,0 +1,152 @@
+import Events
+public import Kafka
+import Logging
+import Metrics
+import Reactor
+
+/// Follows the change topics for one generation of a view: reads a batch, applies it, commits its offsets, in this order. No
+/// message is skipped. Used by one task.
+final class ViewConsumer {
+  private let view: any View
+  private let generation: Generation
+  private let registry: ViewRegistry
+  private let parking: ParkedChanges
+  private let metrics: ViewMetrics
+  private let consumer: KafkaConsumer
+  /// The category of each topic's streams.
+  private let categories: [String: String]
+  private let reactor: Reactor
+  private let logger: Logger
+  /// The next offset of each partition.
+  private var offsets: [TopicPartition: Int64] = [:]
+
+  static let maximumBatch = 1_000
+  /// Bytes of messages that are applied together.
+  static let maximumBytes = 4 << 20
+
+  init(
+    _ view: any View, _ generation: Generation, _ source: ViewSource, registry: ViewRegistry, parking: ParkedChanges,
+    metrics: ViewMetrics, on reactor: Reactor, logger: Logger
+  ) throws {
+    (self.view, self.generation, self.registry, self.parking) = (view, generation, registry, parking)
+    (self.metrics, self.reactor, self.logger) = (metrics, reactor, logger)
+    categories = source.categories(of: view)
+    consumer = try KafkaConsumer(
+      source.kafka, group: source.group(of: view, generation.number), instance: source.instance,
+      topics: categories.keys.sorted(), known: Set(generation.offsets.keys), on: reactor, logger: logger)
+  }
+
+  func close() async { await consumer.close() }
+
+  /// True if every partition that this member has was read to its end.
+  var isAtEnd: Bool { !consumer.assignment.isEmpty && consumer.atEnd == consumer.assignment }
+
+  /// True if the partitions that end at these offsets were read to there, or are somebody else's.
+  func hasReached(_ ends: [TopicPartition: Int64]) -> Bool {
+    !consumer.assignment.isEmpty
+      && ends.allSatisfy { partition, end in
+        !consumer.assignment.contains(partition) || consumer.atEnd.contains(partition) || offsets[partition] ?? 0 >= end
+      }
+  }
+
+  /// Reads and applies what has come within a time.
+  func step(timeout: Duration) async throws {
+    let messages = try await consumer.next(maximum: Self.maximumBatch, timeout: timeout)
+    try Task.checkCancellation()
+    let found = consumer.takeFound()
+    if !found.isEmpty {
+      let starts = Dictionary(uniqueKeysWithValues: found.map { ($0, Int64(0)) })
+      try await registry.addOffsets(view.name, generation.number, starts)
+      try consumer.commit(starts.filter { consumer.assignment.contains($0.key) })
+    }
+    if !messages.isEmpty {
+      let start = ContinuousClock.now
+      var rest = messages[...]
+      while !rest.isEmpty {
+        var bytes = 0
+        let part = rest.prefix { message in
+          defer { bytes += message.value?.count ?? 0 }
+          return bytes < Self.maximumBytes
+        }
+        rest = rest.dropFirst(part.count)
+        try await apply(Array(part))
+        var reached: [TopicPartition: Int64] = [:]
+        for message in part { reached[message.source] = message.offset + 1 }
+        offsets.merge(reached) { $1 }
+        // Only the new owner may commit offsets of a partition that was revoked in the meantime.
+        try consumer.commit(reached.filter { consumer.assignment.contains($0.key) })
+      }
+      metrics.batch.record(.now - start)
+    }
+    offsets = offsets.filter { consumer.assignment.contains($0.key) }
+    metrics.note(lag: consumer.lag(behind: offsets), newest: messages.last?.timestamp, isAtEnd: isAtEnd)
+  }
+
+  private func apply(_ messages: [KafkaMessage]) async throws {
+    var changes: [ViewChange] = []
+    for message in messages {
+      guard let category = categories[message.source.topic] else { continue }
+      do throws(ViewChangeError) {
+        if let change = try ViewChange(message, of: category) { changes.append(change) }
+      } catch {
+        // It never becomes readable: a retry folds the stream from the log.
+        let name = message.key.map { "\(category)-\(ViewChange.id(inKey: $0) ?? String(decoding: $0, as: UTF8.self))" }
+        try await parking.park(name ?? "\(message.source.topic)/\(message.source.partition)/\(message.offset)", reason: "\(error)")
+        logger.error("A message cannot be read; its stream is parked", metadata: [.error: "\(error)"])
+      }
+    }
+    changes = try await parking.holdBack(changes)
+    let reduced = view.takesEveryEvent ? changes : ViewChange.newest(of: changes)
+    var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
+    // Kafka allows five minutes between two polls. After that, another member of the group reads the batch again.
+    while true {
+      do {
+        let outcomes = try await view.apply(reduced, to: generation.number)
+        for (change, outcome) in zip(reduced, outcomes) {
+          if case .refused(let reason) = outcome {
+            try await parking.park(change, reason: reason)
+            logger.error("A change was refused; its stream is parked", metadata: ["stream": "\(change.stream)", .error: reason])
+          }
+        }
+        metrics.changes.increment(by: changes.count)
+        metrics.problem(nil)
+        return
+      } catch {
+        guard backoff.attempts < 20, (error as? any RetriableError)?.isRetriable ?? false else { throw error }
+        metrics.failures.increment()
+        metrics.problem("\(error)")
+        let delay = backoff.next()
+        logger.warning(
+          "A batch could not be applied and will be retried",
+          metadata: [
+            .error: "\(error)", .count: "\(reduced.count)", .attempt: "\(backoff.attempts)", .delay: "\(delay)",
+          ])
+        try await reactor.sleep(for: delay)
+      }
+    }
+  }
+}
+
+/// Where views' changes come from.
+public struct ViewSource: Sendable {
+  public let kafka: KafkaOptions
+  /// Prefix of the consumer groups' names.
+  public let group: String
+  /// This process's member name in the groups (group.instance.id), kept across restarts; nil: none.
+  public let instance: String?
+  private let topic: @Sendable (_ category: String) -> String
+
+  /// - Parameter topic: The topic of a category's changes.
+  public init(
+    kafka: KafkaOptions, group: String, instance: String? = nil, topic: @escaping @Sendable (_ category: String) -> String
+  ) {
+    (self.kafka, self.group, self.instance, self.topic) = (kafka, group, instance, topic)
+  }
+
+  /// Each generation has a group of its own.
+  func group(of view: any View, _ generation: Int) -> String { "\(group)-\(view.name)-\(generation)" }
+
+  func categories(of view: any View) -> [String: String] {
+    Dictionary(view.categories.map { (topic($0), $0) }) { $1 }
+  }
+}

@@ -1,0 +1,1 @@
+select count(*) from annals.streams where stream_id > $1 || '-' and stream_id < $1 || '.'
