@@ -12,6 +12,8 @@ public struct RedisStore: Sendable {
   }
 
   static let marker = "marker"
+  /// Says that all that an activation does is done.
+  static let activated = "activated"
 
   /// The number of the generation that readers use.
   public var liveKey: String { "\(base)live" }
@@ -24,6 +26,10 @@ public struct RedisStore: Sendable {
   }
 
   func activate(_ generation: Int) async throws {
+    // An earlier generation may become live again.
+    if let before = try await live(), before != generation {
+      _ = try await redis.command(RedisCommand("DEL", key(before, Self.activated)))
+    }
     let reply = try await redis.command(RedisCommand("SET", liveKey, "\(generation)"))
     if case .error(let reason) = reply { throw RedisError.refused(command: "SET", reason: reason) }
   }

@@ -53,11 +53,21 @@ struct SearchIndex: Sendable {
     guard try await make(generation, "") == .found else { return .made }
     guard expectsEntries else { return .found }
     let names = try await self.names(generation).joined(separator: ",")
-    let (_, answer) = try await elasticsearch.send(
-      .get, "/\(names)/_count", operation: "counting the documents of \(names)")
-    guard answer["count"]?.integer == 0 else { return .found }
+    guard try await count(names) == 0 else { return .found }
+    // What was just written is not counted before a refresh.
+    _ = try await elasticsearch.send(.post, "/\(names)/_refresh", operation: "refreshing \(names)")
+    guard try await count(names) == 0 else { return .found }
     try await drop(generation)
     return try await make(generation, "")
+  }
+
+  private func count(_ names: String) async throws -> Int64 {
+    let operation = "counting the documents of \(names)"
+    let (_, answer) = try await elasticsearch.send(.get, "/\(names)/_count", operation: operation)
+    guard let count = answer["count"]?.integer else {
+      throw ElasticsearchError.notUnderstood(operation: operation, reason: "no count")
+    }
+    return count
   }
 
   /// Makes a part's index unless it is there.
@@ -107,6 +117,9 @@ struct SearchIndex: Sendable {
   func activate(_ generation: Int) async throws {
     let (present, wanted) = (Set(try await holders()), Set(try await names(generation)))
     guard present != wanted, !wanted.isEmpty else { return }
+    // Readers see at once what the generation before showed them.
+    let names = wanted.sorted().joined(separator: ",")
+    _ = try await elasticsearch.send(.post, "/\(names)/_refresh", operation: "refreshing \(names)")
     let removals = present.subtracting(wanted).sorted().map { #"{"remove":{"index":"\#($0)","alias":"\#(alias)"}}"# }
     let additions = wanted.sorted().map {
       #"{"add":{"index":"\#($0)","alias":"\#(alias)",\#(Self.alive.dropFirst().dropLast())}}"#
@@ -215,7 +228,9 @@ struct SearchIndex: Sendable {
     case 409: return .stale
     case 404: throw StoreLost(store: "index \(name(generation))")
     case 400, 413: return .refused(reason: "\(status) \(reason)")
-    default: throw ElasticsearchError.refused(operation: "indexing \(item["_id"]?.string ?? "")", status: Int(status), reason: reason)
+    default:
+      throw ElasticsearchError.refused(
+        operation: "indexing \(item["_id"]?.string ?? "")", status: Int(status), reason: reason)
     }
   }
 
@@ -261,7 +276,8 @@ struct SearchIndex: Sendable {
     }
     let exclusion = fields.isEmpty ? "" : "?_source_excludes=\(fields.joined(separator: ","))"
     let (_, answer) = try await elasticsearch.send(
-      .post, "/\(name(generation, part: part))/_mget\(exclusion)", writer.bytes, operation: "reading \(ids.count) documents")
+      .post, "/\(name(generation, part: part))/_mget\(exclusion)", writer.bytes,
+      operation: "reading \(ids.count) documents")
     return (answer["docs"]?.array ?? []).compactMap { document in
       guard let id = document["_id"]?.string, let source = document["_source"], source.object != nil,
         let version = document["_version"]?.integer

@@ -73,7 +73,9 @@ public protocol ComparableView: View {
   ///
   /// - Parameter cursor: `next` of the page before; nil: from the beginning.
   /// - Returns: `next` is nil after the last page.
-  func list(_ cursor: String?, of generation: Int) async throws -> (entries: [(id: String, stream: StreamID)], next: String?)
+  func list(_ cursor: String?, of generation: Int) async throws -> (
+    entries: [(id: String, stream: StreamID)], next: String?
+  )
 
   /// Deletes entries that history does not have.
   func remove(_ ids: [String], of generation: Int) async throws
@@ -93,4 +95,10 @@ public struct ViewRow: Equatable, Sendable {
   public let image: String?
 
   public init(version: StreamVersion, image: String?) { (self.version, self.image) = (version, image) }
+}
+
+/// A generation's store is not there any more.
+struct StoreLost: Error, CustomStringConvertible {
+  let store: String
+  var description: String { "\(store) is gone" }
 }

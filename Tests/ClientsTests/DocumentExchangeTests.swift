@@ -100,7 +100,9 @@ import Testing
       // The counts that other programs read in Redis; an unknown id leaves none there.
       let unknown = UUID.version7().description
       #expect(try await send(annals, .get, "/documents/\(unknown)").status == 404)
-      let redis = (annals.environment["ANNALS_REDIS_URL"] ?? "").split(separator: "/")[1].split(separator: ":").map { String($0) }
+      let redis = (annals.environment["ANNALS_REDIS_URL"] ?? "").split(separator: "/")[1].split(separator: ":").map {
+        String($0)
+      }
       let printed = try await annals.output(
         of: "redis-cli",
         [

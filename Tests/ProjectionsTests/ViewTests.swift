@@ -126,7 +126,7 @@ extension ComparableView {
   }
 }
 
-@Suite("A view", .timeLimit(.minutes(5))) struct ViewTests {
+@Suite("A view", .serialized, .timeLimit(.minutes(5))) struct ViewTests {
   @Test("has what was applied, and lists it", arguments: ViewUnderTest.allCases)
   func applies(_ kind: ViewUnderTest) async throws {
     try await kind.withView { view in
@@ -229,7 +229,7 @@ extension ComparableView {
   }
 }
 
-@Suite("The search view", .timeLimit(.minutes(5))) struct DocumentSearchTests {
+@Suite("The search view", .serialized, .timeLimit(.minutes(5))) struct DocumentSearchTests {
   private func change(_ id: String, _ key: String, _ size: Int, _ hash: String, _ version: Int64 = 1) -> ViewChange {
     ViewChange(
       stream: StreamID(category: "document", id: id), version: StreamVersion(version),

@@ -65,18 +65,15 @@ public func withAnnals(
     let name = Stack.uniqueName("e2e")
     let (port, operationsPort) = (Stack.uniquePort(), Stack.uniquePort())
     // The rows of all documents in a Redis are one installation's: each has its own.
-    let redisPort = Stack.uniquePort()
-    let nothing = open("/dev/null", O_WRONLY | O_CLOEXEC)
-    defer { close(nothing) }
-    let redis = try await ChildProcess.start(
-      "redis-server", ["--port", "\(redisPort)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-      environment: ["PATH": getenv("PATH").map { String(cString: $0) } ?? ""], output: nothing, on: database.reactor)
+    let redis = try await RedisServer.start(on: database.reactor)
     var environment = [
-      "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": "redis://127.0.0.1:\(redisPort)",
+      "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": redis.url,
       "ANNALS_KAFKA_BROKERS": try Stack.kafka, "ANNALS_ELASTICSEARCH_URL": try Stack.elasticsearch,
       "ANNALS_S3_ENDPOINT": try Stack.s3, "ANNALS_HTTP_PORT": "\(port)",
       "ANNALS_OPERATIONS_PORT": "\(operationsPort)", "ANNALS_ELASTICSEARCH_ALIAS": name,
       "ANNALS_RELAY_TOPIC": "\(name).{aggregate}s", "ANNALS_RELAY_SLOT": name, "ANNALS_PROJECTION_GROUP": name,
+      // Indexes are dear to make: a test that needs more views says so.
+      "ANNALS_PROJECTION_VIEWS": "document-cache,document-search",
       "ANNALS_LOG_FORM": "json",
     ]
     environment["PATH"] = getenv("PATH").map { String(cString: $0) }
@@ -102,15 +99,36 @@ public func withAnnals(
       }
       result = .success(try await body(annals))
     } catch { result = .failure(error) }
-    await client.close()
     await child.signal(SIGTERM)
     let end = await child.wait()
-    await redis.signal(SIGTERM)
-    _ = await redis.wait()
+    do { try await dropIndexes(of: name, client) } catch {}
+    await client.close()
+    await redis.stop()
     guard end == .exited(status: 0) else {
       throw UnexpectedEnd(end: end, log: logPath, tail: String(try File.text(logPath, limit: 64 << 20).suffix(3_000)))
     }
     try result.get()
+  }
+}
+
+/// A Redis of one test's own, in memory.
+public struct RedisServer: Sendable {
+  public let url: String
+  private let child: ChildProcess
+
+  public static func start(on reactor: Reactor) async throws -> RedisServer {
+    let port = Stack.uniquePort()
+    let nothing = open("/dev/null", O_WRONLY | O_CLOEXEC)
+    defer { close(nothing) }
+    let child = try await ChildProcess.start(
+      "redis-server", ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+      environment: ["PATH": getenv("PATH").map { String(cString: $0) } ?? ""], output: nothing, on: reactor)
+    return RedisServer(url: "redis://127.0.0.1:\(port)", child: child)
+  }
+
+  public func stop() async {
+    await child.signal(SIGTERM)
+    _ = await child.wait()
   }
 }
 
@@ -137,4 +155,12 @@ public func untilConnectionsAreRefused(port: Int, on reactor: Reactor) async thr
   } catch { result = .failure(error) }
   await client.close()
   try result.get()
+}
+
+/// Deletes what a run has left in Elasticsearch, which bears a thousand indexes.
+private func dropIndexes(of name: String, _ client: HTTPClient) async throws {
+  let list = try await client.send(HTTPRequest(.get, try Stack.elasticsearch + "/_cat/indices/\(name)*?h=index"))
+  for index in String(decoding: list.body, as: UTF8.self).split(whereSeparator: \.isWhitespace) {
+    _ = try await client.send(HTTPRequest(.delete, try Stack.elasticsearch + "/\(index)"))
+  }
 }

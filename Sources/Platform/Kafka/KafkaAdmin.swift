@@ -193,9 +193,11 @@ public final class KafkaAdmin: Sendable {
       for topic in topics {
         for partition in 0..<Int32(try self.partitionsNow(of: topic) ?? 0) {
           var (low, high) = (Int64(0), Int64(0))
-          let code = rd_kafka_query_watermark_offsets(try self.handle(), topic, partition, &low, &high, self.milliseconds)
+          let code = rd_kafka_query_watermark_offsets(
+            try self.handle(), topic, partition, &low, &high, self.milliseconds)
           guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-            throw KafkaError(code, "asking for the end of \(topic), partition \(partition)", brokers: self.options.brokers)
+            throw KafkaError(
+              code, "asking for the end of \(topic), partition \(partition)", brokers: self.options.brokers)
           }
           offsets[TopicPartition(topic: topic, partition: partition)] = high
         }

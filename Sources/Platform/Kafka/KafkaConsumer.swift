@@ -63,9 +63,11 @@ public final class KafkaConsumer {
     client = try KafkaClient(
       RD_KAFKA_CONSUMER, options,
       settings: [
-        ("group.id", group), ("enable.auto.commit", "false"), ("auto.offset.reset", known == nil ? "earliest" : "error"),
+        ("group.id", group), ("enable.auto.commit", "false"),
+        ("auto.offset.reset", known == nil ? "earliest" : "error"),
         ("isolation.level", "read_committed"), ("enable.partition.eof", "true"),
-        ("partition.assignment.strategy", "cooperative-sticky"), ("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "1500"),
+        ("partition.assignment.strategy", "cooperative-sticky"), ("session.timeout.ms", "6000"),
+        ("heartbeat.interval.ms", "1500"),
         ("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100"),
         ("allow.auto.create.topics", "false"),
       ] + (instance.map { [("group.instance.id", $0)] } ?? []),
@@ -112,7 +114,8 @@ public final class KafkaConsumer {
     var lag: [TopicPartition: Int64] = [:]
     for (partition, next) in offsets where assignment.contains(partition) {
       var (low, high) = (Int64(0), Int64(0))
-      let code = rd_kafka_get_watermark_offsets(client.handle.pointer, partition.topic, partition.partition, &low, &high)
+      let code = rd_kafka_get_watermark_offsets(
+        client.handle.pointer, partition.topic, partition.partition, &low, &high)
       if code == RD_KAFKA_RESP_ERR_NO_ERROR { lag[partition] = atEnd.contains(partition) ? 0 : max(0, high - next) }
     }
     return lag
@@ -151,22 +154,23 @@ public final class KafkaConsumer {
             return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
           }
           defer { rd_kafka_topic_partition_destroy(place) }
-          let partition = TopicPartition(topic: String(cString: place.pointee.topic), partition: place.pointee.partition)
+          let partition = TopicPartition(
+            topic: String(cString: place.pointee.topic), partition: place.pointee.partition)
           return take(code, of: partition, String(cString: rd_kafka_event_error_string(event)))
         },
         { event, type in
-        switch type {
-        case RD_KAFKA_EVENT_FETCH:
-          while let message = rd_kafka_event_message_next(event) { take(message, &messages) }
-        case RD_KAFKA_EVENT_REBALANCE: rebalance(event)
-        case RD_KAFKA_EVENT_OFFSET_COMMIT:
-          let code = rd_kafka_event_error(event)
-          if code != RD_KAFKA_RESP_ERR_NO_ERROR, code != RD_KAFKA_RESP_ERR__NO_OFFSET {
-            logger.warning("Committing an offset failed", metadata: [.error: String(cString: rd_kafka_err2str(code))])
+          switch type {
+          case RD_KAFKA_EVENT_FETCH:
+            while let message = rd_kafka_event_message_next(event) { take(message, &messages) }
+          case RD_KAFKA_EVENT_REBALANCE: rebalance(event)
+          case RD_KAFKA_EVENT_OFFSET_COMMIT:
+            let code = rd_kafka_event_error(event)
+            if code != RD_KAFKA_RESP_ERR_NO_ERROR, code != RD_KAFKA_RESP_ERR__NO_OFFSET {
+              logger.warning("Committing an offset failed", metadata: [.error: String(cString: rd_kafka_err2str(code))])
+            }
+          default: break
           }
-        default: break
-        }
-      })
+        })
     {}
     return messages
   }
@@ -224,7 +228,9 @@ public final class KafkaConsumer {
     let isCooperative = rd_kafka_rebalance_protocol(handle).map { String(cString: $0) } == "COOPERATIVE"
     var failure: String?
     if isCooperative {
-      if let error = isAssigned ? rd_kafka_incremental_assign(handle, list) : rd_kafka_incremental_unassign(handle, list) {
+      if let error = isAssigned
+        ? rd_kafka_incremental_assign(handle, list) : rd_kafka_incremental_unassign(handle, list)
+      {
         failure = String(cString: rd_kafka_error_string(error))
         rd_kafka_error_destroy(error)
       }

@@ -70,7 +70,8 @@ public enum RedisError: Error, Equatable, Sendable, CustomStringConvertible {
     case .notConnected, .connectionLost, .timedOut, .overloaded: true
     // What a server refuses for now: it loads, is busy, has no memory left, or is a replica.
     case .refused(_, let reason):
-      ["LOADING", "BUSY", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MISCONF"].contains {
+      ["LOADING", "BUSY", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MISCONF"].contains
+      {
         reason.hasPrefix($0)
       }
     case .invalidURL, .cancelled: false

@@ -170,7 +170,8 @@ public struct Activity: ComparableView {
       clauses.append(["range": ["at": .object(JSONObject(range))]])
     }
     var body: [JSONObject.Member] = [
-      .init(name: "size", value: .integer(Int64(limit))), .init(name: "query", value: ["bool": ["filter": .array(clauses)]]),
+      .init(name: "size", value: .integer(Int64(limit))),
+      .init(name: "query", value: ["bool": ["filter": .array(clauses)]]),
       .init(name: "sort", value: [["at": "desc"], ["id": "desc"]]),
     ]
     if let after { body.append(.init(name: "search_after", value: after)) }

@@ -51,10 +51,12 @@ public struct DocumentCache: ComparableView {
   }
 
   public func activate(_ generation: Int) async throws {
-    guard try await store.live() != generation else { return }
+    let done = RedisCommand("EXISTS", store.key(generation, RedisStore.activated))
+    if try await store.live() == generation, try await store.redis.command(done).integer == 1 { return }
     try await store.activate(generation)
-    // Rows of the generation before may have another form. From now on absent ones are folded, and kept again.
+    // Rows of the generation before may have another form, or be older. From now on absent ones are folded, and kept again.
     try await store.forEach("document:*") { try await store.unlink($0) }
+    _ = try await store.redis.command(RedisCommand("SET", store.key(generation, RedisStore.activated), "1"))
   }
 
   public func drop(_ generation: Int) async throws { try await store.drop(generation) }
@@ -141,7 +143,9 @@ public struct DocumentCache: ComparableView {
     let base = isRows ? Self.key("") : store.key(generation, "")
     let place = cursor.map { String($0.split(separator: " ")[1]) } ?? "0"
     let page = try await store.scan(place, base + "*")
-    let ids = page.keys.map { String($0.dropFirst(base.count)) }.filter { $0 != RedisStore.marker }
+    let ids = page.keys.map { String($0.dropFirst(base.count)) }.filter {
+      $0 != RedisStore.marker && $0 != RedisStore.activated
+    }
     let isLast = page.cursor == "0"
     let next = isLast ? isRows ? nil : "rows 0" : "\(isRows ? "rows" : "versions") \(page.cursor)"
     return (ids.map { ($0, Document.stream($0)) }, next)

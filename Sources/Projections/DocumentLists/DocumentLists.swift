@@ -112,7 +112,8 @@ public struct DocumentLists: ComparableView {
     var checks: [(id: String, at: String)] = []
     var commands: [RedisCommand] = []
     for (id, reply) in zip(ids, replies) {
-      guard let fields = reply.array?.map(\.text), fields.count == 5, let version = fields[0].flatMap({ Int64($0) }) else {
+      guard let fields = reply.array?.map(\.text), fields.count == 5, let version = fields[0].flatMap({ Int64($0) })
+      else {
         continue
       }
       var image: String?

@@ -189,7 +189,8 @@ public struct DocumentSearch: ComparableView {
 
   /// What is compared: the row, and which content was indexed with it.
   private static func image(_ row: JSONValue, indexed hash: String?) -> String {
-    String(decoding: rowImage(row), as: UTF8.self) + (hash.map { ", with the text of content \($0)" } ?? ", without a text")
+    String(decoding: rowImage(row), as: UTF8.self)
+      + (hash.map { ", with the text of content \($0)" } ?? ", without a text")
   }
 
   public func read(_ ids: [String], of generation: Int) async throws -> [String: ViewRow] {

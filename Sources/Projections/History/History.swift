@@ -98,9 +98,11 @@ private final class Folder<State: Aggregate>: StreamFolder {
       if everyEvent, before?.publishedRow != nil || state?.publishedRow != nil {
         stretch.changes.append(
           ViewChange(
-            stream: event.stream, version: event.version, after: try state?.publishedRow.map { try JSONValue(parsing: $0) },
+            stream: event.stream, version: event.version,
+            after: try state?.publishedRow.map { try JSONValue(parsing: $0) },
             event: .init(
-              id: event.id.description, type: event.type, actor: try event.metadata.actor, recordedAt: event.recordedAt)))
+              id: event.id.description, type: event.type, actor: try event.metadata.actor, recordedAt: event.recordedAt)
+          ))
       }
     }
   }

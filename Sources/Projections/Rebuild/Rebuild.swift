@@ -1,40 +1,15 @@
-public import EventStore
-public import Events
+import EventStore
+import Events
 import Kafka
-public import Logging
-public import Metrics
-public import Postgres
-public import Reactor
+import Logging
+import Metrics
+import Postgres
+import Reactor
 import Schema
-
-/// What the projections of a process share.
-public struct ViewWorld: Sendable {
-  public let store: EventStore
-  public let pool: PostgresPool
-  /// For sessions of its own, to the server itself.
-  public let postgres: PostgresOptions
-  public let source: ViewSource
-  public let aggregates: [any Aggregate.Type]
-  public let reactor: Reactor
-  public let logger: Logger
-  public let metrics: MetricsRegistry
-
-  public init(
-    store: EventStore, pool: PostgresPool, postgres: PostgresOptions, source: ViewSource,
-    aggregates: [any Aggregate.Type], on reactor: Reactor, logger: Logger, metrics: MetricsRegistry
-  ) {
-    (self.store, self.pool, self.postgres, self.source, self.aggregates) = (store, pool, postgres, source, aggregates)
-    (self.reactor, self.logger, self.metrics) = (reactor, logger.labelled("project"), metrics)
-  }
-
-  public var registry: ViewRegistry { ViewRegistry(pool) }
-
-  func history() -> History { History(store, postgres, aggregates: aggregates, on: reactor, logger: logger) }
-}
 
 /// Makes a generation of a view from the log, beside the live one, while writes go on: notes Kafka's offsets, folds all streams,
 /// closes the gap from Kafka, compares a sample, and activates it in one step. One that was interrupted is resumed.
-public struct Rebuild {
+public struct Rebuild: Sendable {
   private let view: any View
   private let world: ViewWorld
   private let logger: Logger
@@ -43,12 +18,12 @@ public struct Rebuild {
   static let claim = Query("claim_rebuild", Schema.claimRebuild)
   static let countStreams = Query("count_streams", Schema.countStreams)
   /// Streams that are folded and applied together.
-  static let stretch = 2_000
+  private let stretch: Int
   /// Streams that are compared before a generation is activated.
   static let sample = 500
 
-  public init(_ view: any View, _ world: ViewWorld) {
-    (self.view, self.world) = (view, world)
+  public init(_ view: any View, _ world: ViewWorld, stretch: Int = 2_000) {
+    (self.view, self.world, self.stretch) = (view, world, stretch)
     logger = world.logger.with("view", view.name)
   }
 
@@ -99,7 +74,7 @@ public struct Rebuild {
   public func run(
     reason: String, anew: Bool = false, _ onProgress: (Progress) -> Void = { _ in }
   ) async throws -> Int {
-    try await claimed {
+    try await claimed { session in
       let generation = try await begin(reason: reason, anew: anew)
       var progress = Progress(
         view: view.name, generation: generation.number, phase: .reading, streams: generation.streams,
@@ -112,17 +87,14 @@ public struct Rebuild {
         try await read(generation, &progress, onProgress)
         progress.phase = .catchingUp
         onProgress(progress)
-        try await catchUp(generation)
-        progress.phase = .comparing
-        onProgress(progress)
-        try await compare(generation)
+        try await catchUp(generation, session) {
+          progress.phase = $0
+          onProgress(progress)
+        }
       } catch let wrong as Wrong {
         try await registry.void(view.name, generation.number, reason: "\(wrong)")
         throw wrong
       }
-      progress.phase = .activating
-      onProgress(progress)
-      try await activate(generation.number)
       progress.phase = .done
       onProgress(progress)
       logger.notice(
@@ -138,7 +110,7 @@ public struct Rebuild {
   /// Makes the generation that was live before the live one again, after it has caught up.
   @discardableResult
   public func rollBack() async throws -> Int {
-    try await claimed {
+    try await claimed { session in
       guard let kept = try await registry.generations(of: view.name).last(where: { $0.state == .kept }) else {
         throw NothingKept(view: view.name, reason: "no earlier generation is kept")
       }
@@ -146,21 +118,19 @@ public struct Rebuild {
         try await registry.void(view.name, kept.number, reason: "its store was lost")
         throw NothingKept(view: view.name, reason: "the store of generation \(kept.number) was lost")
       }
-      try await catchUp(kept)
-      try await compare(kept)
-      try await activate(kept.number)
+      try await catchUp(kept, session) { _ in }
       logger.notice("The view is rolled back", metadata: ["generation": "\(kept.number)"])
       return kept.number
     }
   }
 
-  private func claimed<Value>(_ body: () async throws -> Value) async throws -> Value {
+  private func claimed<Value>(_ body: (PostgresSession) async throws -> Value) async throws -> Value {
     let session = try await PostgresSession.connect(world.postgres, on: world.reactor, logger: logger)
     defer { session.close() }
     guard try await session.query(Self.claim, [.text(view.name)]).first?.get(0, as: Bool.self) == true else {
       throw Busy(view: view.name)
     }
-    return try await body()
+    return try await body(session)
   }
 
   private func count() async throws -> Int {
@@ -175,7 +145,8 @@ public struct Rebuild {
     let epoch = try await registry.epoch()
     if let earlier = try await registry.generations(of: view.name).first(where: { $0.state == .building }) {
       // Its store may be gone; then there is nothing to resume.
-      if !anew, earlier.form == view.form, earlier.epoch == epoch, case .found = try await view.open(earlier.number, expectsEntries: earlier.streams > 0)
+      if !anew, earlier.form == view.form, earlier.epoch == epoch,
+        case .found = try await view.open(earlier.number, expectsEntries: earlier.streams > 0)
       {
         logger.notice(
           "Resuming a rebuild", metadata: ["generation": "\(earlier.number)", "streams": "\(earlier.streams)"])
@@ -206,7 +177,7 @@ public struct Rebuild {
       if let done = StreamID(last)?.category, done > category { continue }
       if StreamID(last)?.category != category { last = "" }
       while let stretch = try await history.next(
-        of: category, after: last, limit: Self.stretch, everyEvent: view.takesEveryEvent)
+        of: category, after: last, limit: stretch, everyEvent: view.takesEveryEvent)
       {
         try Task.checkCancellation()
         let outcomes = try await retrying { try await view.apply(stretch.changes, to: generation.number) }
@@ -236,34 +207,87 @@ public struct Rebuild {
     }
   }
 
-  /// Applies what was published since the offsets were noted, up to the present end.
-  private func catchUp(_ generation: Generation) async throws {
-    let admin = KafkaAdmin(world.source.kafka)
-    let topics = world.source.categories(of: view).keys.sorted()
-    let ends = try await admin.endOffsets(of: topics)
-    if generation.state == .building, ends == generation.offsets { return }
-    let consumer = try ViewConsumer(
-      view, generation, world.source, registry: registry, parking: ParkedChanges(view, world.pool),
-      metrics: ViewMetrics(view: view.name, MetricsRegistry()), on: world.reactor, logger: logger)
+  /// Applies what was published since the offsets were noted, compares a sample, and lets the generation take the place of the
+  /// live one. Nobody else follows it before.
+  private func catchUp(
+    _ generation: Generation, _ session: PostgresSession, _ onPhase: (Progress.Phase) -> Void
+  ) async throws {
+    let gap = Gap(of: generation, view, world, logger)
     do {
-      while !consumer.hasReached(ends) { try await consumer.step(timeout: .milliseconds(200)) }
+      try await reachEnd(gap, since: generation.state == .building ? generation.offsets : nil)
+      onPhase(.comparing)
+      let difference = try await difference(generation, .init(sample: Self.sample)) {
+        try await gap.step(timeout: .milliseconds(100))
+      }
+      if let difference { throw Wrong(view: view.name, generation: generation.number, difference: "\(difference)") }
+      onPhase(.activating)
+      try await activate(generation.number, gap, session)
     } catch {
-      await consumer.close()
+      await gap.close()
       throw error
     }
-    await consumer.close()
+    await gap.close()
   }
 
-  private func compare(_ generation: Generation) async throws {
-    guard let view = view as? any ComparableView else { return }
-    let report = try await Verifier(world).run([(view, generation.number)], .init(sample: Self.sample))
-    if let first = report.differences.first {
-      throw Wrong(view: view.name, generation: generation.number, difference: "\(first)")
+  /// What has come since a generation was read from the log. Its consumer group is joined when there is something: joining takes
+  /// seconds.
+  private final class Gap {
+    private let generation: Generation
+    private let view: any View
+    private let world: ViewWorld
+    private let logger: Logger
+    private var consumer: ViewConsumer?
+
+    init(of generation: Generation, _ view: any View, _ world: ViewWorld, _ logger: Logger) {
+      (self.generation, self.view, self.world, self.logger) = (generation, view, world, logger)
     }
+
+    func step(timeout: Duration) async throws {
+      let consumer =
+        try self.consumer
+        ?? ViewConsumer(
+          view, generation, world.source, registry: world.registry, parking: ParkedChanges(view, world.pool),
+          metrics: ViewMetrics(view: view.name, MetricsRegistry()), on: world.reactor, logger: logger)
+      self.consumer = consumer
+      try await consumer.step(timeout: timeout)
+    }
+
+    func hasReached(_ ends: [TopicPartition: Int64]) -> Bool { consumer?.hasReached(ends) ?? false }
+    func close() async { await consumer?.close() }
   }
 
-  private func activate(_ generation: Int) async throws {
+  /// - Parameter known: Offsets up to which everything is applied already; nil: none.
+  private func reachEnd(_ gap: Gap, since known: [TopicPartition: Int64]?) async throws {
+    let topics = world.source.categories(of: view).keys.sorted()
+    let ends = try await KafkaAdmin(world.source.kafka).endOffsets(of: topics)
+    if ends == known { return }
+    while !gap.hasReached(ends) { try await gap.step(timeout: .milliseconds(100)) }
+  }
+
+  private func difference(
+    _ generation: Generation, _ options: Verifier.Options, whileWaiting: (() async throws -> Void)? = nil
+  ) async throws -> Verifier.Difference? {
+    guard let view = view as? any ComparableView else { return nil }
+    let report = try await Verifier(world).run([(view, generation.number)], options, whileWaiting: whileWaiting)
+    return report.differences.first
+  }
+
+  static let endGeneration = Query("end_generation", Schema.endGeneration)
+
+  /// The registry says first which generation is live: whoever follows the one before stops. Once nobody writes to it, the new one
+  /// catches up with all that readers may have seen, and only then takes its place in the store: no reader sees an older entry
+  /// than before.
+  private func activate(_ generation: Int, _ gap: Gap, _ session: PostgresSession) async throws {
+    let before = try await registry.live(of: view.name)
     try await registry.activate(view.name, generation)
+    if let before, before.number != generation {
+      while try await session.query(
+        Self.endGeneration, [.text(view.name), .text("\(before.number)")]
+      ).first?.get(0, as: Bool.self) != true {
+        try await gap.step(timeout: .milliseconds(50))
+      }
+      try await reachEnd(gap, since: nil)
+    }
     try await view.activate(generation)
     for old in try await registry.generations(of: view.name) where old.state == .void && old.number != generation {
       try await view.drop(old.number)

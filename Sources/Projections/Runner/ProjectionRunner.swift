@@ -3,6 +3,8 @@ import Kafka
 import Logging
 import Metrics
 import Postgres
+import Schema
+import Synchronization
 import Reactor
 
 /// Keeps one view up to date: follows its live generation, and builds one where there is none that may be followed: at the first
@@ -16,6 +18,9 @@ public actor ProjectionRunner {
   private let logger: Logger
   private nonisolated let metrics: ViewMetrics
   private var registry: ViewRegistry { world.registry }
+
+  /// The generation that this process has followed last.
+  private var followed: Int?
 
   /// How often the registry is asked which generation is live.
   static let interval = Duration.seconds(1)
@@ -55,10 +60,16 @@ public actor ProjectionRunner {
           try await reactor.sleep(for: .milliseconds(200))
           continue
         }
+        guard try await registry.isFree(view.name) || isFollowed(live) else {
+          // Whoever builds it still follows it, and activates it.
+          try await reactor.sleep(for: .milliseconds(50))
+          continue
+        }
         guard try await isThere(live) else {
           try await lose(live, reason: "its store was lost: it was deleted, or emptied")
           continue
         }
+        // A builder that died had no time for it.
         try await view.activate(live.number)
         metrics.generation.set(live.number)
         try await follow(live) { backoff.reset() }
@@ -77,6 +88,9 @@ public actor ProjectionRunner {
     }
   }
 
+  /// True if the generation has been followed by this process: a later one is being built.
+  private func isFollowed(_ live: Generation) -> Bool { followed == live.number }
+
   private func isThere(_ live: Generation) async throws -> Bool {
     if case .found = try await view.open(live.number, expectsEntries: live.streams > 0) { return true }
     return false
@@ -90,8 +104,30 @@ public actor ProjectionRunner {
     }
   }
 
+  private static let followGeneration = Query("follow_generation", Schema.followGeneration)
+
   /// Follows a generation as long as it is the live one.
   private func follow(_ live: Generation, _ progressed: () -> Void) async throws {
+    followed = live.number
+    // A session of its own holds the lock of those who write to the generation, and hears of changes.
+    let session = try await PostgresConnection.connect(world.postgres, on: reactor, logger: logger)
+    let result: Result<Void, any Error>
+    do { result = .success(try await follow(live, over: session, progressed)) } catch { result = .failure(error) }
+    await session.close()
+    switch result {
+    case .success: return
+    case .failure(let lost as KafkaConsumer.PlaceLost): try await lose(live, reason: "\(lost)")
+    case .failure(let lost as StoreLost): try await lose(live, reason: "\(lost)")
+    case .failure(let error): throw error
+    }
+  }
+
+  private func follow(_ live: Generation, over session: PostgresConnection, _ progressed: () -> Void) async throws {
+    let lock = try await session.query(Self.followGeneration, [.text(view.name), .text("\(live.number)")])
+    // Somebody has just ended it.
+    guard try lock.first?.get(0, as: Bool.self) == true else { return }
+    let news = News()
+    try await session.listen(ViewRegistry.channel) { news.come() }
     let parking = ParkedChanges(view, world.pool)
     let history = world.history()
     let consumer = try ViewConsumer(
@@ -101,28 +137,21 @@ public actor ProjectionRunner {
       var askedAt = ContinuousClock.now
       var lookedAt = askedAt
       while true {
-        try await consumer.step(timeout: Self.interval)
+        if news.take() || ContinuousClock.now - askedAt >= Self.interval {
+          askedAt = .now
+          if try await registry.live(of: view.name)?.number != live.number { break }
+          // Without this session nobody waits for what is written here.
+          try await session.check()
+        }
+        try await consumer.step(timeout: .milliseconds(100))
         progressed()
         try await parking.review(live.number, history)
         metrics.parked.set(parking.count)
-        if ContinuousClock.now - askedAt >= Self.interval {
-          askedAt = .now
-          if try await registry.live(of: view.name)?.number != live.number { break }
-        }
         if ContinuousClock.now - lookedAt >= Self.storeInterval {
           lookedAt = .now
-          guard try await isThere(live) else {
-            try await lose(live, reason: "its store was lost: it was deleted, or emptied")
-            break
-          }
+          guard try await isThere(live) else { throw StoreLost(store: "what generation \(live.number) had") }
         }
       }
-    } catch let lost as KafkaConsumer.PlaceLost {
-      await consumer.close()
-      return try await lose(live, reason: "\(lost)")
-    } catch let lost as StoreLost {
-      await consumer.close()
-      return try await lose(live, reason: "\(lost)")
     } catch {
       await consumer.close()
       throw error
@@ -171,8 +200,9 @@ public actor ProjectionRunner {
   }
 }
 
-/// A generation's store is not there any more.
-struct StoreLost: Error, CustomStringConvertible {
-  let store: String
-  var description: String { "\(store) is gone" }
+/// Says that something has changed since it was asked last.
+private final class News: Sendable {
+  private let hasCome = Atomic<Bool>(true)
+  func come() { hasCome.store(true, ordering: .relaxed) }
+  func take() -> Bool { hasCome.exchange(false, ordering: .relaxed) }
 }

@@ -31,7 +31,8 @@ public struct Verifier {
       func text(_ row: ViewRow?) -> String {
         row.map { "version \($0.version), \($0.image ?? "deleted")" } ?? "nothing"
       }
-      return "\(view): \(entry) of \(stream) is \(kind.rawValue): history has \(text(expected)); the view has \(text(found))"
+      return
+        "\(view): \(entry) of \(stream) is \(kind.rawValue): history has \(text(expected)); the view has \(text(found))"
     }
   }
 
@@ -85,11 +86,15 @@ public struct Verifier {
     return try await run(pairs, options)
   }
 
-  func run(_ views: [(any ComparableView, Int)], _ options: Options) async throws -> Report {
+  /// - Parameter whileWaiting: Called while a generation lags that nobody else follows; nil: somebody does.
+  func run(
+    _ views: [(any ComparableView, Int)], _ options: Options, whileWaiting: (() async throws -> Void)? = nil
+  ) async throws -> Report {
     var report = Report()
     var isFirst: Set<String> = []
     for (view, generation) in views {
-      let comparison = Comparison(view: view, generation: generation, world: world, options: options)
+      let comparison = Comparison(
+        view: view, generation: generation, world: world, options: options, whileWaiting: whileWaiting)
       for category in view.categories {
         // Streams and events are counted once, however many views take them.
         let counts = isFirst.insert(category).inserted
@@ -105,6 +110,7 @@ public struct Verifier {
     let generation: Int
     let world: ViewWorld
     let options: Options
+    let whileWaiting: (() async throws -> Void)?
 
     func compare(_ category: String, counts: Bool, _ report: inout Report) async throws {
       let history = world.history()
@@ -185,7 +191,8 @@ public struct Verifier {
         streams = streams.filter { waiting.contains($0) }
         guard !streams.isEmpty else { return }
         isLast = .now >= deadline
-        if !isLast { try await world.reactor.sleep(for: backoff.next()) }
+        if isLast { continue }
+        if let whileWaiting { try await whileWaiting() } else { try await world.reactor.sleep(for: backoff.next()) }
       }
     }
 

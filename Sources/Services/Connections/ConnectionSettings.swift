@@ -63,7 +63,8 @@ public enum ConnectionSettings {
   public static let all: [SettingDescription] = [
     postgresURL.description, postgresPool.description, statementTimeout.description, preparedStatements.description,
     setsSession.description,
-    redisURL.description, redisPrefix.description, kafkaBrokers.description, kafkaSettings.description, elasticsearchURL.description,
+    redisURL.description, redisPrefix.description, kafkaBrokers.description, kafkaSettings.description,
+    elasticsearchURL.description,
     shards.description, replicas.description, refresh.description,
     s3Endpoint.description, s3Bucket.description, s3AccessKey.description, s3SecretKey.description,
     s3Region.description,

@@ -26,12 +26,13 @@ public struct Documents: Feature {
     let routes = DocumentRoutes(
       DocumentService(
         store: context.store, redis: context.redis,
-        cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]), content: contents),
+        cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]), content: contents
+      ),
       maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes, logger: context.logger)
     return [routes.group]
   }
 
-  public func views(_ context: Context) throws -> [any View] { 
+  public func views(_ context: Context) throws -> [any View] {
     let prefix = context.settings[ConnectionSettings.redisPrefix]
     return [DocumentCache(context.redis, prefix: prefix), DocumentLists(context.redis, prefix: prefix)]
   }

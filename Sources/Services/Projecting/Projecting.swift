@@ -16,7 +16,7 @@ public struct Projecting: Feature {
 
   public func workers(_ context: Context) throws -> [any Worker] {
     let world = try context.viewWorld
-    return try context.views.map { ProjectionWorker(name: $0.name, runner: ProjectionRunner($0, world)) }
+    return try context.keptViews.map { ProjectionWorker(name: $0.name, runner: ProjectionRunner($0, world)) }
   }
 }
 
@@ -32,6 +32,14 @@ extension Context {
           kafka: kafka, group: settings[ProjectionSettings.group], instance: instance.isEmpty ? nil : instance,
           topic: template.topic),
         aggregates: features.flatMap(\.aggregates), on: reactor, logger: logger, metrics: metrics)
+    }
+  }
+
+  /// The views that `projection.views` names, or all.
+  public var keptViews: [any View] {
+    get throws {
+      let names = settings[ProjectionSettings.views].split(separator: ",").map { String($0.filter { $0 != " " }) }
+      return try names.isEmpty ? views : names.map { try view($0) }
     }
   }
 
@@ -68,8 +76,12 @@ public enum ProjectionSettings {
     "projection.instance", default: "",
     "Name of this process in the consumer groups, kept across restarts (group.instance.id): it gets its partitions back at once. Each process needs a name of its own; empty: none."
   )
+  static let views = Setting(
+    "projection.views", default: "",
+    "The views that this process keeps, or compares, separated by commas; empty: all. Each view needs a process that keeps it."
+  )
   public static let port = HTTPSettings.portSetting(
     "projection.port", default: 28_082, "Port for /metrics, /healthz and /readyz of `annals project`.")
 
-  static let all: [SettingDescription] = [group.description, instance.description, port.description]
+  static let all: [SettingDescription] = [group.description, instance.description, views.description, port.description]
 }

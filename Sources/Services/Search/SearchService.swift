@@ -28,7 +28,7 @@ struct SearchService: Sendable {
   }
 
   private static let alive: JSONValue = [["term": ["deleted": true]]]
-  private static let sourceFields: JSONValue = 
+  private static let sourceFields: JSONValue =
     ["excludes": .array(DocumentSearch.ownFields.map { .string($0) })]
 
   struct Hit {

@@ -69,7 +69,9 @@ private final class RebuildDisplay {
   private var phase: Rebuild.Progress.Phase?
 
   func show(_ progress: Rebuild.Progress) {
-    guard progress.phase != phase || ContinuousClock.now - shownAt >= .milliseconds(isTerminal ? 100 : 1_000) else { return }
+    guard progress.phase != phase || ContinuousClock.now - shownAt >= .milliseconds(isTerminal ? 100 : 1_000) else {
+      return
+    }
     (phase, shownAt) = (progress.phase, .now)
     let seconds = Double((ContinuousClock.now - began).components.seconds) + 0.001
     let rate = Double(progress.events) / seconds

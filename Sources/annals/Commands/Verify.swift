@@ -24,7 +24,7 @@ extension Commands {
       try await context.requireSchema()
       try await context.pool.start(connections: 1)
       try await context.redis.start()
-      let views = try name.isEmpty ? context.views : [context.view(name)]
+      let views = try name.isEmpty ? context.keptViews : [context.view(name)]
       return try await Verifier(try context.viewWorld).run(
         views, .init(sample: sample > 0 ? sample : nil, repairs: arguments[repair]))
     }

@@ -43,6 +43,8 @@ public struct ViewRegistry: Sendable {
   private static let activate = Query("activate_generation", Schema.activateGeneration)
   private static let void = Query("void_generation", Schema.voidGeneration)
   private static let drop = Query("drop_generation", Schema.dropGeneration)
+  private static let announce = Query("announce_views", Schema.announceViews)
+  private static let isFree = Query("rebuild_is_free", Schema.rebuildIsFree)
   private static let epoch = Query("log_identity", Schema.logIdentity)
 
   /// All generations of a view that are not dropped, oldest first.
@@ -100,6 +102,7 @@ public struct ViewRegistry: Sendable {
   func activate(_ view: String, _ generation: Int) async throws {
     let rows = try await pool.query(Self.activate, [.text(view), .integer(Int32(generation))])
     if rows.isEmpty { throw Superseded(view: view, generation: generation) }
+    try await announce(view)
   }
 
   /// Says that nobody may use a generation any more. Readers see its store until another one is activated.
@@ -107,7 +110,19 @@ public struct ViewRegistry: Sendable {
   /// - Returns: False if it was void already.
   @discardableResult
   public func void(_ view: String, _ generation: Int, reason: String) async throws -> Bool {
-    try await !pool.query(Self.void, [.text(view), .integer(Int32(generation)), .text(reason)]).isEmpty
+    let rows = try await pool.query(Self.void, [.text(view), .integer(Int32(generation)), .text(reason)])
+    try await announce(view)
+    return !rows.isEmpty
+  }
+
+  /// The channel on which changes of the registry are announced.
+  static let channel: StaticString = "annals_views"
+
+  private func announce(_ view: String) async throws { try await pool.query(Self.announce, [.text(view)]) }
+
+  /// True if nobody rebuilds the view now.
+  func isFree(_ view: String) async throws -> Bool {
+    try await pool.query(Self.isFree, [.text(view)]).first?.get(0) ?? false
   }
 
   func dropped(_ view: String, _ generation: Int) async throws {
@@ -116,7 +131,9 @@ public struct ViewRegistry: Sendable {
 
   /// The log's present epoch.
   func epoch() async throws -> Int {
-    guard let row = try await pool.query(Self.epoch).first else { throw PostgresError.decoding(column: 0, expected: "there") }
+    guard let row = try await pool.query(Self.epoch).first else {
+      throw PostgresError.decoding(column: 0, expected: "there")
+    }
     return try row.get(1)
   }
 

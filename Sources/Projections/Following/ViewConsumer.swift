@@ -1,5 +1,5 @@
 import Events
-public import Kafka
+import Kafka
 import Logging
 import Metrics
 import Reactor
@@ -91,7 +91,8 @@ final class ViewConsumer {
       } catch {
         // It never becomes readable: a retry folds the stream from the log.
         let name = message.key.map { "\(category)-\(ViewChange.id(inKey: $0) ?? String(decoding: $0, as: UTF8.self))" }
-        try await parking.park(name ?? "\(message.source.topic)/\(message.source.partition)/\(message.offset)", reason: "\(error)")
+        try await parking.park(
+          name ?? "\(message.source.topic)/\(message.source.partition)/\(message.offset)", reason: "\(error)")
         logger.error("A message cannot be read; its stream is parked", metadata: [.error: "\(error)"])
       }
     }
@@ -105,7 +106,8 @@ final class ViewConsumer {
         for (change, outcome) in zip(reduced, outcomes) {
           if case .refused(let reason) = outcome {
             try await parking.park(change, reason: reason)
-            logger.error("A change was refused; its stream is parked", metadata: ["stream": "\(change.stream)", .error: reason])
+            logger.error(
+              "A change was refused; its stream is parked", metadata: ["stream": "\(change.stream)", .error: reason])
           }
         }
         metrics.changes.increment(by: changes.count)
@@ -124,29 +126,5 @@ final class ViewConsumer {
         try await reactor.sleep(for: delay)
       }
     }
-  }
-}
-
-/// Where views' changes come from.
-public struct ViewSource: Sendable {
-  public let kafka: KafkaOptions
-  /// Prefix of the consumer groups' names.
-  public let group: String
-  /// This process's member name in the groups (group.instance.id), kept across restarts; nil: none.
-  public let instance: String?
-  private let topic: @Sendable (_ category: String) -> String
-
-  /// - Parameter topic: The topic of a category's changes.
-  public init(
-    kafka: KafkaOptions, group: String, instance: String? = nil, topic: @escaping @Sendable (_ category: String) -> String
-  ) {
-    (self.kafka, self.group, self.instance, self.topic) = (kafka, group, instance, topic)
-  }
-
-  /// Each generation has a group of its own.
-  func group(of view: any View, _ generation: Int) -> String { "\(group)-\(view.name)-\(generation)" }
-
-  func categories(of view: any View) -> [String: String] {
-    Dictionary(view.categories.map { (topic($0), $0) }) { $1 }
   }
 }

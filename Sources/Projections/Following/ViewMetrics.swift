@@ -28,7 +28,8 @@ final class ViewMetrics: Sendable {
       "annals_projection_failures_total", labels, help: "Batches that failed and were retried.")
     rebuilds = registry.counter("annals_projection_rebuilds_total", labels, help: "Rebuilds that this process began.")
     batch = registry.timer(
-      "annals_projection_batch_seconds", labels, help: "Time from reading a batch to committing its offsets, in seconds.")
+      "annals_projection_batch_seconds", labels,
+      help: "Time from reading a batch to committing its offsets, in seconds.")
     parked = registry.gauge("annals_projection_parked_streams", labels, help: "Streams that a view has parked.")
     generation = registry.gauge("annals_projection_generation", labels, help: "The generation that is followed.")
     lagMessages = registry.gauge(

@@ -1,0 +1,1 @@
+select pg_notify('annals_views', $1)
