@@ -311,4 +311,30 @@ struct SearchIndex: Sendable {
   }
 
   private static let page = 1_000
+
+  // MARK: What readers see
+
+  /// Documents of the live generation by their ids. A change that was applied is not searchable before a refresh.
+  func live(_ id: String) async throws -> (version: Int64, source: JSONValue)? {
+    let body: JSONValue = ["ids": [.string(id)]]
+    let (status, answer) = try await elasticsearch.send(
+      .post, "/\(alias)/_mget", body.bytes, operation: "reading \(id)", accepting: [404])
+    guard status != 404, let found = answer["docs"]?.array?.first, let version = found["_version"]?.integer else {
+      return nil
+    }
+    return (version, found["_source"] ?? .null)
+  }
+
+  /// Makes what is written searchable now.
+  func refreshLive() async throws {
+    _ = try await elasticsearch.send(.post, "/\(alias)/_refresh", operation: "refreshing \(alias)", accepting: [404])
+  }
+
+  /// The first hit of a query on the live generation.
+  func first(_ query: JSONValue, sort: JSONValue) async throws -> JSONValue? {
+    let body: JSONValue = ["size": 1, "query": query, "sort": sort]
+    let (status, answer) = try await elasticsearch.send(
+      .post, "/\(alias)/_search", body.bytes, operation: "searching \(alias)", accepting: [404])
+    return status == 404 ? nil : answer["hits"]?["hits"]?.array?.first?["_source"]
+  }
 }

@@ -88,6 +88,12 @@ extension ComparableView {
   public func agrees(_ found: ViewRow?, with expected: ViewRow) -> Bool { found == expected }
 }
 
+/// A view whose readers can ask for a state that is not older than what they have written.
+public protocol AwaitableView: View {
+  /// The version of a stream that readers of the live generation see from now on; nil: none yet.
+  func visibleVersion(of stream: StreamID) async throws -> StreamVersion?
+}
+
 /// One entry of a view.
 public struct ViewRow: Equatable, Sendable {
   public let version: StreamVersion

@@ -66,7 +66,9 @@ public final class KafkaConsumer {
         ("group.id", group), ("enable.auto.commit", "false"),
         ("auto.offset.reset", known == nil ? "earliest" : "error"),
         ("isolation.level", "read_committed"), ("enable.partition.eof", "true"),
-        ("partition.assignment.strategy", "cooperative-sticky"), ("session.timeout.ms", "6000"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        // A topic that appears later is found within this time.
+        ("topic.metadata.refresh.interval.ms", "5000"), ("session.timeout.ms", "6000"),
         ("heartbeat.interval.ms", "1500"),
         ("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100"),
         ("allow.auto.create.topics", "false"),

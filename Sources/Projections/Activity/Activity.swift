@@ -7,7 +7,7 @@ public import JSON
 
 /// Who did what on which document when, across all documents, searchable: an entry for each event, an index for each month. It is a
 /// copy of no row.
-public struct Activity: ComparableView {
+public struct Activity: ComparableView, AwaitableView {
   public let name = "activity"
   public let categories = ["\(Document.category)", "\(Signature.category)"]
   public var takesEveryEvent: Bool { true }
@@ -137,6 +137,13 @@ public struct Activity: ComparableView {
   }
 
   // MARK: Reading
+
+  public func visibleVersion(of stream: StreamID) async throws -> StreamVersion? {
+    try await index.refreshLive()
+    let newest = try await index.first(
+      ["term": ["stream": .string(stream.description)]], sort: [["version": "desc"]])
+    return newest?["version"]?.integer.map { StreamVersion($0) }
+  }
 
   /// What is looked for. All that is given must fit.
   public struct Filter: Sendable {

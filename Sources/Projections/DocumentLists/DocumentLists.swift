@@ -6,7 +6,7 @@ public import Redis
 
 /// Lists of documents by status and by creator, newest first, and counts by status and day, in Redis. What a change takes out of
 /// a list follows from the view's own stored row, not from the message.
-public struct DocumentLists: ComparableView {
+public struct DocumentLists: ComparableView, AwaitableView {
   public let name = "document-lists"
   public let categories = ["\(Document.category)"]
   private let store: RedisStore
@@ -158,6 +158,12 @@ public struct DocumentLists: ComparableView {
   }
 
   // MARK: Reading
+
+  public func visibleVersion(of stream: StreamID) async throws -> StreamVersion? {
+    guard let live = try await store.live() else { return nil }
+    let reply = try await store.redis.command(RedisCommand("HGET", store.key(live, "row:\(stream.id)"), "version"))
+    return reply.text.flatMap { Int64($0) }.map { StreamVersion($0) }
+  }
 
   public enum List: Sendable {
     case status(String)

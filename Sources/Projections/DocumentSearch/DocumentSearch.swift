@@ -7,7 +7,7 @@ public import Metrics
 public import S3
 
 /// Documents in Elasticsearch: the row image and the content's text.
-public struct DocumentSearch: ComparableView {
+public struct DocumentSearch: ComparableView, AwaitableView {
   public let name = "document-search"
   public let categories = ["\(Document.category)"]
   private let s3: S3Client
@@ -213,6 +213,12 @@ public struct DocumentSearch: ComparableView {
 
   public func remove(_ ids: [String], of generation: Int) async throws {
     try await index.remove(ids, of: generation)
+  }
+
+  public func visibleVersion(of stream: StreamID) async throws -> StreamVersion? {
+    guard let found = try await index.live(stream.id) else { return nil }
+    try await index.refreshLive()
+    return StreamVersion(found.version)
   }
 
   /// Extracts the row image from a document of the index and restores the order of its fields, because not every engine

@@ -39,12 +39,13 @@ final class ParkedChanges {
   }
 
   /// Streams of the view that are parked, and what the operator wants.
-  private func load() async throws -> [(id: Int64, stream: StreamID, request: ParkedStreams.Request)] {
-    var requested: [(Int64, StreamID, ParkedStreams.Request)] = []
+  private func load() async throws -> [(id: Int64, stream: StreamID?, request: ParkedStreams.Request)] {
+    var requested: [(Int64, StreamID?, ParkedStreams.Request)] = []
     streams = [:]
     for row in try await pool.query(Self.list, [.text(view.name)]) {
-      guard let stream = StreamID(try row.get(1)) else { continue }
-      streams[stream] = StreamVersion(try row.get(2))
+      // nil: a message that does not say which stream it is of.
+      let stream = StreamID(try row.get(1))
+      if let stream { streams[stream] = StreamVersion(try row.get(2)) }
       if let word = try row.optional(4, as: String.self), let request = ParkedStreams.Request(rawValue: word) {
         requested.append((try row.get(0), stream, request))
       }
@@ -59,6 +60,10 @@ final class ParkedChanges {
     for (id, stream, request) in try await load() {
       switch request {
       case .retry:
+        guard let stream, view.categories.contains(stream.category) else {
+          try await settle(id, "dropped", "there is no such stream in the log")
+          continue
+        }
         let changes = try await history.changes(of: [stream], everyEvent: view.takesEveryEvent)
         let outcomes = try await view.apply(changes, to: generation)
         let refusal = outcomes.lazy.compactMap { if case .refused(let reason) = $0 { reason } else { nil } }.first
@@ -67,7 +72,7 @@ final class ParkedChanges {
       case .skip, .drop:
         // The view goes on without what waited; the next change of the stream is applied again.
         try await settle(id, request == .skip ? "skipped" : "dropped", nil)
-        streams[stream] = nil
+        if let stream { streams[stream] = nil }
       }
     }
   }

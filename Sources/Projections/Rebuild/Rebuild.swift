@@ -19,11 +19,13 @@ public struct Rebuild: Sendable {
   static let countStreams = Query("count_streams", Schema.countStreams)
   /// Streams that are folded and applied together.
   private let stretch: Int
+  /// How long another one that is about to end is waited for.
+  private let patience: Duration
   /// Streams that are compared before a generation is activated.
   static let sample = 500
 
-  public init(_ view: any View, _ world: ViewWorld, stretch: Int = 2_000) {
-    (self.view, self.world, self.stretch) = (view, world, stretch)
+  public init(_ view: any View, _ world: ViewWorld, stretch: Int = 2_000, patience: Duration = .seconds(10)) {
+    (self.view, self.world, self.stretch, self.patience) = (view, world, stretch, patience)
     logger = world.logger.with("view", view.name)
   }
 
@@ -107,6 +109,28 @@ public struct Rebuild: Sendable {
     }
   }
 
+  /// Asks for a rebuild: a running projection finds it within a second, and resumes it as one that was interrupted.
+  ///
+  /// - Returns: The number of the generation.
+  public func request(reason: String) async throws -> Int {
+    try await claimed { _ in
+      if let earlier = try await registry.generations(of: view.name).first(where: { $0.state == .building }) {
+        return earlier.number
+      }
+      return try await begin(reason: reason, anew: false).number
+    }
+  }
+
+  /// Gives up the generation that is being built, if there is one. Whoever builds it notices at its next step.
+  ///
+  /// - Returns: Its number; nil: none is being built.
+  public func cancel() async throws -> Int? {
+    guard let building = try await registry.generations(of: view.name).first(where: { $0.state == .building }) else {
+      return nil
+    }
+    return try await registry.void(view.name, building.number, reason: "cancelled") ? building.number : nil
+  }
+
   /// Makes the generation that was live before the live one again, after it has caught up.
   @discardableResult
   public func rollBack() async throws -> Int {
@@ -127,8 +151,10 @@ public struct Rebuild: Sendable {
   private func claimed<Value>(_ body: (PostgresSession) async throws -> Value) async throws -> Value {
     let session = try await PostgresSession.connect(world.postgres, on: world.reactor, logger: logger)
     defer { session.close() }
-    guard try await session.query(Self.claim, [.text(view.name)]).first?.get(0, as: Bool.self) == true else {
-      throw Busy(view: view.name)
+    let deadline = ContinuousClock.now + patience
+    while try await session.query(Self.claim, [.text(view.name)]).first?.get(0, as: Bool.self) != true {
+      guard .now < deadline else { throw Busy(view: view.name) }
+      try await world.reactor.sleep(for: .milliseconds(100))
     }
     return try await body(session)
   }

@@ -167,12 +167,14 @@ public actor ProjectionRunner {
       do {
         if let reason = try await reasonToBuild() {
           metrics.rebuilds.increment()
-          try await Rebuild(view, world).run(reason: reason)
+          try await Rebuild(view, world, patience: .zero).run(reason: reason)
           backoff.reset()
         }
         try await reactor.sleep(for: Self.interval)
       } catch is CancellationError {
         return
+      } catch let superseded as Superseded {
+        logger.notice("A rebuild was given up", metadata: [.error: "\(superseded)"])
       } catch is Rebuild.Busy {
         do { try await reactor.sleep(for: Self.interval) } catch { return }
       } catch {

@@ -9,7 +9,7 @@ import Reactor
 ///
 /// A document's signatures are streams of their own and may be written by several consumers at once: an entry is replaced only if
 /// it is still as it was read.
-public struct SignatureSearch: ComparableView {
+public struct SignatureSearch: ComparableView, AwaitableView {
   public let name = "signature-search"
   public let categories = ["\(Signature.category)"]
   private let index: SearchIndex
@@ -188,6 +188,16 @@ public struct SignatureSearch: ComparableView {
   }
 
   // MARK: Reading
+
+  public func visibleVersion(of stream: StreamID) async throws -> StreamVersion? {
+    try await index.refreshLive()
+    let entry = try await index.first(
+      ["nested": ["path": "signatures", "query": ["term": ["signatures.id": .string(stream.id)]]]],
+      sort: [["id": "asc"]])
+    return entry?["signatures"]?.array?.first { $0["id"]?.string == stream.id }?["version"]?.integer.map {
+      StreamVersion($0)
+    }
+  }
 
   /// Documents that somebody has signed, by e-mail address, the latest signature first.
   public func documents(

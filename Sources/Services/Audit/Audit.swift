@@ -36,7 +36,10 @@ public struct Audit: Feature {
             guard let answer else { throw DocumentRefusal.notFound }
             return answer
           }
-        ])
+        ]),
+      ActivityRoutes(
+        Self.activity(context), ViewReaders(view: Self.activity(context), reactor: context.reactor)
+      ).group,
     ]
   }
 

@@ -20,9 +20,9 @@ extension DocumentService {
   /// - Parameters:
   ///   - visitor: The client's address; views are counted for it.
   ///   - token: The cache may be behind what its owner has seen; the log is not.
-  func read(_ id: UUID, visitor: String, notBefore token: ReadToken? = nil) async throws -> Reading {
+  func read(_ id: UUID, visitor: String, notBefore tokens: [AtLeast] = []) async throws -> Reading {
     if let cached = await cached(id, visitor: visitor),
-      token?.isNewer(than: cached.version, of: Document.stream(id.description)) != true
+      !tokens.contains(where: { $0.isNewer(than: cached.version, of: Document.stream(id.description)) })
     {
       return cached
     }

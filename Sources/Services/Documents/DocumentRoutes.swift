@@ -36,7 +36,7 @@ struct DocumentRoutes: Sendable {
         Route(
           .get, "/documents/{id}", "Read a document; counts a view.", right: .read,
           answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id, DocumentInputs.asOf,
-          ReadToken.input, handler: read),
+          AtLeast.olderHeader, AtLeast.header, AtLeast.query, handler: read),
         Route(
           .patch, "/documents/{id}", "Change the title, the status or both.", right: .change,
           body: .fields(limit: 65_536), answers: [Answer(200, "The document.", schema: Document.schema)],
@@ -168,7 +168,9 @@ struct DocumentRoutes: Sendable {
   // MARK: Reading
 
   @Sendable
-  private func read(_ request: Request, _ id: UUID, _ moment: Moment?, _ token: ReadToken?) async throws -> Response {
+  private func read(
+    _ request: Request, _ id: UUID, _ moment: Moment?, _ older: AtLeast?, _ header: AtLeast?, _ query: AtLeast?
+  ) async throws -> Response {
     if let moment {
       guard let document = try await documents.document(id, asOf: moment) else {
         throw Problem(404, "Not found", detail: "the document did not exist then", field: "as_of")
@@ -176,7 +178,8 @@ struct DocumentRoutes: Sendable {
       guard !document.isDeleted else { throw DocumentRefusal.deleted }
       return Self.answer(document)
     }
-    let reading = try await documents.read(id, visitor: request.clientAddress, notBefore: token)
+    let reading = try await documents.read(
+      id, visitor: request.clientAddress, notBefore: [older, header, query].compactMap(\.self))
     return .json(
       reading.row,
       headers: [("ETag", "\"\(reading.version)\""), ("X-Annals-Source", reading.isFromCache ? "cache" : "log")])

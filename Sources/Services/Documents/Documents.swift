@@ -29,7 +29,8 @@ public struct Documents: Feature {
         cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]), content: contents
       ),
       maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes, logger: context.logger)
-    return [routes.group]
+    let lists = DocumentLists(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix])
+    return [routes.group, ListRoutes(lists, ViewReaders(view: lists, reactor: context.reactor)).group]
   }
 
   public func views(_ context: Context) throws -> [any View] {

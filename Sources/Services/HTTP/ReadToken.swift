@@ -11,9 +11,6 @@ struct ReadToken: InputValue {
   static let header = "Annals-Token"
   static let schema = JSONSchema.string(maxLength: 400)
 
-  static let input = Input<ReadToken?>(
-    header: header, "From an answer to a change: the answer to this request is not older than that.")
-
   init(_ stream: StreamID, _ version: StreamVersion) { (self.stream, self.version) = (stream, version) }
 
   init(json: JSONValue) throws(JSONError) {
@@ -26,6 +23,11 @@ struct ReadToken: InputValue {
   }
 
   var field: (name: String, value: String) { (Self.header, "\(stream):\(version)") }
+
+  /// The header of an answer to changes of several streams.
+  static func field(of tokens: [ReadToken]) -> (name: String, value: String) {
+    (header, tokens.map { "\($0.stream):\($0.version)" }.joined(separator: ","))
+  }
 
   /// True if a state at this version of the stream would be too old.
   func isNewer(than version: StreamVersion, of stream: StreamID) -> Bool {

@@ -27,7 +27,7 @@ public struct Operations: Sendable {
   public var open: [RouteGroup] { [probes, description] }
 
   /// For operators, on a port of their own.
-  public var operators: [RouteGroup] { [probes, metrics] }
+  public var operators: [RouteGroup] { [probes, metrics, RebuildRoutes(context).group] }
 
   private var probes: RouteGroup {
     RouteGroup(
@@ -99,7 +99,7 @@ public struct Operations: Sendable {
   }
 
   /// The description of the process's routes.
-  public var document: JSONValue { OpenAPI.document(described + [probes, metrics], version: context.version) }
+  public var document: JSONValue { OpenAPI.document(described + operators, version: context.version) }
 
   private var description: RouteGroup {
     // Made once: it is the same for every request.

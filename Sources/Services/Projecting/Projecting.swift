@@ -2,6 +2,7 @@ public import CommandLine
 public import Configuration
 import Lifecycle
 public import Projections
+import Redis
 import Relay
 
 /// The projections: keep every feature's views up to date from Kafka.
@@ -17,6 +18,37 @@ public struct Projecting: Feature {
   public func workers(_ context: Context) throws -> [any Worker] {
     let world = try context.viewWorld
     return try context.keptViews.map { ProjectionWorker(name: $0.name, runner: ProjectionRunner($0, world)) }
+  }
+}
+
+extension Projecting {
+  public func checks(_ context: Context) throws -> [Check] {
+    let registry = ViewRegistry(context.pool)
+    let views = try context.keptViews.map { view in
+      Check("View \(view.name)", isRequired: false) {
+        let generations = try await registry.generations(of: view.name)
+        guard let live = generations.first(where: { $0.state == .live }) else {
+          let reason = generations.last?.reason ?? "it was never built"
+          throw CheckProblem("no generation is live (\(reason)): annals project builds one")
+        }
+        let building = generations.first { $0.state == .building }.map { ", generation \($0.number) is being built" }
+        let parked = try await ParkedStreams(context.pool).list().filter { $0.view == view.name }
+        guard parked.isEmpty else {
+          throw CheckProblem("\(parked.count) streams are parked: annals project parked list")
+        }
+        return "generation \(live.number) is live\(building ?? "")"
+      }
+    }
+    let redis = Check("Redis keeps what views need", isRequired: false) {
+      let reply = try await context.redis.command(RedisCommand("CONFIG", "GET", "maxmemory-policy"))
+      guard let policy = reply.array?.last?.text else { return "its policy may not be read (CONFIG)" }
+      guard !policy.hasPrefix("allkeys") else {
+        throw CheckProblem(
+          "maxmemory-policy is \(policy): it would evict versions that fence the views. Set volatile-lru or noeviction")
+      }
+      return "maxmemory-policy \(policy)"
+    }
+    return views + [redis]
   }
 }
 

@@ -16,15 +16,20 @@ public struct Search: Feature {
   public var settings: [SettingDescription] { [Self.alias.description] }
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
-    [SearchRoutes(SearchService(context.elasticsearch, alias: context.settings[Self.alias])).group]
+    [
+      SearchRoutes(
+        SearchService(context.elasticsearch, alias: context.settings[Self.alias]),
+        ViewReaders(view: view(context), reactor: context.reactor)
+      ).group
+    ]
   }
 
-  public func views(_ context: Context) throws -> [any View] {
-    [
-      DocumentSearch(
-        context.elasticsearch, content: context.content, alias: context.settings[Self.alias],
-        options: .init(context.settings), logger: context.logger, metrics: context.metrics)
-    ]
+  public func views(_ context: Context) throws -> [any View] { [view(context)] }
+
+  private func view(_ context: Context) -> DocumentSearch {
+    DocumentSearch(
+      context.elasticsearch, content: context.content, alias: context.settings[Self.alias],
+      options: .init(context.settings), logger: context.logger, metrics: context.metrics)
   }
 
   public func checks(_ context: Context) throws -> [Check] {

@@ -5,8 +5,9 @@ import JSON
 /// `/search`, `/aggregations` and the list of documents.
 struct SearchRoutes: Sendable {
   private let search: SearchService
+  private let readers: ViewReaders
 
-  init(_ search: SearchService) { self.search = search }
+  init(_ search: SearchService, _ readers: ViewReaders) { (self.search, self.readers) = (search, readers) }
 
   var group: RouteGroup {
     RouteGroup(
@@ -18,17 +19,20 @@ struct SearchRoutes: Sendable {
           Input<String?>(query: "q", "The text to search for; all documents if it is missing."),
           Self.status, Self.createdBy, Input(query: "from", default: 0, in: 0...9_900, "Hits to leave out."),
           Input(query: "size", default: 10, in: 1...100, "The most hits in the answer."),
-          Input(query: "mode", default: "keyword", oneOf: ["keyword"], "The kind of search."), handler: find),
+          Input(query: "mode", default: "keyword", oneOf: ["keyword"], "The kind of search."), AtLeast.header,
+          AtLeast.query, handler: find),
         Route(
           .get, "/documents", "List documents, newest first.", right: .read,
           answers: [Answer(200, "A page of documents.", schema: Self.listSchema)],
           Self.status, Self.createdBy, Input<String?>(query: "content_type", "Only documents of this media type."),
           Input(query: "limit", default: 20, in: 1...100, "The most documents in the answer."),
-          Input<Cursor?>(query: "cursor", "`next_cursor` of an earlier answer."), handler: list),
+          Input<Cursor?>(query: "cursor", "`next_cursor` of an earlier answer."), AtLeast.header, AtLeast.query,
+          handler: list),
         Route(
           .get, "/aggregations/{field}", "Count documents by the values of a field.", right: .read,
           answers: [Answer(200, "Values and counts, most frequent first; days in order.", schema: Self.countsSchema)],
-          Input(path: "field", oneOf: SearchService.aggregations.map(\.field), "The field."), handler: aggregate),
+          Input(path: "field", oneOf: SearchService.aggregations.map(\.field), "The field."), AtLeast.header,
+          AtLeast.query, handler: aggregate),
       ])
   }
 
@@ -65,8 +69,9 @@ struct SearchRoutes: Sendable {
   @Sendable
   private func find(
     _ request: Request, _ text: String?, _ status: DocumentStatus?, _ createdBy: String?, _ from: Int, _ size: Int,
-    _ mode: String
+    _ mode: String, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
+    try await readers.wait(for: header, query)
     let page = try await search.search(
       text ?? "", .init(status: status, createdBy: createdBy), from: from, size: size)
     var writer = JSONWriter(reserving: 8_192)
@@ -94,8 +99,9 @@ struct SearchRoutes: Sendable {
   @Sendable
   private func list(
     _ request: Request, _ status: DocumentStatus?, _ createdBy: String?, _ contentType: String?, _ limit: Int,
-    _ cursor: Cursor?
+    _ cursor: Cursor?, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
+    try await readers.wait(for: header, query)
     let page = try await search.list(
       .init(status: status, createdBy: createdBy, contentType: contentType), after: cursor?.sort, size: limit)
     var writer = JSONWriter(reserving: 8_192)
@@ -115,7 +121,10 @@ struct SearchRoutes: Sendable {
   }
 
   @Sendable
-  private func aggregate(_ request: Request, _ field: String) async throws -> Response {
+  private func aggregate(
+    _ request: Request, _ field: String, _ header: AtLeast?, _ query: AtLeast?
+  ) async throws -> Response {
+    try await readers.wait(for: header, query)
     guard let (_, aggregation) = SearchService.aggregations.first(where: { $0.field == field }) else {
       throw Problem.internalError
     }

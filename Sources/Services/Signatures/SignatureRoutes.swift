@@ -5,16 +5,22 @@ import Events
 import HTTPServer
 import Identifiers
 import JSON
+import Projections
 import Time
 
 /// `/signatures`: sign a document; and the signatures of one.
 struct SignatureRoutes: Sendable {
   private let store: EventStore
   private let images: SignatureImages
+  private let search: SignatureSearch
+  private let readers: ViewReaders
   private let maximumJSON: Int
 
-  init(_ store: EventStore, images: SignatureImages, maximumJSON: Int) {
-    (self.store, self.images, self.maximumJSON) = (store, images, maximumJSON)
+  init(
+    _ store: EventStore, images: SignatureImages, search: SignatureSearch, readers: ViewReaders, maximumJSON: Int
+  ) {
+    (self.store, self.images, self.search) = (store, images, search)
+    (self.readers, self.maximumJSON) = (readers, maximumJSON)
   }
 
   var group: RouteGroup {
@@ -30,6 +36,13 @@ struct SignatureRoutes: Sendable {
         Route(
           .get, "/documents/{id}/signatures", "The signatures of a document, oldest first.", right: .read,
           answers: [Answer(200, "The signatures.", schema: Self.listSchema)], SignatureInputs.document, handler: list),
+        Route(
+          .get, "/signers/{email}/documents", "Documents that somebody has signed, the latest signature first.",
+          right: .read, answers: [Answer(200, "A page of documents with their signatures.", schema: Self.signedSchema)],
+          Input<String>(path: "email", "The signer's e-mail address."),
+          Input(query: "limit", default: 20, in: 1...1_000, "The most documents in the answer."),
+          Input<Cursor?>(query: "cursor", "`next_cursor` of an earlier answer."), AtLeast.header, AtLeast.query,
+          handler: signed),
       ])
   }
 
@@ -102,8 +115,50 @@ struct SignatureRoutes: Sendable {
       201,
       headers: [
         ("Location", "/v1/documents/\(signature.documentID)/signatures"),
-        ReadToken(Document.stream(signature.documentID.description), signature.signed.version.next).field,
+        ReadToken.field(of: [
+          ReadToken(Document.stream(signature.documentID.description), signature.signed.version.next),
+          ReadToken(Signature.stream(signature.id.description), signature.version),
+        ]),
       ], body: signature.rowImage)
+  }
+
+  private static let signedSchema = JSONSchema.object([
+    .init(
+      "documents",
+      .array(
+        .object([
+          .init("id", .string(format: "uuid")), .init("count", .integer, "Signatures on the document."),
+          .init("signed_at", .string(format: "date-time"), "When the latest was given."),
+          .init(
+            "signatures",
+            .array(
+              .object([
+                .init("id", .string(format: "uuid")), .init("signer_email", .string()),
+                .init("signer_name", .string()), .init("status", .string()), .init("document_version", .integer),
+                .init("document_sha256", .nullable(.string())), .init("created_at", .string(format: "date-time")),
+                .init("version", .integer),
+              ]))),
+        ]))), .init("next_cursor", .nullable(.string()), "null on the last page."),
+  ])
+
+  @Sendable
+  private func signed(
+    _ request: Request, _ email: String, _ limit: Int, _ cursor: Cursor?, _ header: AtLeast?, _ query: AtLeast?
+  ) async throws -> Response {
+    try await readers.wait(for: header, query)
+    let (entries, next) = try await search.documents(signedBy: email, after: cursor?.sort, limit: limit)
+    var writer = JSONWriter(reserving: 8_192)
+    writer.object { writer in
+      writer.name("documents")
+      writer.array { writer in
+        for entry in entries {
+          writer.element()
+          writer.value(entry)
+        }
+      }
+      writer.member("next_cursor", orNull: next.map { Cursor(sort: $0).text })
+    }
+    return .json(writer.bytes)
   }
 
   @Sendable

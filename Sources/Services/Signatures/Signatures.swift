@@ -23,11 +23,11 @@ public struct Signatures: Feature {
 
   public func contents(_ context: Context) throws -> [StoredContents] { [SignatureImages.contents(context.store)] }
 
-  public func views(_ context: Context) throws -> [any View] {
-    [
-      SignatureSearch(
-        context.elasticsearch, alias: context.settings[Search.alias] + "-signatures", options: .init(context.settings))
-    ]
+  public func views(_ context: Context) throws -> [any View] { [search(context)] }
+
+  private func search(_ context: Context) -> SignatureSearch {
+    SignatureSearch(
+      context.elasticsearch, alias: context.settings[Search.alias] + "-signatures", options: .init(context.settings))
   }
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
@@ -36,7 +36,9 @@ public struct Signatures: Feature {
       mustBeImage: context.settings[Self.mustBeImage])
     return [
       SignatureRoutes(
-        context.store, images: images, maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes
+        context.store, images: images, search: search(context),
+        readers: ViewReaders(view: search(context), reactor: context.reactor),
+        maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes
       ).group
     ]
   }

@@ -1,0 +1,86 @@
+import HTTPServer
+import JSON
+import Projections
+
+/// `/lists`: documents by status and by creator, and counts, from Redis.
+struct ListRoutes: Sendable {
+  private let lists: DocumentLists
+  private let readers: ViewReaders
+
+  init(_ lists: DocumentLists, _ readers: ViewReaders) { (self.lists, self.readers) = (lists, readers) }
+
+  var group: RouteGroup {
+    RouteGroup(
+      "Lists",
+      routes: [
+        Route(
+          .get, "/lists/status/{status}", "Ids of the documents with a status, newest first.", right: .read,
+          answers: [Answer(200, "A part of the list.", schema: Self.listSchema)],
+          Input<String>(path: "status", "The status."), Self.from, Self.limit, AtLeast.header, AtLeast.query
+        ) { request, status, from, limit, header, query in
+          try await answer(.status(status), from, limit, header, query)
+        },
+        Route(
+          .get, "/lists/creator/{creator}", "Ids of the documents of a creator, newest first.", right: .read,
+          answers: [Answer(200, "A part of the list.", schema: Self.listSchema)],
+          Input<String>(path: "creator", "Who created them."), Self.from, Self.limit, AtLeast.header, AtLeast.query
+        ) { request, creator, from, limit, header, query in
+          try await answer(.creator(creator), from, limit, header, query)
+        },
+        Route(
+          .get, "/lists/counts", "How many documents there are of each status and day of creation.", right: .read,
+          answers: [Answer(200, "The counts, by day and status.", schema: Self.countsSchema)], AtLeast.header,
+          AtLeast.query
+        ) { request, header, query in
+          try await readers.wait(for: header, query)
+          let counts = try await lists.counts()
+          var writer = JSONWriter()
+          writer.object { writer in
+            writer.name("counts")
+            writer.array { writer in
+              for count in counts {
+                writer.element()
+                writer.object {
+                  $0.member("status", count.status)
+                  $0.member("day", count.day)
+                  $0.member("count", count.count)
+                }
+              }
+            }
+          }
+          return .json(writer.bytes)
+        },
+      ])
+  }
+
+  private static let from = Input(query: "from", default: 0, in: 0...1_000_000, "Ids to leave out.")
+  private static let limit = Input(query: "limit", default: 20, in: 1...1_000, "The most ids in the answer.")
+
+  private static let listSchema = JSONSchema.object([
+    .init("total", .integer), .init("documents", .array(.string(format: "uuid"))),
+  ])
+  private static let countsSchema = JSONSchema.object([
+    .init(
+      "counts",
+      .array(.object([.init("status", .string()), .init("day", .string(format: "date")), .init("count", .integer)])))
+  ])
+
+  private func answer(
+    _ list: DocumentLists.List, _ from: Int, _ limit: Int, _ header: AtLeast?, _ query: AtLeast?
+  ) async throws -> Response {
+    try await readers.wait(for: header, query)
+    let (total, ids) = try await lists.documents(in: list, from: from, limit: limit)
+    var writer = JSONWriter()
+    writer.object { writer in
+      writer.member("total", total)
+      writer.name("documents")
+      writer.array { writer in
+        for id in ids {
+          writer.element()
+          writer.string(id)
+        }
+      }
+    }
+    return .json(writer.bytes)
+  }
+}
