@@ -9,6 +9,9 @@ package struct ConnectorFeed: Feed {
   package init(_ options: ConnectorOptions) { self.options = options }
 
   package func makeReader(_ options: RelayOptions, logger: Logger) throws -> any FeedReader {
+    guard options.source == .wal else {
+      throw ReplicationError.outOfPlace("relay.source=table for tables that can be read only from the WAL")
+    }
     // Patterns and transforms are read now, not at the first attempt.
     _ = try ConnectorEncoder(self.options, version: options.version, logger: logger)
     return Reader(options: self.options)
@@ -22,9 +25,6 @@ package struct ConnectorFeed: Feed {
     func identify(over session: PostgresSession) -> FeedIdentity? { nil }
 
     func source(for attempt: Attempt) throws -> any ChangeSource {
-      guard attempt.options.source == .wal else {
-        throw ReplicationError.outOfPlace("relay.source=table for tables that can be read only from the WAL")
-      }
       let encoder = try ConnectorEncoder(options, version: attempt.options.version, logger: attempt.logger)
       return SlotSource(attempt, ConnectorStream(attempt, options, encoder))
     }

@@ -19,10 +19,15 @@ public struct RedisStore: Sendable {
   public var liveKey: String { "\(base)live" }
   public func key(_ generation: Int, _ name: String) -> String { "\(base)\(generation):\(name)" }
 
-  func open(_ generation: Int) async throws -> StoreState {
-    let made = try await redis.command(RedisCommand("SET", key(generation, Self.marker), "1", "NX"))
-    if case .error(let reason) = made { throw RedisError.refused(command: "SET", reason: reason) }
-    return made == .null ? .found : .made
+  func make(_ generation: Int) async throws {
+    let reply = try await redis.command(RedisCommand("SET", key(generation, Self.marker), "1"))
+    if case .error(let reason) = reply { throw RedisError.refused(command: "SET", reason: reason) }
+  }
+
+  func isThere(_ generation: Int) async throws -> Bool {
+    let reply = try await redis.command(RedisCommand("EXISTS", key(generation, Self.marker)))
+    if case .error(let reason) = reply { throw RedisError.refused(command: "EXISTS", reason: reason) }
+    return reply.integer == 1
   }
 
   func activate(_ generation: Int) async throws {

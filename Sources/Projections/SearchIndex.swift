@@ -48,17 +48,33 @@ struct SearchIndex: Sendable {
 
   // MARK: Generations
 
-  /// - Parameter expectsEntries: An index without any document has then lost them.
-  func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState {
-    guard try await make(generation, "") == .found else { return .made }
-    guard expectsEntries else { return .found }
+  /// - Parameter expectsEntries: Indexes without any document have then lost them.
+  func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
+    guard try await isOurs(generation, "") else { return false }
+    guard expectsEntries else { return true }
     let names = try await self.names(generation).joined(separator: ",")
-    guard try await count(names) == 0 else { return .found }
+    if try await count(names) > 0 { return true }
     // What was just written is not counted before a refresh.
     _ = try await elasticsearch.send(.post, "/\(names)/_refresh", operation: "refreshing \(names)")
-    guard try await count(names) == 0 else { return .found }
-    try await drop(generation)
-    return try await make(generation, "")
+    return try await count(names) > 0
+  }
+
+  /// False if the index is not there, or if somebody made it without us: a write of another program, or a restore of the data alone.
+  private func isOurs(_ generation: Int, _ part: String) async throws -> Bool {
+    let name = name(generation, part: part)
+    let (status, answer) = try await elasticsearch.send(
+      .get, "/\(name)", operation: "looking for the index \(name)", accepting: [404])
+    guard status != 404 else { return false }
+    let index = answer[name] ?? answer.object?.members.first?.value
+    return index?["aliases"]?[writeAlias(generation, part)] != nil
+  }
+
+  /// The generation whose indexes have the readers' alias.
+  func shown() async throws -> Int? {
+    for name in try await holders() where name.hasPrefix("\(alias)-") {
+      if let number = Int(name.dropFirst(alias.count + 1).prefix { $0 != "-" }) { return number }
+    }
+    return nil
   }
 
   private func count(_ names: String) async throws -> Int64 {
@@ -67,21 +83,18 @@ struct SearchIndex: Sendable {
     guard let count = answer["count"]?.integer else {
       throw ElasticsearchError.notUnderstood(operation: operation, reason: "no count")
     }
+    // After a restart the shards come back one after another, and those that are not there are not counted.
+    guard answer["_shards"]?["successful"]?.integer == answer["_shards"]?["total"]?.integer else {
+      throw ElasticsearchError.refused(operation: operation, status: 503, reason: "not all shards are there yet")
+    }
     return count
   }
 
   /// Makes a part's index unless it is there.
-  @discardableResult
-  func make(_ generation: Int, _ part: String) async throws -> StoreState {
+  func make(_ generation: Int, _ part: String = "") async throws {
+    if try await isOurs(generation, part) { return }
     let name = name(generation, part: part)
-    let (status, answer) = try await elasticsearch.send(
-      .get, "/\(name)", operation: "looking for the index \(name)", accepting: [404])
-    if status != 404 {
-      let index = answer[name] ?? answer.object?.members.first?.value
-      if index?["aliases"]?[writeAlias(generation, part)] != nil { return .found }
-      // Somebody made it without us: a write of another program, or a restore of the data alone.
-      try await delete(name)
-    }
+    try await delete(name)
     // A part that comes later is seen at once if its generation is.
     let isSeen = part.isEmpty ? false : try await holders().contains(self.name(generation))
     let body = """
@@ -94,7 +107,6 @@ struct SearchIndex: Sendable {
       throw ElasticsearchError.refused(
         operation: "creating the index \(name)", status: made, reason: refusal.description)
     }
-    return .made
   }
 
   /// The indexes that have the readers' alias.

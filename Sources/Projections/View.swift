@@ -19,10 +19,16 @@ public protocol View: Sendable {
   /// True if it has an entry for each event, false if the newest change of a stream says all.
   var takesEveryEvent: Bool { get }
 
-  /// Makes the generation's store unless it is there.
+  /// Makes the generation's store, with nothing in it.
+  func make(_ generation: Int) async throws
+
+  /// True if the generation's store is there, made by `make`, with entries. Asking changes nothing.
   ///
-  /// - Parameter expectsEntries: True if it had entries: one that is empty has then lost them.
-  func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState
+  /// - Parameter expectsEntries: True if it had some: one that is empty has then lost them.
+  func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool
+
+  /// The generation that readers see; nil: none.
+  func shown() async throws -> Int?
 
   /// Applies changes, of each stream in their order. Returns once the generation holds all that are not refused.
   ///
@@ -40,13 +46,6 @@ public protocol View: Sendable {
 extension View {
   public var form: Int { 1 }
   public var takesEveryEvent: Bool { false }
-}
-
-/// What `open` found.
-public enum StoreState: Sendable {
-  case found
-  /// It was not there, or had lost its entries.
-  case made
 }
 
 /// What became of a change.
@@ -69,6 +68,9 @@ public protocol ComparableView: View {
   /// True if an entry is as history wants it.
   func agrees(_ found: ViewRow?, with expected: ViewRow) -> Bool
 
+  /// True if an entry differs for a reason that is told elsewhere, and that building it again does not change.
+  func isExcused(_ found: ViewRow) -> Bool
+
   /// Ids of the generation's entries and their streams, a page at a time; a page may be empty.
   ///
   /// - Parameter cursor: `next` of the page before; nil: from the beginning.
@@ -86,6 +88,7 @@ public protocol ComparableView: View {
 
 extension ComparableView {
   public func agrees(_ found: ViewRow?, with expected: ViewRow) -> Bool { found == expected }
+  public func isExcused(_ found: ViewRow) -> Bool { false }
 }
 
 /// A view whose readers can ask for a state that is not older than what they have written.

@@ -16,15 +16,19 @@ private final class FussyView: ComparableView, Sendable {
   let inner: any ComparableView
   private let refused = Mutex<Set<String>>([])
 
-  init(_ inner: any ComparableView) { self.inner = inner }
+  let form: Int
+
+  init(_ inner: any ComparableView, form: Int = 1) { (self.inner, self.form) = (inner, form) }
 
   func refuse(_ ids: Set<String>) { refused.withLock { $0 = ids } }
 
   var name: String { inner.name }
   var categories: [String] { inner.categories }
-  func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState {
-    try await inner.open(generation, expectsEntries: expectsEntries)
+  func make(_ generation: Int) async throws { try await inner.make(generation) }
+  func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
+    try await inner.isThere(generation, expectsEntries: expectsEntries)
   }
+  func shown() async throws -> Int? { try await inner.shown() }
   func activate(_ generation: Int) async throws { try await inner.activate(generation) }
   func drop(_ generation: Int) async throws { try await inner.drop(generation) }
   func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
@@ -90,6 +94,52 @@ private final class FussyView: ComparableView, Sendable {
         }
       }
       for generation in 1...2 { try await view.drop(generation) }
+    }
+  }
+
+  @Test(
+    "belong to a generation: one that refuses a stream while it is built is whole for all others, and the live one goes on"
+  )
+  func whileBuilding() async throws {
+    try await withViewStage { stage in
+      let view = FussyView(ViewUnderTest.documentLists.make(stage.tools))
+      let documents = try await stage.create(3)
+      let rebuild = Rebuild(view, stage.world)
+      #expect(try await rebuild.run(reason: "first") == 1)
+      view.refuse([documents[1].id.description])
+      #expect(try await rebuild.run(reason: "second") == 2)
+      let parked = ParkedStreams(stage.database.pool)
+      #expect(try await parked.list().map(\.stream) == ["\(Document.stream(documents[1].id.description))"])
+      #expect(try await view.holds(try stage.change(documents[2]), in: 2))
+      view.refuse([])
+      // The generation before never refused it.
+      #expect(try await rebuild.rollBack() == 1)
+      #expect(try await view.holds(try stage.change(documents[1]), in: 1))
+      #expect(try await rebuild.run(reason: "third") == 3)
+      #expect(try await parked.list().isEmpty)
+      for generation in 1...3 { try await view.drop(generation) }
+    }
+  }
+
+  @Test("a program of an older form leaves the generation of a newer one alone; the newer one builds its own")
+  func forms() async throws {
+    try await withViewStage { stage in
+      let inner = ViewUnderTest.documentLists.make(stage.tools)
+      let (old, new) = (FussyView(inner), FussyView(inner, form: 2))
+      let reactor = stage.database.reactor
+      _ = try await stage.create(2)
+      try await stage.whileProjecting(old) { older in
+        try await eventually("form 1 is live", on: reactor) { try await stage.live(old)?.form == 1 }
+        try await stage.whileProjecting(new) { _ in
+          try await eventually("form 2 is live", on: reactor) { try await stage.live(new)?.form == 2 }
+          try await eventually("the older one says why it waits", on: reactor) {
+            older.problem?.contains("newer program") == true
+          }
+        }
+        #expect(try await stage.live(new)?.number == 2)
+        await #expect(throws: Never.self) { _ = try await stage.world.registry.generations(of: old.name) }
+      }
+      for generation in 1...2 { try await inner.drop(generation) }
     }
   }
 

@@ -66,9 +66,12 @@ enum ViewUnderTest: String, CaseIterable, CustomTestStringConvertible {
   func withView(_ body: @Sendable (any ComparableView) async throws -> Void) async throws {
     try await withViewTools { tools in
       let view = make(tools)
-      #expect(try await view.open(1, expectsEntries: false) == .made)
-      #expect(try await view.open(1, expectsEntries: false) == .found)
+      #expect(try await !view.isThere(1, expectsEntries: false))
+      #expect(try await view.shown() == nil)
+      try await view.make(1)
+      #expect(try await view.isThere(1, expectsEntries: false))
       try await view.activate(1)
+      #expect(try await view.shown() == 1)
       let result: Result<Void, any Error>
       do { result = .success(try await body(view)) } catch { result = .failure(error) }
       for generation in 1...3 { try await view.drop(generation) }
@@ -137,7 +140,7 @@ extension ComparableView {
       let entries = try await view.allEntries()
       // The cache lists versions and rows, and rows of everybody are there.
       #expect(Set(entries.map(\.stream)).isSuperset(of: changes.map(\.stream)))
-      #expect(try await view.open(1, expectsEntries: true) == .found)
+      #expect(try await view.isThere(1, expectsEntries: true))
     }
   }
 
@@ -173,7 +176,7 @@ extension ComparableView {
     try await kind.withView { view in
       let id = UUID.version7().description
       _ = try await view.apply([kind.change(id, 1, title: "one")], to: 1)
-      #expect(try await view.open(2, expectsEntries: false) == .made)
+      try await view.make(2)
       _ = try await view.apply([kind.change(id, 1, title: "two")], to: 2)
       #expect(try await view.holds(kind.change(id, 1, title: "one"), in: 1))
       try await view.activate(2)
@@ -181,7 +184,8 @@ extension ComparableView {
       #expect(try await view.holds(kind.change(id, 1, title: "two"), in: 2))
       try await view.drop(1)
       #expect(try await view.holds(kind.change(id, 1, title: "two"), in: 2))
-      #expect(try await view.open(1, expectsEntries: true) == .made)
+      #expect(try await !view.isThere(1, expectsEntries: true))
+      #expect(try await view.shown() == 2)
     }
   }
 
@@ -206,7 +210,7 @@ extension ComparableView {
     try await withViewTools { tools in
       let (a, b) = (UUID.version7().description, UUID.version7().description)
       let (lists, kind) = (DocumentLists(tools.redis, prefix: "\(tools.name):"), ViewUnderTest.documentLists)
-      _ = try await lists.open(1, expectsEntries: false)
+      try await lists.make(1)
       try await lists.activate(1)
       _ = try await lists.apply([kind.change(a, 1), kind.change(b, 1), kind.change(b, 2)], to: 1)
       #expect(try await lists.documents(in: .status("created"), from: 0, limit: 10).ids == [a])
@@ -248,7 +252,7 @@ extension ComparableView {
     try await withViewTools(bucket: bucket) { tools in
       let view = DocumentSearch(
         tools.elasticsearch, content: tools.s3, alias: tools.name, logger: quietLogger(), metrics: tools.metrics)
-      _ = try await view.open(1, expectsEntries: false)
+      try await view.make(1)
       try await view.activate(1)
       let result: Result<Void, any Error>
       do { result = .success(try await body(view, tools)) } catch { result = .failure(error) }
@@ -293,6 +297,8 @@ extension ComparableView {
       try await tools.s3.createBucket()
       #expect(try await view.apply([lost], to: 1) == [.applied])
       #expect(try await !view.holds(lost))
+      // A rebuild cannot change it.
+      #expect(view.isExcused(try #require(try await view.read(["a"], of: 1)["a"])))
       #expect(
         tools.metrics.counter("annals_projection_missing_contents_total", help: "").value == 1)
       // It is there again: a repair indexes the text.
@@ -312,9 +318,11 @@ extension ComparableView {
       // As an automatic creation or a restore of the data alone would leave it.
       _ = try await tools.elasticsearch.send(
         .put, "/\(view.alias)-1/_doc/x?refresh=true", Array(#"{"id":"x"}"#.utf8), operation: "planting")
-      #expect(try await view.open(1, expectsEntries: true) == .made)
-      #expect(try await view.open(1, expectsEntries: true) == .made)
-      #expect(try await view.open(1, expectsEntries: false) == .found)
+      // Asking changes nothing: it is lost until somebody makes it.
+      for _ in 0..<2 { #expect(try await !view.isThere(1, expectsEntries: true)) }
+      try await view.make(1)
+      #expect(try await !view.isThere(1, expectsEntries: true))
+      #expect(try await view.isThere(1, expectsEntries: false))
     }
   }
 }

@@ -1,8 +1,9 @@
--- Streams whose change a view refused. Later changes of the stream wait with it; a retry folds the stream from the log, so the
+-- Streams whose change a generation of a view refused. Later changes of the stream wait with it; a retry folds the stream from the log, so the
 -- messages themselves are not kept.
 create table annals.parked_changes (
   id         bigint           generated always as identity primary key,
   view       text collate "C" not null,
+  generation integer          not null,
   stream_id  text collate "C" not null,
   -- The first version that was refused, and the newest that waits.
   version    bigint           not null,
@@ -17,4 +18,4 @@ create table annals.parked_changes (
   constraint parked_changes_state_check check (state in ('parked', 'delivered', 'skipped', 'dropped')),
   constraint parked_changes_requested_check check (requested in ('retry', 'skip', 'drop'))
 );
-create unique index parked_changes_waiting on annals.parked_changes (view, stream_id) where state = 'parked';
+create unique index parked_changes_waiting on annals.parked_changes (view, generation, stream_id) where state = 'parked';

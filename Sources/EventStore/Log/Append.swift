@@ -133,7 +133,8 @@ extension EventStore {
     let appends: [StreamAppend]
     let data: [[UInt8]]
     let metadata: [UInt8]
-    let actor: String
+    /// nil: it is personal, and stored encoded.
+    let actor: String?
     let traceparent: String?
     let command: CommandKey?
     /// The streams' versions that replace “any”, in the streams' order.
@@ -143,7 +144,7 @@ extension EventStore {
       _ appends: [StreamAppend], _ metadata: EventMetadata, _ command: CommandKey?, _ personal: PersonalFields
     ) async throws {
       (self.appends, self.command) = (appends, command)
-      (actor, traceparent) = (metadata.actor, metadata.traceparent)
+      (actor, traceparent) = (personal.isOpen ? metadata.actor : nil, metadata.traceparent)
       guard !personal.isOpen else {
         (data, self.metadata) = (appends.flatMap { $0.events.map(\.data) }, metadata.json)
         return
@@ -166,11 +167,12 @@ extension EventStore {
       }
     }
 
-    /// What the outbox's consumers need beside the event. Like the row images it is written as it is.
+    /// What the outbox's consumers need beside the event; null: nothing.
     var headers: Parameter {
+      if actor == nil, traceparent == nil { return .null }
       var writer = JSONWriter(reserving: 96)
       writer.object {
-        $0.member("actor", actor)
+        if let actor { $0.member("actor", actor) }
         if let traceparent { $0.member("traceparent", traceparent) }
       }
       return .json(writer.bytes)

@@ -41,6 +41,8 @@ public final class KafkaConsumer {
   public private(set) var assignment: Set<TopicPartition> = []
   /// Assigned partitions that were read to their end. A message that comes later takes its partition out.
   public private(set) var atEnd: Set<TopicPartition> = []
+  /// Where the assigned partitions ended when their end was reached last.
+  public private(set) var ends: [TopicPartition: Int64] = [:]
   /// nil: partitions without an offset begin at their first message.
   private var known: Set<TopicPartition>?
   /// Partitions that were not known: they began at their first message.
@@ -135,9 +137,13 @@ public final class KafkaConsumer {
   private var lost: PlaceLost?
 
   /// True if the error is a partition's end, or the loss of the place in it.
-  private func take(_ code: rd_kafka_resp_err_t, of partition: TopicPartition, _ reason: String) -> Bool {
+  private func take(
+    _ code: rd_kafka_resp_err_t, of partition: TopicPartition, at offset: Int64, _ reason: String
+  ) -> Bool {
     switch code {
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF: atEnd.insert(partition)
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+      atEnd.insert(partition)
+      ends[partition] = max(ends[partition] ?? 0, offset)
     // A missing topic may be created later, so the consumer continues.
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC: break
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR__NO_OFFSET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
@@ -158,7 +164,8 @@ public final class KafkaConsumer {
           defer { rd_kafka_topic_partition_destroy(place) }
           let partition = TopicPartition(
             topic: String(cString: place.pointee.topic), partition: place.pointee.partition)
-          return take(code, of: partition, String(cString: rd_kafka_event_error_string(event)))
+          return take(
+            code, of: partition, at: place.pointee.offset, String(cString: rd_kafka_event_error_string(event)))
         },
         { event, type in
           switch type {
@@ -183,7 +190,7 @@ public final class KafkaConsumer {
       topic: String(cString: rd_kafka_topic_name(content.rkt)), partition: content.partition)
     guard content.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
       let reason = rd_kafka_message_errstr(message).map { String(cString: $0) } ?? ""
-      if take(content.err, of: partition, reason) { return }
+      if take(content.err, of: partition, at: content.offset, reason) { return }
       failure = KafkaError(content.err, "consuming", brokers: client.brokers)
       return
     }
@@ -241,6 +248,7 @@ public final class KafkaConsumer {
     }
     if let failure { logger.warning("Partitions could not be taken over", metadata: [.error: failure]) }
     atEnd.subtract(partitions)
+    for partition in partitions { ends[partition] = nil }
     if isAssigned { assignment.formUnion(partitions) } else { assignment.subtract(partitions) }
     logger.info("The assignment of partitions changed", metadata: [.count: "\(assignment.count)"])
   }
@@ -258,6 +266,21 @@ public final class KafkaConsumer {
     let code = rd_kafka_commit(client.handle.pointer, list, 1)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
       throw KafkaError(code, "committing offsets", brokers: client.brokers)
+    }
+  }
+
+  /// Commits offsets and waits until the group has them.
+  public func commitNow(_ offsets: [TopicPartition: Int64]) async throws(KafkaError) {
+    guard !offsets.isEmpty else { return }
+    let (handle, brokers) = (client.handle, client.brokers)
+    try await Reactor.offLoop { () throws(KafkaError) in
+      let list = rd_kafka_topic_partition_list_new(Int32(offsets.count))
+      defer { rd_kafka_topic_partition_list_destroy(list) }
+      for (source, offset) in offsets {
+        rd_kafka_topic_partition_list_add(list, source.topic, source.partition)?.pointee.offset = offset
+      }
+      let code = rd_kafka_commit(handle.pointer, list, 0)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, "committing offsets", brokers: brokers) }
     }
   }
 

@@ -212,7 +212,7 @@ public final class KafkaProducer {
     return try await Reactor.offLoop { () throws(KafkaError) in
       var pointer: UnsafePointer<rd_kafka_metadata>?
       // Without a topic's name: of all topics that this client knows.
-      let code = rd_kafka_metadata(handle.pointer, 0, nil, &pointer, 5_000)
+      let code = rd_kafka_metadata(handle.pointer, 0, nil, &pointer, 1_000)
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let pointer else {
         throw KafkaError(code, "requesting metadata", brokers: brokers)
       }

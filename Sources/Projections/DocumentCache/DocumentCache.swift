@@ -46,10 +46,11 @@ public struct DocumentCache: ComparableView {
     return 1
     """)
 
-  public func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState {
-    try await store.open(generation)
+  public func make(_ generation: Int) async throws { try await store.make(generation) }
+  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
+    try await store.isThere(generation)
   }
-
+  public func shown() async throws -> Int? { try await store.live() }
   public func activate(_ generation: Int) async throws {
     let done = RedisCommand("EXISTS", store.key(generation, RedisStore.activated))
     if try await store.live() == generation, try await store.redis.command(done).integer == 1 { return }

@@ -41,9 +41,11 @@ public struct DocumentLists: ComparableView, AwaitableView {
     return 1
     """)
 
-  public func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState {
-    try await store.open(generation)
+  public func make(_ generation: Int) async throws { try await store.make(generation) }
+  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
+    try await store.isThere(generation)
   }
+  public func shown() async throws -> Int? { try await store.live() }
   public func activate(_ generation: Int) async throws { try await store.activate(generation) }
   public func drop(_ generation: Int) async throws { try await store.drop(generation) }
 

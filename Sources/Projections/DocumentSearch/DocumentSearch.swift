@@ -53,9 +53,11 @@ public struct DocumentSearch: ComparableView, AwaitableView {
   /// Fields that are not the row's.
   public static let ownFields = ["content", "indexed_sha256", "content_missing", "deleted"]
 
-  public func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState {
-    try await index.open(generation, expectsEntries: expectsEntries)
+  public func make(_ generation: Int) async throws { try await index.make(generation) }
+  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
+    try await index.isThere(generation, expectsEntries: expectsEntries)
   }
+  public func shown() async throws -> Int? { try await index.shown() }
   public func activate(_ generation: Int) async throws { try await index.activate(generation) }
   public func drop(_ generation: Int) async throws { try await index.drop(generation) }
 
@@ -193,13 +195,20 @@ public struct DocumentSearch: ComparableView, AwaitableView {
       + (hash.map { ", with the text of content \($0)" } ?? ", without a text")
   }
 
+  private static let missingMark = "; the object store did not have its content"
+
+  public func isExcused(_ found: ViewRow) -> Bool { found.image?.hasSuffix(Self.missingMark) ?? false }
+
   public func read(_ ids: [String], of generation: Int) async throws -> [String: ViewRow] {
     var rows: [String: ViewRow] = [:]
     for found in try await index.get(ids, without: ["content"], of: generation) {
       let isDeleted = found.source["deleted"] == .bool(true)
       rows[found.id] = ViewRow(
         version: StreamVersion(found.version),
-        image: isDeleted ? nil : Self.image(found.source, indexed: found.source["indexed_sha256"]?.string))
+        image: isDeleted
+          ? nil
+          : Self.image(found.source, indexed: found.source["indexed_sha256"]?.string)
+            + (found.source["content_missing"] == .bool(true) ? Self.missingMark : ""))
     }
     return rows
   }

@@ -3,8 +3,11 @@ public import Postgres
 import Schema
 
 /// Streams whose change a view refused, and the later changes that wait with them (G7). A retry folds the stream from the log.
+///
+/// Each generation has parked streams of its own: what one refuses, another may take.
 final class ParkedChanges {
   private let view: any View
+  private let generation: Int
   private let pool: PostgresPool
   private var streams: [StreamID: StreamVersion] = [:]
   private var reviewedAt: ContinuousClock.Instant?
@@ -13,7 +16,11 @@ final class ParkedChanges {
   private static let list = Query("parked_streams", Schema.parkedStreams)
   private static let settle = Query("settle_parked_change", Schema.settleParkedChange)
 
-  init(_ view: any View, _ pool: PostgresPool) { (self.view, self.pool) = (view, pool) }
+  private static let hold = Query("hold_change", Schema.holdChange)
+
+  init(_ view: any View, _ generation: Int, _ pool: PostgresPool) {
+    (self.view, self.generation, self.pool) = (view, generation, pool)
+  }
 
   var count: Int { streams.count }
 
@@ -22,7 +29,14 @@ final class ParkedChanges {
     if reviewedAt == nil { _ = try await load() }
     guard !streams.isEmpty else { return changes }
     for change in ViewChange.newest(of: changes) where streams[change.stream] != nil {
-      try await park(change, reason: "an earlier change of its stream is parked")
+      let held = try await pool.query(
+        Self.hold,
+        [
+          .text(view.name), .integer(Int32(generation)), .text(change.stream.description),
+          .bigint(change.version.value),
+        ])
+      // Another process has settled it meanwhile: the change is applied.
+      if held.isEmpty { streams[change.stream] = nil }
     }
     return changes.filter { streams[$0.stream] == nil }
   }
@@ -34,7 +48,11 @@ final class ParkedChanges {
   /// - Parameter name: The stream's, or the place of a message that does not say which stream it is of.
   func park(_ name: String, version: StreamVersion = .none, reason: String) async throws {
     try await pool.query(
-      Self.park, [.text(view.name), .text(name), .bigint(version.value), .text(reason)])
+      Self.park,
+      [
+        .text(view.name), .integer(Int32(generation)), .text(String(name.prefix(1_000))), .bigint(version.value),
+        .text(reason.replacing("\0", with: "")),
+      ])
     if let stream = StreamID(name) { streams[stream] = version }
   }
 
@@ -42,7 +60,7 @@ final class ParkedChanges {
   private func load() async throws -> [(id: Int64, stream: StreamID?, request: ParkedStreams.Request)] {
     var requested: [(Int64, StreamID?, ParkedStreams.Request)] = []
     streams = [:]
-    for row in try await pool.query(Self.list, [.text(view.name)]) {
+    for row in try await pool.query(Self.list, [.text(view.name), .integer(Int32(generation))]) {
       // nil: a message that does not say which stream it is of.
       let stream = StreamID(try row.get(1))
       if let stream { streams[stream] = StreamVersion(try row.get(2)) }
@@ -55,7 +73,7 @@ final class ParkedChanges {
   }
 
   /// Carries out the operator's requests, every few seconds.
-  func review(_ generation: Int, _ history: History) async throws {
+  func review(_ history: History) async throws {
     if let reviewedAt, ContinuousClock.now - reviewedAt < .seconds(2) { return }
     for (id, stream, request) in try await load() {
       switch request {
@@ -67,8 +85,11 @@ final class ParkedChanges {
         let changes = try await history.changes(of: [stream], everyEvent: view.takesEveryEvent)
         let outcomes = try await view.apply(changes, to: generation)
         let refusal = outcomes.lazy.compactMap { if case .refused(let reason) = $0 { reason } else { nil } }.first
-        try await settle(id, refusal == nil ? "delivered" : "parked", refusal)
-        if refusal == nil { streams[stream] = nil }
+        // What came after the folding stays parked, and is folded at the next look.
+        let folded = changes.last?.version ?? .none
+        let isSettled = try await settle(
+          id, refusal == nil ? "delivered" : "parked", refusal, upTo: refusal == nil ? folded : nil)
+        if refusal == nil, isSettled { streams[stream] = nil }
       case .skip, .drop:
         // The view goes on without what waited; the next change of the stream is applied again.
         try await settle(id, request == .skip ? "skipped" : "dropped", nil)
@@ -77,8 +98,23 @@ final class ParkedChanges {
     }
   }
 
-  private func settle(_ id: Int64, _ state: String, _ reason: String?) async throws {
-    try await pool.query(Self.settle, [.bigint(id), .text(state), reason.map { .text($0) } ?? .null])
+  @discardableResult
+  private func settle(
+    _ id: Int64, _ state: String, _ reason: String?, upTo version: StreamVersion? = nil
+  ) async throws -> Bool {
+    try await !pool.query(
+      Self.settle,
+      [
+        .bigint(id), .text(state), reason.map { .text($0) } ?? .null,
+        version.map { .bigint($0.value) } ?? .null,
+      ]
+    ).isEmpty
+  }
+
+  /// The streams that are parked now.
+  func parked() async throws -> Set<StreamID> {
+    _ = try await load()
+    return Set(streams.keys)
   }
 }
 

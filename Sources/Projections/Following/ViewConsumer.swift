@@ -41,12 +41,16 @@ final class ViewConsumer {
   /// True if every partition that this member has was read to its end.
   var isAtEnd: Bool { !consumer.assignment.isEmpty && consumer.atEnd == consumer.assignment }
 
-  /// True if the partitions that end at these offsets were read to there, or are somebody else's.
-  func hasReached(_ ends: [TopicPartition: Int64]) -> Bool {
-    !consumer.assignment.isEmpty
-      && ends.allSatisfy { partition, end in
-        !consumer.assignment.contains(partition) || consumer.atEnd.contains(partition) || offsets[partition] ?? 0 >= end
-      }
+  /// True if all partitions were read to these offsets.
+  ///
+  /// - Parameter alone: Nobody else is in the group: a partition that is not assigned yet was not read. Otherwise it is another
+  ///   member's.
+  func hasReached(_ ends: [TopicPartition: Int64], alone: Bool) -> Bool {
+    ends.allSatisfy { partition, end in
+      if end == 0 { return true }
+      guard consumer.assignment.contains(partition) else { return !alone && !consumer.assignment.isEmpty }
+      return max(consumer.ends[partition] ?? 0, offsets[partition] ?? 0) >= end
+    }
   }
 
   /// Reads and applies what has come within a time.
@@ -55,9 +59,11 @@ final class ViewConsumer {
     try Task.checkCancellation()
     let found = consumer.takeFound()
     if !found.isEmpty {
+      // First the group's offset, then the note that it has one: a stop in between begins at their first message again.
       let starts = Dictionary(uniqueKeysWithValues: found.map { ($0, Int64(0)) })
+        .filter { consumer.assignment.contains($0.key) && offsets[$0.key] == nil }
+      try await consumer.commitNow(starts)
       try await registry.addOffsets(view.name, generation.number, starts)
-      try consumer.commit(starts.filter { consumer.assignment.contains($0.key) })
     }
     if !messages.isEmpty {
       let start = ContinuousClock.now
@@ -84,15 +90,22 @@ final class ViewConsumer {
 
   private func apply(_ messages: [KafkaMessage]) async throws {
     var changes: [ViewChange] = []
+    // What cannot be read, and what comes behind it in its stream: parked once what precedes it is applied.
+    var faults: [(name: String, version: StreamVersion, reason: String)] = []
     for message in messages {
       guard let category = categories[message.source.topic] else { continue }
       do throws(ViewChangeError) {
-        if let change = try ViewChange(message, of: category) { changes.append(change) }
+        guard let change = try ViewChange(message, of: category) else { continue }
+        if let fault = faults.first(where: { $0.name == change.stream.description }) {
+          faults.append((fault.name, change.version, fault.reason))
+        } else {
+          changes.append(change)
+        }
       } catch {
         // It never becomes readable: a retry folds the stream from the log.
-        let name = message.key.map { "\(category)-\(ViewChange.id(inKey: $0) ?? String(decoding: $0, as: UTF8.self))" }
-        try await parking.park(
-          name ?? "\(message.source.topic)/\(message.source.partition)/\(message.offset)", reason: "\(error)")
+        let place = "\(message.source.topic)/\(message.source.partition)/\(message.offset)"
+        let name = message.key.flatMap { ViewChange.id(inKey: $0) }.map { "\(category)-\($0)" } ?? place
+        faults.append((name, .none, "\(error)"))
         logger.error("A message cannot be read; its stream is parked", metadata: [.error: "\(error)"])
       }
     }
@@ -110,6 +123,7 @@ final class ViewConsumer {
               "A change was refused; its stream is parked", metadata: ["stream": "\(change.stream)", .error: reason])
           }
         }
+        for fault in faults { try await parking.park(fault.name, version: fault.version, reason: fault.reason) }
         metrics.changes.increment(by: changes.count)
         metrics.problem(nil)
         return

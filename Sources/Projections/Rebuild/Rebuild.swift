@@ -94,8 +94,11 @@ public struct Rebuild: Sendable {
           onProgress(progress)
         }
       } catch let wrong as Wrong {
-        try await registry.void(view.name, generation.number, reason: "\(wrong)")
-        throw wrong
+        throw try await giveUp(generation, wrong)
+      } catch let lost as KafkaConsumer.PlaceLost {
+        throw try await giveUp(generation, lost)
+      } catch let lost as StoreLost {
+        throw try await giveUp(generation, lost)
       }
       progress.phase = .done
       onProgress(progress)
@@ -109,16 +112,22 @@ public struct Rebuild: Sendable {
     }
   }
 
-  /// Asks for a rebuild: a running projection finds it within a second, and resumes it as one that was interrupted.
+  /// Nobody may resume it: it would fail again.
+  private func giveUp<Failure: Error>(_ generation: Generation, _ failure: Failure) async throws -> Failure {
+    if generation.state == .building {
+      try await registry.void(view.name, generation.number, reason: "\(failure)")
+    }
+    return failure
+  }
+
+  /// Asks for a rebuild: a running projection finds it within a second, and begins it.
   ///
   /// - Returns: The number of the generation.
   public func request(reason: String) async throws -> Int {
-    try await claimed { _ in
-      if let earlier = try await registry.generations(of: view.name).first(where: { $0.state == .building }) {
-        return earlier.number
-      }
-      return try await begin(reason: reason, anew: false).number
+    if let earlier = try await registry.generations(of: view.name).first(where: { $0.state == .building }) {
+      return earlier.number
     }
+    return try await registry.begin(view, offsets: [:], shown: try await view.shown(), reason: reason).number
   }
 
   /// Gives up the generation that is being built, if there is one. Whoever builds it notices at its next step.
@@ -138,7 +147,7 @@ public struct Rebuild: Sendable {
       guard let kept = try await registry.generations(of: view.name).last(where: { $0.state == .kept }) else {
         throw NothingKept(view: view.name, reason: "no earlier generation is kept")
       }
-      guard case .found = try await view.open(kept.number, expectsEntries: kept.streams > 0) else {
+      guard try await view.isThere(kept.number, expectsEntries: kept.streams > 0) else {
         try await registry.void(view.name, kept.number, reason: "its store was lost")
         throw NothingKept(view: view.name, reason: "the store of generation \(kept.number) was lost")
       }
@@ -169,26 +178,76 @@ public struct Rebuild: Sendable {
 
   private func begin(reason: String, anew: Bool) async throws -> Generation {
     let epoch = try await registry.epoch()
-    if let earlier = try await registry.generations(of: view.name).first(where: { $0.state == .building }) {
+    let generations = try await registry.generations(of: view.name)
+    // What was never live, and nobody may use, only takes room.
+    for old in generations where old.state == .void && old.activatedAt == nil {
+      try await view.drop(old.number)
+      try await registry.dropped(view.name, old.number)
+    }
+    var wanted: Generation?
+    if let earlier = generations.first(where: { $0.state == .building }) {
+      guard earlier.form <= view.form else { throw NewerForm(view: view.name, form: earlier.form) }
+      let isBegun = !earlier.builtTo.isEmpty
       // Its store may be gone; then there is nothing to resume.
-      if !anew, earlier.form == view.form, earlier.epoch == epoch,
-        case .found = try await view.open(earlier.number, expectsEntries: earlier.streams > 0)
+      if isBegun, !anew, earlier.form == view.form, earlier.epoch == epoch,
+        try await view.isThere(earlier.number, expectsEntries: earlier.streams > 0)
       {
         logger.notice(
           "Resuming a rebuild", metadata: ["generation": "\(earlier.number)", "streams": "\(earlier.streams)"])
         return earlier
       }
-      try await registry.void(view.name, earlier.number, reason: "begun anew")
+      if isBegun || anew {
+        try await registry.void(view.name, earlier.number, reason: "begun anew")
+        try await view.drop(earlier.number)
+        try await registry.dropped(view.name, earlier.number)
+      } else {
+        wanted = earlier
+      }
     }
     let topics = world.source.categories(of: view).keys.sorted()
-    let offsets = try await KafkaAdmin(world.source.kafka).endOffsets(of: topics)
-    let generation = try await registry.begin(view, offsets: offsets, reason: reason)
-    try await KafkaAdmin(world.source.kafka).setOffsets(
-      offsets, of: world.source.group(of: view, generation.number))
+    let admin = KafkaAdmin(world.source.kafka)
+    let offsets = try await admin.endOffsets(of: topics)
+    try await untilVisible()
+    let number: Int
+    if let wanted {
+      try await registry.setOffsets(offsets, of: view, wanted.number)
+      number = wanted.number
+    } else {
+      let shown = try await view.shown()
+      number = try await registry.begin(view, offsets: offsets, shown: shown, reason: reason).number
+    }
+    try await admin.setOffsets(offsets, of: world.source.group(of: view, number))
     // What an unregistered generation of this number has left is none of history.
-    try await view.drop(generation.number)
-    _ = try await view.open(generation.number, expectsEntries: false)
+    try await view.drop(number)
+    try await view.make(number)
+    guard let generation = try await registry.generations(of: view.name).first(where: { $0.number == number }) else {
+      throw Superseded(view: view.name, generation: number)
+    }
     return generation
+  }
+
+  private static let transactionNumber = Query("transaction_number", Schema.transactionNumber)
+  private static let allEndedBefore = Query("all_ended_before", Schema.allEndedBefore)
+
+  /// Waits until everything that was published by now is visible to whoever reads the log: a commit is in the WAL before its rows can
+  /// be seen, with a synchronous standby for as long as that takes (decision 6).
+  private func untilVisible() async throws {
+    guard let number = try await world.pool.query(Self.transactionNumber).first?.get(0, as: TransactionID.self) else {
+      return
+    }
+    var backoff = Backoff(first: .milliseconds(5), limit: .milliseconds(500))
+    while try await world.pool.query(Self.allEndedBefore, [.xid8(number)]).first?.get(0, as: Bool.self) != true {
+      try await world.reactor.sleep(for: backoff.next())
+    }
+  }
+
+  /// A newer program builds a generation.
+  public struct NewerForm: Error, CustomStringConvertible {
+    public let view: String
+    public let form: Int
+    public var description: String {
+      "a newer program builds \(view) in form \(form): use that program, or give its rebuild up (DELETE /admin/rebuilds/\(view))"
+    }
   }
 
   /// Folds all streams and applies them.
@@ -196,7 +255,7 @@ public struct Rebuild: Sendable {
     _ generation: Generation, _ progress: inout Progress, _ onProgress: (Progress) -> Void
   ) async throws {
     let history = world.history()
-    let parking = ParkedChanges(view, world.pool)
+    let parking = ParkedChanges(view, generation.number, world.pool)
     var last = generation.builtTo
     for category in view.categories.sorted() {
       // Streams of earlier categories sort before: they are done.
@@ -242,10 +301,7 @@ public struct Rebuild: Sendable {
     do {
       try await reachEnd(gap, since: generation.state == .building ? generation.offsets : nil)
       onPhase(.comparing)
-      let difference = try await difference(generation, .init(sample: Self.sample)) {
-        try await gap.step(timeout: .milliseconds(100))
-      }
-      if let difference { throw Wrong(view: view.name, generation: generation.number, difference: "\(difference)") }
+      try await compare(generation) { try await gap.step(timeout: .milliseconds(100)) }
       onPhase(.activating)
       try await activate(generation.number, gap, session)
     } catch {
@@ -272,13 +328,14 @@ public struct Rebuild: Sendable {
       let consumer =
         try self.consumer
         ?? ViewConsumer(
-          view, generation, world.source, registry: world.registry, parking: ParkedChanges(view, world.pool),
+          view, generation, world.source, registry: world.registry,
+          parking: ParkedChanges(view, generation.number, world.pool),
           metrics: ViewMetrics(view: view.name, MetricsRegistry()), on: world.reactor, logger: logger)
       self.consumer = consumer
       try await consumer.step(timeout: timeout)
     }
 
-    func hasReached(_ ends: [TopicPartition: Int64]) -> Bool { consumer?.hasReached(ends) ?? false }
+    func hasReached(_ ends: [TopicPartition: Int64]) -> Bool { consumer?.hasReached(ends, alone: true) ?? false }
     func close() async { await consumer?.close() }
   }
 
@@ -286,30 +343,64 @@ public struct Rebuild: Sendable {
   private func reachEnd(_ gap: Gap, since known: [TopicPartition: Int64]?) async throws {
     let topics = world.source.categories(of: view).keys.sorted()
     let ends = try await KafkaAdmin(world.source.kafka).endOffsets(of: topics)
-    if ends == known { return }
+    // Nothing was published yet, or nothing since.
+    if ends == known || ends.values.allSatisfy({ $0 == 0 }) { return }
     while !gap.hasReached(ends) { try await gap.step(timeout: .milliseconds(100)) }
   }
 
-  private func difference(
-    _ generation: Generation, _ options: Verifier.Options, whileWaiting: (() async throws -> Void)? = nil
-  ) async throws -> Verifier.Difference? {
-    guard let view = view as? any ComparableView else { return nil }
-    let report = try await Verifier(world).run([(view, generation.number)], options, whileWaiting: whileWaiting)
-    return report.differences.first
+  /// Compares a sample with history.
+  ///
+  /// - Throws: `Wrong` if an entry has another content; `Behind` if changes have not come that history has.
+  private func compare(_ generation: Generation, whileWaiting: @escaping () async throws -> Void) async throws {
+    guard let view = view as? any ComparableView else { return }
+    let report = try await Verifier(world).run(
+      [(view, generation.number)], .init(sample: Self.sample), whileWaiting: whileWaiting)
+    let parked = try await ParkedChanges(view, generation.number, world.pool).parked()
+    let differences = report.differences.filter { difference in
+      !parked.contains(difference.stream) && !(difference.found.map(view.isExcused) ?? false)
+    }
+    guard let first = differences.first else { return }
+    // The relay may be behind, or stopped.
+    if differences.allSatisfy({ $0.kind == .missing || $0.kind == .stale }) {
+      throw Behind(view: view.name, difference: "\(first)")
+    }
+    throw Wrong(view: view.name, generation: generation.number, difference: "\(first)")
   }
 
+  /// Changes that history has were not published yet. The rebuild is resumed.
+  public struct Behind: Error, CustomStringConvertible {
+    public let view: String
+    public let difference: String
+    public var description: String {
+      "the rebuild of \(view) waits for changes that are not published yet; is a relay running? \(difference)"
+    }
+  }
+
+  static let handOver = Query("hand_over", Schema.handOver)
+  /// How long whoever writes to the generation before may take to stop: a paused process never does.
+  static let patienceWithFollowers = Duration.seconds(30)
   static let endGeneration = Query("end_generation", Schema.endGeneration)
 
   /// The registry says first which generation is live: whoever follows the one before stops. Once nobody writes to it, the new one
   /// catches up with all that readers may have seen, and only then takes its place in the store: no reader sees an older entry
   /// than before.
   private func activate(_ generation: Int, _ gap: Gap, _ session: PostgresSession) async throws {
+    guard try await session.query(Self.handOver, [.text(view.name)]).first?.get(0, as: Bool.self) == true else {
+      throw Busy(view: view.name)
+    }
     let before = try await registry.live(of: view.name)
     try await registry.activate(view.name, generation)
     if let before, before.number != generation {
+      let deadline = ContinuousClock.now + Self.patienceWithFollowers
       while try await session.query(
         Self.endGeneration, [.text(view.name), .text("\(before.number)")]
       ).first?.get(0, as: Bool.self) != true {
+        guard .now < deadline else {
+          logger.warning(
+            "Somebody still writes to the generation before; readers may see older entries for a moment",
+            metadata: ["generation": "\(before.number)"])
+          break
+        }
         try await gap.step(timeout: .milliseconds(50))
       }
       try await reachEnd(gap, since: nil)

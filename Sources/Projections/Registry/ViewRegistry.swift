@@ -44,7 +44,8 @@ public struct ViewRegistry: Sendable {
   private static let void = Query("void_generation", Schema.voidGeneration)
   private static let drop = Query("drop_generation", Schema.dropGeneration)
   private static let announce = Query("announce_views", Schema.announceViews)
-  private static let isFree = Query("rebuild_is_free", Schema.rebuildIsFree)
+  private static let noHandOver = Query("no_hand_over", Schema.noHandOver)
+  private static let setOffsets = Query("set_generation_offsets", Schema.setGenerationOffsets)
   private static let epoch = Query("log_identity", Schema.logIdentity)
 
   /// All generations of a view that are not dropped, oldest first.
@@ -67,10 +68,17 @@ public struct ViewRegistry: Sendable {
   ///
   /// - Parameters:
   ///   - offsets: Ends of the topics' partitions, taken before: what lies before them is in the log already.
+  ///   - shown: The generation that readers see, which a restored registry may not know.
   ///   - reason: Why it is built, for operators.
-  func begin(_ view: any View, offsets: [TopicPartition: Int64], reason: String) async throws -> Generation {
+  func begin(
+    _ view: any View, offsets: [TopicPartition: Int64], shown: Int?, reason: String
+  ) async throws -> Generation {
     let row = try await pool.query(
-      Self.begin, [.text(view.name), .integer(Int32(view.form)), .jsonb(Self.json(offsets)), .text(reason)]
+      Self.begin,
+      [
+        .text(view.name), .integer(Int32(view.form)), .jsonb(Self.json(offsets)), .text(reason),
+        .integer(Int32(shown ?? 0)),
+      ]
     ).first
     guard let row else { throw PostgresError.decoding(column: 0, expected: "there") }
     return Generation(
@@ -120,9 +128,17 @@ public struct ViewRegistry: Sendable {
 
   private func announce(_ view: String) async throws { try await pool.query(Self.announce, [.text(view)]) }
 
-  /// True if nobody rebuilds the view now.
-  func isFree(_ view: String) async throws -> Bool {
-    try await pool.query(Self.isFree, [.text(view)]).first?.get(0) ?? false
+  /// True unless a generation of the view takes the place of another just now.
+  func isSettled(_ view: String) async throws -> Bool {
+    try await pool.query(Self.noHandOver, [.text(view)]).first?.get(0) ?? false
+  }
+
+  /// Gives its offsets to a generation that was only asked for.
+  func setOffsets(_ offsets: [TopicPartition: Int64], of view: any View, _ generation: Int) async throws {
+    let rows = try await pool.query(
+      Self.setOffsets,
+      [.text(view.name), .integer(Int32(generation)), .jsonb(Self.json(offsets)), .integer(Int32(view.form))])
+    if rows.isEmpty { throw Superseded(view: view.name, generation: generation) }
   }
 
   func dropped(_ view: String, _ generation: Int) async throws {

@@ -19,9 +19,6 @@ public actor ProjectionRunner {
   private nonisolated let metrics: ViewMetrics
   private var registry: ViewRegistry { world.registry }
 
-  /// The generation that this process has followed last.
-  private var followed: Int?
-
   /// How often the registry is asked which generation is live.
   static let interval = Duration.seconds(1)
   /// How often the store is looked at.
@@ -60,8 +57,15 @@ public actor ProjectionRunner {
           try await reactor.sleep(for: .milliseconds(200))
           continue
         }
-        guard try await registry.isFree(view.name) || isFollowed(live) else {
-          // Whoever builds it still follows it, and activates it.
+        guard live.form <= view.form else {
+          metrics.problem(
+            "generation \(live.number) is of form \(live.form), which a newer program keeps; this one knows form \(view.form)"
+          )
+          try await reactor.sleep(for: Self.interval)
+          continue
+        }
+        guard try await registry.isSettled(view.name) else {
+          // Whoever built it follows it until it is in its place.
           try await reactor.sleep(for: .milliseconds(50))
           continue
         }
@@ -69,8 +73,6 @@ public actor ProjectionRunner {
           try await lose(live, reason: "its store was lost: it was deleted, or emptied")
           continue
         }
-        // A builder that died had no time for it.
-        try await view.activate(live.number)
         metrics.generation.set(live.number)
         try await follow(live) { backoff.reset() }
       } catch is CancellationError {
@@ -88,12 +90,8 @@ public actor ProjectionRunner {
     }
   }
 
-  /// True if the generation has been followed by this process: a later one is being built.
-  private func isFollowed(_ live: Generation) -> Bool { followed == live.number }
-
   private func isThere(_ live: Generation) async throws -> Bool {
-    if case .found = try await view.open(live.number, expectsEntries: live.streams > 0) { return true }
-    return false
+    try await view.isThere(live.number, expectsEntries: live.streams > 0)
   }
 
   private func lose(_ live: Generation, reason: String) async throws {
@@ -108,7 +106,6 @@ public actor ProjectionRunner {
 
   /// Follows a generation as long as it is the live one.
   private func follow(_ live: Generation, _ progressed: () -> Void) async throws {
-    followed = live.number
     // A session of its own holds the lock of those who write to the generation, and hears of changes.
     let session = try await PostgresConnection.connect(world.postgres, on: reactor, logger: logger)
     let result: Result<Void, any Error>
@@ -128,12 +125,13 @@ public actor ProjectionRunner {
     guard try lock.first?.get(0, as: Bool.self) == true else { return }
     let news = News()
     try await session.listen(ViewRegistry.channel) { news.come() }
-    let parking = ParkedChanges(view, world.pool)
+    let parking = ParkedChanges(view, live.number, world.pool)
     let history = world.history()
     let consumer = try ViewConsumer(
       view, live, world.source, registry: registry, parking: parking, metrics: metrics, on: reactor, logger: logger)
-    metrics.problem(nil)
     do {
+      try await show(live, consumer)
+      metrics.problem(nil)
       var askedAt = ContinuousClock.now
       var lookedAt = askedAt
       while true {
@@ -145,7 +143,7 @@ public actor ProjectionRunner {
         }
         try await consumer.step(timeout: .milliseconds(100))
         progressed()
-        try await parking.review(live.number, history)
+        try await parking.review(history)
         metrics.parked.set(parking.count)
         if ContinuousClock.now - lookedAt >= Self.storeInterval {
           lookedAt = .now
@@ -157,6 +155,19 @@ public actor ProjectionRunner {
       throw error
     }
     await consumer.close()
+  }
+
+  /// Lets readers see the generation, if a builder died before it could.
+  private func show(_ live: Generation, _ consumer: ViewConsumer) async throws {
+    let shown = try await view.shown()
+    if let shown, shown != live.number {
+      metrics.problem("readers still see generation \(shown): generation \(live.number) catches up")
+      let topics = world.source.categories(of: view).keys.sorted()
+      let ends = try await KafkaAdmin(world.source.kafka).endOffsets(of: topics)
+      while !consumer.hasReached(ends, alone: false) { try await consumer.step(timeout: .milliseconds(100)) }
+      guard try await registry.live(of: view.name)?.number == live.number else { return }
+    }
+    try await view.activate(live.number)
   }
 
   // MARK: Building
@@ -175,6 +186,9 @@ public actor ProjectionRunner {
         return
       } catch let superseded as Superseded {
         logger.notice("A rebuild was given up", metadata: [.error: "\(superseded)"])
+      } catch let behind as Rebuild.Behind {
+        logger.warning("A rebuild waits", metadata: [.error: "\(behind)"])
+        do { try await reactor.sleep(for: backoff.next()) } catch { return }
       } catch is Rebuild.Busy {
         do { try await reactor.sleep(for: Self.interval) } catch { return }
       } catch {
@@ -198,6 +212,7 @@ public actor ProjectionRunner {
     guard let live = generations.first(where: { $0.state == .live }) else {
       return generations.last { $0.state == .void }?.reason ?? "the first generation"
     }
+    if try await registry.epoch() != live.epoch { return "the log was adopted" }
     return live.form < view.form ? "form \(view.form) instead of \(live.form)" : nil
   }
 }

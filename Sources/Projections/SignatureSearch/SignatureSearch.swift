@@ -40,9 +40,11 @@ public struct SignatureSearch: ComparableView, AwaitableView {
     "id", "signer_email", "signer_name", "status", "document_version", "document_sha256", "created_at", "version",
   ]
 
-  public func open(_ generation: Int, expectsEntries: Bool) async throws -> StoreState {
-    try await index.open(generation, expectsEntries: expectsEntries)
+  public func make(_ generation: Int) async throws { try await index.make(generation) }
+  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
+    try await index.isThere(generation, expectsEntries: expectsEntries)
   }
+  public func shown() async throws -> Int? { try await index.shown() }
   public func activate(_ generation: Int) async throws { try await index.activate(generation) }
   public func drop(_ generation: Int) async throws { try await index.drop(generation) }
 

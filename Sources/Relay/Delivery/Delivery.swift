@@ -166,6 +166,8 @@ package final class Delivery {
 
   /// Says loudly what the operator must know about the topics.
   func examine() async throws {
+    // While Kafka does not answer, nothing may wait for it here.
+    guard acknowledgements.problem == nil else { return }
     for change in try await sink.examine() {
       metrics.partitionChanges.increment()
       logger.error(

@@ -17,6 +17,28 @@ package enum MessageSource: Hashable, CustomStringConvertible {
     }
   }
 
+  /// Where the snapshot's slot begins is its place, and no part of what a row is.
+  package static func == (left: MessageSource, right: MessageSource) -> Bool {
+    switch (left, right) {
+    case (.change(let one), .change(let other)): one == other
+    case (.event(let one), .event(let other)): one == other
+    case (.row(let number, let table, let reading, _), .row(let otherNumber, let otherTable, let otherReading, _)):
+      number == otherNumber && table == otherTable && reading == otherReading
+    default: false
+    }
+  }
+
+  package func hash(into hasher: inout Hasher) {
+    switch self {
+    case .change(let lsn): hasher.combine(lsn)
+    case .event(let number): hasher.combine(number)
+    case .row(let number, let table, let reading, _):
+      hasher.combine(number)
+      hasher.combine(table)
+      hasher.combine(reading)
+    }
+  }
+
   /// As annals.parked_messages has it.
   package var description: String {
     switch self {

@@ -77,12 +77,19 @@ final class OutboxEncoder {
     return aggregate
   }
 
+  /// The headers of the last row: those of one writer's rows are often the same.
+  private var lastHeaders: (json: [UInt8], actor: String?, trace: String?) = ([], nil, nil)
+
   /// What the writer has put beside the event.
   private func addHeaders(of json: UnsafeRawBufferPointer, to batch: inout MessageBatch) {
-    // The outbox's own writer has checked that this is JSON.
-    guard let headers = try? JSONValue(parsing: Array(json)) else { return }
-    if let actor = headers["actor"]?.string { batch.header("actor", batch.copied(actor.utf8)) }
-    if let trace = headers["traceparent"]?.string { batch.header("traceparent", batch.copied(trace.utf8)) }
+    if !lastHeaders.json.withUnsafeBytes({ $0.elementsEqual(json) }) {
+      let bytes = Array(json)
+      // The outbox's own writer has checked that this is JSON.
+      let headers = try? JSONValue(parsing: bytes)
+      lastHeaders = (bytes, headers?["actor"]?.string, headers?["traceparent"]?.string)
+    }
+    if let actor = lastHeaders.actor { batch.header("actor", batch.copied(actor.utf8)) }
+    if let trace = lastHeaders.trace { batch.header("traceparent", batch.copied(trace.utf8)) }
   }
 
   private static func uuid(_ bytes: UnsafeRawBufferPointer, into writer: inout JSONWriter) {

@@ -87,7 +87,12 @@ final class KafkaSink: MessageSink {
     if let known = limits[topic] { return known }
     let limit: Result<Int, KafkaError>
     do {
-      if try await admin.partitions(of: topic) == nil { try await createTopic(topic) }
+      if let count = try await admin.partitions(of: topic) {
+        partitions[topic] = partitions[topic] ?? count
+      } else {
+        try await createTopic(topic)
+        partitions[topic] = creation.partitions
+      }
       limit = .success(
         min(try await setting("max.message.bytes", of: topic) ?? .max, KafkaProducer.maximumMessage))
     } catch let error as KafkaError {
