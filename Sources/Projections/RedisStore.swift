@@ -40,18 +40,32 @@ public struct RedisStore: Sendable {
   }
 
   public func live() async throws(RedisError) -> Int? {
-    try await redis.command(RedisCommand("GET", liveKey)).text.flatMap { Int($0) }
+    let reply = try await redis.command(RedisCommand("GET", liveKey))
+    if case .error(let reason) = reply { throw .refused(command: "GET", reason: reason) }
+    return reply.text.flatMap { Int($0) }
+  }
+
+  /// - Throws: If there is no live generation: an empty answer would be a wrong one.
+  func liveForReaders() async throws(RedisError) -> Int {
+    guard let live = try await live() else { throw .refused(command: "GET", reason: "no generation is live yet") }
+    return live
   }
 
   func drop(_ generation: Int) async throws {
-    try await forEach("\(base)\(generation):*") { try await unlink($0) }
+    try await forEach(Self.pattern("\(base)\(generation):")) { try await unlink($0) }
+  }
+
+  /// A pattern of all keys that begin with a text.
+  static func pattern(_ prefix: String) -> String {
+    String(prefix.flatMap { "*?[]\\^".contains($0) ? ["\\", $0] : [$0] }) + "*"
   }
 
   func unlink(_ keys: [String]) async throws(RedisError) {
     guard !keys.isEmpty else { return }
     var command = RedisCommand("UNLINK")
     for key in keys { command.append(key) }
-    _ = try await redis.command(command)
+    let reply = try await redis.command(command)
+    if case .error(let reason) = reply { throw .refused(command: "UNLINK", reason: reason) }
   }
 
   /// Walks over keys, some at a time. Keys that come meanwhile may be left out.
@@ -66,6 +80,7 @@ public struct RedisStore: Sendable {
 
   func scan(_ cursor: String, _ pattern: String) async throws(RedisError) -> (cursor: String, keys: [String]) {
     let reply = try await redis.command(RedisCommand("SCAN", cursor, "MATCH", pattern, "COUNT", "1000"))
+    // The prefix is an operator's and may have characters of patterns: see `pattern(_:)`.
     if case .error(let reason) = reply { throw .refused(command: "SCAN", reason: reason) }
     guard let parts = reply.array, parts.count == 2, let next = parts[0].text else {
       throw .refused(command: "SCAN", reason: "an answer without a cursor")

@@ -50,23 +50,32 @@ struct SearchIndex: Sendable {
 
   /// - Parameter expectsEntries: Indexes without any document have then lost them.
   func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
-    guard try await isOurs(generation, "") else { return false }
+    guard let aliases = try await aliases(generation, ""), aliases.contains(writeAlias(generation, "")) else {
+      return false
+    }
+    let names = try await self.names(generation)
+    // Every part that was made.
+    for alias in aliases where alias.hasSuffix(Self.made) {
+      guard names.contains(String(alias.dropLast(Self.made.count))) else { return false }
+    }
     guard expectsEntries else { return true }
-    let names = try await self.names(generation).joined(separator: ",")
-    if try await count(names) > 0 { return true }
+    if try await count(names.joined(separator: ",")) > 0 { return true }
     // What was just written is not counted before a refresh.
-    _ = try await elasticsearch.send(.post, "/\(names)/_refresh", operation: "refreshing \(names)")
-    return try await count(names) > 0
+    let list = names.joined(separator: ",")
+    _ = try await elasticsearch.send(.post, "/\(list)/_refresh", operation: "refreshing \(list)")
+    return try await count(list) > 0
   }
 
-  /// False if the index is not there, or if somebody made it without us: a write of another program, or a restore of the data alone.
-  private func isOurs(_ generation: Int, _ part: String) async throws -> Bool {
+  /// An alias of the first index for each part: it was made. A part that is gone must not come back empty.
+  private static let made = "-made"
+
+  /// The aliases of a part's index; nil: it is not there.
+  private func aliases(_ generation: Int, _ part: String) async throws -> Set<String>? {
     let name = name(generation, part: part)
     let (status, answer) = try await elasticsearch.send(
       .get, "/\(name)", operation: "looking for the index \(name)", accepting: [404])
-    guard status != 404 else { return false }
-    let index = answer[name] ?? answer.object?.members.first?.value
-    return index?["aliases"]?[writeAlias(generation, part)] != nil
+    guard status != 404 else { return nil }
+    return Set(answer[name]?["aliases"]?.object?.members.map(\.name) ?? [])
   }
 
   /// The generation whose indexes have the readers' alias.
@@ -92,14 +101,20 @@ struct SearchIndex: Sendable {
 
   /// Makes a part's index unless it is there.
   func make(_ generation: Int, _ part: String = "") async throws {
-    if try await isOurs(generation, part) { return }
     let name = name(generation, part: part)
-    try await delete(name)
+    if let aliases = try await aliases(generation, part) {
+      if aliases.contains(writeAlias(generation, part)) { return }
+      // Somebody made it without us: a write of another program, or a restore of the data alone.
+      try await delete(name)
+    }
+    if !part.isEmpty, try await aliases(generation, "")?.contains(name + Self.made) != false {
+      throw StoreLost(store: "index \(name)")
+    }
     // A part that comes later is seen at once if its generation is.
     let isSeen = part.isEmpty ? false : try await holders().contains(self.name(generation))
     let body = """
       {"settings":\(options.json),"mappings":{"dynamic":false,"properties":\(properties)},
-       "aliases":{"\(writeAlias(generation, part))":{}\(isSeen ? #","\#(alias)":\#(Self.alive)"# : "")}}
+       "aliases":{"\(writeAlias(generation, part))":{"is_write_index":true}\(isSeen ? #","\#(alias)":\#(Self.alive)"# : "")}}
       """
     let (made, refusal) = try await elasticsearch.send(
       .put, "/\(name)", Array(body.utf8), operation: "creating the index \(name)", accepting: [400])
@@ -107,6 +122,9 @@ struct SearchIndex: Sendable {
       throw ElasticsearchError.refused(
         operation: "creating the index \(name)", status: made, reason: refusal.description)
     }
+    guard !part.isEmpty else { return }
+    let note = #"{"actions":[{"add":{"index":"\#(self.name(generation))","alias":"\#(name + Self.made)"}}]}"#
+    _ = try await elasticsearch.send(.post, "/_aliases", Array(note.utf8), operation: "noting the index \(name)")
   }
 
   /// The indexes that have the readers' alias.
@@ -122,7 +140,13 @@ struct SearchIndex: Sendable {
     let (status, answer) = try await elasticsearch.send(
       .get, "/\(name),\(name)-*/_alias?ignore_unavailable=true", operation: "listing the indexes of \(name)",
       accepting: [404])
-    return status == 404 ? [] : answer.object?.members.map(\.name).sorted() ?? []
+    guard status != 404 else { return [] }
+    // Names only: others may have an alias or an index that looks like it.
+    return (answer.object?.members.map(\.name) ?? []).filter { found in
+      if found == name { return true }
+      let part = found.dropFirst(name.count + 1)
+      return part.count == 7 && part.allSatisfy { $0.isNumber || $0 == "." }
+    }.sorted()
   }
 
   /// Moves the readers' alias in one step.
@@ -239,7 +263,11 @@ struct SearchIndex: Sendable {
     case ..<300: return .applied
     case 409: return .stale
     case 404: throw StoreLost(store: "index \(name(generation))")
-    case 400, 413: return .refused(reason: "\(status) \(reason)")
+    case 413: return .refused(reason: "\(status) \(reason)")
+    // What is wrong with the document itself; a closed index or an alias in disorder says 400 too, and passes.
+    case 400
+    where ["document_parsing_exception", "mapper_parsing_exception", "immense term"].contains(where: reason.contains):
+      return .refused(reason: "\(status) \(reason)")
     default:
       throw ElasticsearchError.refused(
         operation: "indexing \(item["_id"]?.string ?? "")", status: Int(status), reason: reason)
@@ -309,12 +337,13 @@ struct SearchIndex: Sendable {
       _ = try await elasticsearch.send(.post, "/\(names)/_refresh", operation: "refreshing \(names)")
     }
     var body: [JSONObject.Member] = [
-      .init(name: "size", value: .integer(Int64(Self.page))), .init(name: "query", value: ["match_all": [:]]),
+      .init(name: "size", value: .integer(Int64(Self.page))), .init(name: "query", value: ["exists": ["field": "id"]]),
       .init(name: "sort", value: [["id": "asc"]]), .init(name: "_source", value: .array(fields.map { .string($0) })),
     ]
     if let cursor { body.append(.init(name: "search_after", value: [.string(cursor)])) }
     let (_, answer) = try await elasticsearch.send(
-      .post, "/\(names)/_search", JSONValue.object(JSONObject(body)).bytes, operation: "listing \(names)")
+      .post, "/\(names)/_search?allow_partial_search_results=false", JSONValue.object(JSONObject(body)).bytes,
+      operation: "listing \(names)")
     guard let hits = answer["hits"]?["hits"]?.array else {
       throw ElasticsearchError.notUnderstood(operation: "listing \(names)", reason: "no hits")
     }
@@ -346,7 +375,8 @@ struct SearchIndex: Sendable {
   func first(_ query: JSONValue, sort: JSONValue) async throws -> JSONValue? {
     let body: JSONValue = ["size": 1, "query": query, "sort": sort]
     let (status, answer) = try await elasticsearch.send(
-      .post, "/\(alias)/_search", body.bytes, operation: "searching \(alias)", accepting: [404])
+      .post, "/\(alias)/_search?allow_partial_search_results=false", body.bytes, operation: "searching \(alias)",
+      accepting: [404])
     return status == 404 ? nil : answer["hits"]?["hits"]?.array?.first?["_source"]
   }
 }

@@ -94,7 +94,9 @@ extension ComparableView {
 /// A view whose readers can ask for a state that is not older than what they have written.
 public protocol AwaitableView: View {
   /// The version of a stream that readers of the live generation see from now on; nil: none yet.
-  func visibleVersion(of stream: StreamID) async throws -> StreamVersion?
+  ///
+  /// - Parameter atLeast: What is waited for: only then is it worth making it visible.
+  func visibleVersion(of stream: StreamID, atLeast: StreamVersion) async throws -> StreamVersion?
 }
 
 /// One entry of a view.

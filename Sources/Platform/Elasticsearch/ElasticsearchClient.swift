@@ -70,6 +70,8 @@ public struct ElasticsearchClient: Sendable {
     }
     guard !response.body.isEmpty else { return (response.status, .null) }
     do { return (response.status, try JSONValue(parsing: response.body)) } catch {
+      // A proxy's own words, for a status that the caller knows.
+      if !response.isSuccess { return (response.status, .null) }
       throw .notUnderstood(operation: operation, reason: "\(error)")
     }
   }

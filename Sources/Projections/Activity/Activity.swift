@@ -140,8 +140,7 @@ public struct Activity: ComparableView, AwaitableView {
 
   // MARK: Reading
 
-  public func visibleVersion(of stream: StreamID) async throws -> StreamVersion? {
-    try await index.refreshLive()
+  public func visibleVersion(of stream: StreamID, atLeast: StreamVersion) async throws -> StreamVersion? {
     let newest = try await index.first(
       ["term": ["stream": .string(stream.description)]], sort: [["version": "desc"]])
     return newest?["version"]?.integer.map { StreamVersion($0) }
@@ -185,7 +184,8 @@ public struct Activity: ComparableView, AwaitableView {
     ]
     if let after { body.append(.init(name: "search_after", value: after)) }
     let (_, answer) = try await elasticsearch.send(
-      .post, "/\(index.alias)/_search", JSONValue.object(JSONObject(body)).bytes, operation: "searching the activity")
+      .post, "/\(index.alias)/_search?allow_partial_search_results=false", JSONValue.object(JSONObject(body)).bytes,
+      operation: "searching the activity")
     let hits = answer["hits"]?["hits"]?.array ?? []
     return (hits.compactMap { $0["_source"] }, hits.count < limit ? nil : hits.last?["sort"])
   }

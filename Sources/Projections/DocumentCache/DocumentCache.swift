@@ -143,7 +143,7 @@ public struct DocumentCache: ComparableView {
     let isRows = cursor?.hasPrefix("rows ") ?? false
     let base = isRows ? Self.key("") : store.key(generation, "")
     let place = cursor.map { String($0.split(separator: " ")[1]) } ?? "0"
-    let page = try await store.scan(place, base + "*")
+    let page = try await store.scan(place, RedisStore.pattern(base))
     let ids = page.keys.map { String($0.dropFirst(base.count)) }.filter {
       $0 != RedisStore.marker && $0 != RedisStore.activated
     }

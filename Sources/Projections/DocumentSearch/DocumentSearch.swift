@@ -165,7 +165,11 @@ public struct DocumentSearch: ComparableView, AwaitableView {
       texts.keep(text, of: wanted.hash)
       return .text(text, hash: wanted.hash)
     } catch {
-      guard case .notFound = error else { throw error }
+      // One object that is archived, cut or may not be read must not stop all others.
+      switch error {
+      case .notFound, .refused(_, 403, _), .refused(_, 416, _): break
+      default: throw error
+      }
       // Without its bucket every object would be missing: that is waited for.
       guard try await s3.bucketExists() else { throw BucketMissing() }
       missing.increment()
@@ -224,9 +228,10 @@ public struct DocumentSearch: ComparableView, AwaitableView {
     try await index.remove(ids, of: generation)
   }
 
-  public func visibleVersion(of stream: StreamID) async throws -> StreamVersion? {
+  public func visibleVersion(of stream: StreamID, atLeast: StreamVersion) async throws -> StreamVersion? {
     guard let found = try await index.live(stream.id) else { return nil }
-    try await index.refreshLive()
+    // It is there, and searchable after a refresh.
+    if found.version >= atLeast.value { try await index.refreshLive() }
     return StreamVersion(found.version)
   }
 

@@ -56,9 +56,12 @@ public struct SignatureSearch: ComparableView, AwaitableView {
     _ = try await write(changes, generation, again: true)
   }
 
+  /// Documents that are in memory at once: each may have a thousand signatures.
+  private static let together = 16
+
   private func write(_ changes: [ViewChange], _ generation: Int, again: Bool) async throws -> [ViewOutcome] {
     var outcomes = [ViewOutcome](repeating: .stale, count: changes.count)
-    var open: [String: [Int]] = [:]
+    var all: [String: [Int]] = [:]
     for (number, change) in changes.enumerated() {
       // A signature is never withdrawn: without a row there is nothing to say.
       guard let row = change.after else { continue }
@@ -66,8 +69,21 @@ public struct SignatureSearch: ComparableView, AwaitableView {
         outcomes[number] = .refused(reason: "the row of \(change.stream) names no document")
         continue
       }
-      open[document, default: []].append(number)
+      all[document, default: []].append(number)
     }
+    let documents = all.keys.sorted()
+    for start in stride(from: 0, to: documents.count, by: Self.together) {
+      let part = documents[start..<min(start + Self.together, documents.count)]
+      let open = all.filter { part.contains($0.key) }
+      try await write(open, changes, generation, again: again, &outcomes)
+    }
+    return outcomes
+  }
+
+  private func write(
+    _ wanted: [String: [Int]], _ changes: [ViewChange], _ generation: Int, again: Bool, _ outcomes: inout [ViewOutcome]
+  ) async throws {
+    var open = wanted
     for _ in 0..<Self.maximumTries where !open.isEmpty {
       let known = Dictionary(
         try await index.get(open.keys.sorted(), of: generation).map { ($0.id, $0) }, uniquingKeysWith: { $1 })
@@ -106,7 +122,6 @@ public struct SignatureSearch: ComparableView, AwaitableView {
       }
     }
     guard open.isEmpty else { throw Contended(document: open.keys.sorted()[0]) }
-    return outcomes
   }
 
   /// An entry was changed by others again and again.
@@ -151,12 +166,16 @@ public struct SignatureSearch: ComparableView, AwaitableView {
   public func read(_ ids: [String], of generation: Int) async throws -> [String: ViewRow] {
     let wanted = Set(ids)
     var rows: [String: ViewRow] = [:]
-    for found in try await index.get(Set(ids.map(Self.document)).sorted(), of: generation) {
-      for signature in found.source["signatures"]?.array ?? [] {
-        let id = "\(found.id)/\(signature["id"]?.string ?? "")"
-        guard wanted.contains(id) else { continue }
-        rows[id] = ViewRow(
-          version: StreamVersion(signature["version"]?.integer ?? 0), image: Self.entry(signature).description)
+    let documents = Set(ids.map(Self.document)).sorted()
+    for start in stride(from: 0, to: documents.count, by: Self.together) {
+      let part = Array(documents[start..<min(start + Self.together, documents.count)])
+      for found in try await index.get(part, of: generation) {
+        for signature in found.source["signatures"]?.array ?? [] {
+          let id = "\(found.id)/\(signature["id"]?.string ?? "")"
+          guard wanted.contains(id) else { continue }
+          rows[id] = ViewRow(
+            version: StreamVersion(signature["version"]?.integer ?? 0), image: Self.entry(signature).description)
+        }
       }
     }
     return rows
@@ -191,8 +210,7 @@ public struct SignatureSearch: ComparableView, AwaitableView {
 
   // MARK: Reading
 
-  public func visibleVersion(of stream: StreamID) async throws -> StreamVersion? {
-    try await index.refreshLive()
+  public func visibleVersion(of stream: StreamID, atLeast: StreamVersion) async throws -> StreamVersion? {
     let entry = try await index.first(
       ["nested": ["path": "signatures", "query": ["term": ["signatures.id": .string(stream.id)]]]],
       sort: [["id": "asc"]])
@@ -214,7 +232,7 @@ public struct SignatureSearch: ComparableView, AwaitableView {
     ]
     if let after { body.append(.init(name: "search_after", value: after)) }
     let (_, answer) = try await elasticsearch.send(
-      .post, "/\(index.alias)/_search", JSONValue.object(JSONObject(body)).bytes,
+      .post, "/\(index.alias)/_search?allow_partial_search_results=false", JSONValue.object(JSONObject(body)).bytes,
       operation: "looking for documents that were signed")
     let hits = answer["hits"]?["hits"]?.array ?? []
     return (hits.compactMap { $0["_source"] }, hits.count < limit ? nil : hits.last?["sort"])

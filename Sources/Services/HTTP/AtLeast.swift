@@ -54,7 +54,7 @@ struct ViewReaders: Sendable {
     for token in (header?.tokens ?? []) + (query?.tokens ?? []) where view.categories.contains(token.stream.category) {
       var backoff = Backoff(first: .milliseconds(20), limit: .milliseconds(250))
       while true {
-        let visible = try await view.visibleVersion(of: token.stream)
+        let visible = try await view.visibleVersion(of: token.stream, atLeast: token.version)
         if let visible, visible >= token.version { break }
         guard .now < deadline else {
           throw Problem(

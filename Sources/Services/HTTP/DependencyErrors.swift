@@ -56,6 +56,9 @@ extension RedisError: ProblemConvertible {
 
 extension ElasticsearchError: ProblemConvertible {
   var problem: Problem {
+    if case .refused(_, 400, _) = self {
+      return Problem(400, "Bad request", detail: "the search cannot be carried out: use fewer words, or other values")
+    }
     // 404: the projection has not made the index yet. Another refusal does not go away with time.
     if case .refused(_, let status, _) = self, !isRetriable, status != 404 { return .internalError }
     return .unavailable("Elasticsearch", remedy: "documents are still readable by their id")

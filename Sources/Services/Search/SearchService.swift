@@ -57,7 +57,10 @@ struct SearchService: Sendable {
         "_source": Self.sourceFields,
         "query": ["bool": ["must": [query], "filter": .array(filter.clauses), "must_not": Self.alive]],
         "highlight": [
-          "fields": ["title": ["number_of_fragments": 0], "content": ["fragment_size": 150, "number_of_fragments": 3]]
+          "encoder": "html",
+          "fields": [
+            "title": ["number_of_fragments": 0], "content": ["fragment_size": 150, "number_of_fragments": 3],
+          ],
         ],
       ], operation: "searching")
   }
@@ -75,7 +78,8 @@ struct SearchService: Sendable {
   }
 
   private func page(_ body: JSONValue, operation: String) async throws -> Page {
-    let (_, answer) = try await elasticsearch.send(.post, "/\(alias)/_search", body.bytes, operation: operation)
+    let (_, answer) = try await elasticsearch.send(
+      .post, "/\(alias)/_search?allow_partial_search_results=false", body.bytes, operation: operation)
     guard let hits = answer["hits"]?["hits"]?.array, let total = answer["hits"]?["total"]?["value"]?.integer else {
       throw ElasticsearchError.notUnderstood(operation: operation, reason: "no hits")
     }
@@ -103,7 +107,7 @@ struct SearchService: Sendable {
       "size": 0, "query": ["bool": ["must_not": Self.alive]], "aggs": ["values": aggregation],
     ]
     let (_, answer) = try await elasticsearch.send(
-      .post, "/\(alias)/_search", body.bytes, operation: "counting documents")
+      .post, "/\(alias)/_search?allow_partial_search_results=false", body.bytes, operation: "counting documents")
     let buckets = answer["aggregations"]?["values"]?["buckets"]?.array ?? []
     return buckets.map { ($0["key_as_string"] ?? $0["key"] ?? .null, $0["doc_count"]?.integer ?? 0) }
   }

@@ -40,7 +40,7 @@ struct SignatureRoutes: Sendable {
           .get, "/signers/{email}/documents", "Documents that somebody has signed, the latest signature first.",
           right: .read, answers: [Answer(200, "A page of documents with their signatures.", schema: Self.signedSchema)],
           Input<String>(path: "email", "The signer's e-mail address."),
-          Input(query: "limit", default: 20, in: 1...1_000, "The most documents in the answer."),
+          Input(query: "limit", default: 10, in: 1...20, "The most documents in the answer."),
           Input<Cursor?>(query: "cursor", "`next_cursor` of an earlier answer."), AtLeast.header, AtLeast.query,
           handler: signed),
       ])
