@@ -18,7 +18,7 @@ import Testing
 
   @Test("create with created_by, and answer the whole row; the list and the row follow")
   func create() async throws {
-    try await withAnnals { annals in
+    try await withAnnals(searching) { annals in
       let created = try await send(annals, .post, "/documents", Self.agreement)
       #expect(created.status == 201)
       let row = created.json

@@ -11,7 +11,7 @@ import Testing
 
   @Test("find rows with score and highlights beside their fields, with filters and paging; count by status")
   func search() async throws {
-    try await withAnnals { annals in
+    try await withAnnals(searching) { annals in
       func send(
         _ method: HTTPRequest.Method, _ path: String, _ body: String? = nil
       ) async throws -> (status: Int, json: JSONValue, response: HTTPResponse) {
@@ -53,7 +53,7 @@ import Testing
 
   @Test("ask Elasticsearch directly: the alias counts and finds the documents that are not deleted")
   func operators() async throws {
-    try await withAnnals { annals in
+    try await withAnnals(searching) { annals in
       let kept = try await annals.send(.post, "/documents", Self.agreement)
       let deleted = try await annals.send(.post, "/documents", #"{"title":"Gone"}"#)
       let id = deleted.json["id"]?.string ?? ""

@@ -102,7 +102,7 @@ private func row(of hit: JSONValue?) -> JSONValue? {
 
   @Test("Bad input gets a problem that names the field and the remedy, and nothing is written")
   func badInput() async throws {
-    try await withAnnals { annals in
+    try await withAnnals(searching) { annals in
       let id = try await annals.send(.post, "/documents", #"{"title":"One"}"#).json["id"]?.string ?? ""
       let none = "01890a5d-ac96-774b-bcce-b302099a8057"
       let cases: [(HTTPRequest.Method, String, String?, Int, String?)] = [
@@ -230,6 +230,7 @@ private func row(of hit: JSONValue?) -> JSONValue? {
     let cache = try Gate(to: redis.url, isOpen: true)
     let store = try Gate(to: try Stack.s3, isOpen: true)
     try await withAnnals([
+      "ANNALS_PROJECTION_VIEWS": "document-cache,document-search",
       "ANNALS_ELASTICSEARCH_URL": "http://127.0.0.1:\(search.port)",
       "ANNALS_REDIS_URL": "redis://127.0.0.1:\(cache.port)",
       "ANNALS_S3_ENDPOINT": "http://127.0.0.1:\(store.port)",
@@ -270,7 +271,7 @@ private func row(of hit: JSONValue?) -> JSONValue? {
 
   @Test("Loading takes the files of a name, and no more than asked for")
   func loading() async throws {
-    try await withAnnals { annals in
+    try await withAnnals(searching) { annals in
       let folder = ".stack/test/logs/\(Stack.uniqueName("load"))"
       mkdir(folder, 0o755)
       for number in 1...7 {
@@ -298,7 +299,7 @@ private func row(of hit: JSONValue?) -> JSONValue? {
   @Test("One feature alone still says when Postgres is away, and keeps the outbox")
   func alone() async throws {
     let gate = try Gate(to: try postgresAddress(), isOpen: true)
-    try await withAnnals { annals in
+    try await withAnnals(searching) { annals in
       let port = Stack.uniquePort()
       var environment = annals.environment
       let url = try #require(environment["ANNALS_POSTGRES_URL"])

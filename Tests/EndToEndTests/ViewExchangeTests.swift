@@ -60,7 +60,7 @@ import Testing
 
   @Test("are not disturbed by operators: a rebuild that is asked for is built, shown and can be given up")
   func rebuilds() async throws {
-    try await withAnnals { annals in
+    try await withAnnals(searching) { annals in
       func admin(_ method: HTTPRequest.Method, _ path: String, _ body: String? = nil) async throws -> (Int, JSONValue) {
         let response = try await annals.client.send(
           HTTPRequest(

@@ -83,8 +83,11 @@ func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async thr
   try await withDatabase { database in
     let metrics = MetricsRegistry()
     let client = HTTPClient(on: database.reactor, metrics: metrics)
+    // A busy machine may take long.
+    var address = try RedisOptions(url: try Stack.redis)
+    address.timeout = .seconds(30)
     let redis = RedisClient(
-      try RedisOptions(url: try Stack.redis), on: database.reactor, logger: quietLogger(), metrics: metrics)
+      address, on: database.reactor, logger: quietLogger(), metrics: metrics)
     try await redis.start()
     let name = Stack.uniqueName("view")
     let tools = ViewTools(

@@ -29,8 +29,11 @@ func withViewTools(bucket: String = "annals-none", _ body: @Sendable (ViewTools)
   try await withReactor { reactor in
     let metrics = MetricsRegistry()
     let client = HTTPClient(on: reactor, metrics: metrics)
+    // A busy machine may take long.
+    var address = try RedisOptions(url: try Stack.redis)
+    address.timeout = .seconds(30)
     let redis = RedisClient(
-      try RedisOptions(url: try Stack.redis), on: reactor, logger: quietLogger(), metrics: metrics)
+      address, on: reactor, logger: quietLogger(), metrics: metrics)
     try await redis.start()
     let s3 = S3Client(
       S3Options(endpoint: try Stack.s3, bucket: bucket, accessKey: "annals", secretKey: "annals-secret"), over: client)
