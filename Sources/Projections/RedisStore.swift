@@ -2,7 +2,7 @@ public import Redis
 
 /// The keys of one view in Redis, below `<prefix><view>:<generation>:`. A marker without expiry says that the generation is
 /// there: a server that lost everything has none.
-public struct RedisStore: Sendable {
+public struct RedisStore: ViewStore {
   public let redis: RedisClient
   private let base: String
 
@@ -19,18 +19,21 @@ public struct RedisStore: Sendable {
   public var liveKey: String { "\(base)live" }
   public func key(_ generation: Int, _ name: String) -> String { "\(base)\(generation):\(name)" }
 
-  func make(_ generation: Int) async throws {
+  public func make(_ generation: Int) async throws {
     let reply = try await redis.command(RedisCommand("SET", key(generation, Self.marker), "1"))
     if case .error(let reason) = reply { throw RedisError.refused(command: "SET", reason: reason) }
   }
 
-  func isThere(_ generation: Int) async throws -> Bool {
+  public func shown() async throws -> Int? { try await live() }
+
+  /// The marker says it: a view may be without entries.
+  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
     let reply = try await redis.command(RedisCommand("EXISTS", key(generation, Self.marker)))
     if case .error(let reason) = reply { throw RedisError.refused(command: "EXISTS", reason: reason) }
     return reply.integer == 1
   }
 
-  func activate(_ generation: Int) async throws {
+  public func activate(_ generation: Int) async throws {
     // An earlier generation may become live again.
     if let before = try await live(), before != generation {
       _ = try await redis.command(RedisCommand("DEL", key(before, Self.activated)))
@@ -51,7 +54,7 @@ public struct RedisStore: Sendable {
     return live
   }
 
-  func drop(_ generation: Int) async throws {
+  public func drop(_ generation: Int) async throws {
     try await forEach(Self.pattern("\(base)\(generation):")) { try await unlink($0) }
   }
 

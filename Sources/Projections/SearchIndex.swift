@@ -28,7 +28,7 @@ public struct IndexOptions: Sendable {
 /// write, without mapping and with half of the entries. Writes use the stream's version as external version, so an older
 /// change never overwrites a newer one. Elasticsearch forgets versions of deleted documents (`index.gc_deletes`), so a deletion
 /// writes a marker, which the alias hides.
-struct SearchIndex: Sendable {
+struct SearchIndex: ViewStore {
   let elasticsearch: ElasticsearchClient
   /// The readers' alias.
   let alias: String
@@ -100,7 +100,9 @@ struct SearchIndex: Sendable {
   }
 
   /// Makes a part's index unless it is there.
-  func make(_ generation: Int, _ part: String = "") async throws {
+  func make(_ generation: Int) async throws { try await make(generation, "") }
+
+  func make(_ generation: Int, _ part: String) async throws {
     let name = name(generation, part: part)
     if let aliases = try await aliases(generation, part) {
       if aliases.contains(writeAlias(generation, part)) { return }
@@ -373,10 +375,25 @@ struct SearchIndex: Sendable {
 
   /// The first hit of a query on the live generation.
   func first(_ query: JSONValue, sort: JSONValue) async throws -> JSONValue? {
-    let body: JSONValue = ["size": 1, "query": query, "sort": sort]
-    let (status, answer) = try await elasticsearch.send(
-      .post, "/\(alias)/_search?allow_partial_search_results=false", body.bytes, operation: "searching \(alias)",
-      accepting: [404])
-    return status == 404 ? nil : answer["hits"]?["hits"]?.array?.first?["_source"]
+    try await page(query, sort: sort, after: nil, limit: 1, accepting: [404]).entries.first
+  }
+
+  /// Hits of a query on the live generation, in an order.
+  ///
+  /// - Parameter after: `next` of the page before.
+  /// - Returns: `next` is nil after the last page.
+  func page(
+    _ query: JSONValue, sort: JSONValue, after: JSONValue?, limit: Int, accepting: Set<Int> = []
+  ) async throws -> (entries: [JSONValue], next: JSONValue?) {
+    var body: [JSONObject.Member] = [
+      .init(name: "size", value: .integer(Int64(limit))), .init(name: "query", value: query),
+      .init(name: "sort", value: sort),
+    ]
+    if let after { body.append(.init(name: "search_after", value: after)) }
+    let (_, answer) = try await elasticsearch.send(
+      .post, "/\(alias)/_search?allow_partial_search_results=false", JSONValue.object(JSONObject(body)).bytes,
+      operation: "searching \(alias)", accepting: accepting)
+    let hits = answer["hits"]?["hits"]?.array ?? []
+    return (hits.compactMap { $0["_source"] }, hits.count < limit ? nil : hits.last?["sort"])
   }
 }

@@ -19,6 +19,18 @@ public protocol View: Sendable {
   /// True if it has an entry for each event, false if the newest change of a stream says all.
   var takesEveryEvent: Bool { get }
 
+  /// Where its generations are kept.
+  var store: any ViewStore { get }
+
+  /// Applies changes, of each stream in their order. Returns once the generation holds all that are not refused.
+  ///
+  /// - Returns: An outcome for each change.
+  /// - Throws: If the store cannot take any of them now. They are then applied again.
+  func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome]
+}
+
+/// The generations of one view in a store.
+public protocol ViewStore: Sendable {
   /// Makes the generation's store, with nothing in it.
   func make(_ generation: Int) async throws
 
@@ -29,12 +41,6 @@ public protocol View: Sendable {
 
   /// The generation that readers see; nil: none.
   func shown() async throws -> Int?
-
-  /// Applies changes, of each stream in their order. Returns once the generation holds all that are not refused.
-  ///
-  /// - Returns: An outcome for each change.
-  /// - Throws: If the store cannot take any of them now. They are then applied again.
-  func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome]
 
   /// Lets readers see this generation and no other. May be called again.
   func activate(_ generation: Int) async throws

@@ -24,13 +24,7 @@ private final class FussyView: ComparableView, Sendable {
 
   var name: String { inner.name }
   var categories: [String] { inner.categories }
-  func make(_ generation: Int) async throws { try await inner.make(generation) }
-  func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
-    try await inner.isThere(generation, expectsEntries: expectsEntries)
-  }
-  func shown() async throws -> Int? { try await inner.shown() }
-  func activate(_ generation: Int) async throws { try await inner.activate(generation) }
-  func drop(_ generation: Int) async throws { try await inner.drop(generation) }
+  var store: any ViewStore { inner.store }
   func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
     let ids = refused.withLock { $0 }
     var outcomes = try await inner.apply(changes.filter { !ids.contains($0.id) }, to: generation)[...]
@@ -93,7 +87,7 @@ private final class FussyView: ComparableView, Sendable {
           #expect(try await !parked.request(.drop, entry.id))
         }
       }
-      for generation in 1...2 { try await view.drop(generation) }
+      for generation in 1...2 { try await view.store.drop(generation) }
     }
   }
 
@@ -117,7 +111,7 @@ private final class FussyView: ComparableView, Sendable {
       #expect(try await view.holds(try stage.change(documents[1]), in: 1))
       #expect(try await rebuild.run(reason: "third") == 3)
       #expect(try await parked.list().isEmpty)
-      for generation in 1...3 { try await view.drop(generation) }
+      for generation in 1...3 { try await view.store.drop(generation) }
     }
   }
 
@@ -139,7 +133,7 @@ private final class FussyView: ComparableView, Sendable {
         #expect(try await stage.live(new)?.number == 2)
         await #expect(throws: Never.self) { _ = try await stage.world.registry.generations(of: old.name) }
       }
-      for generation in 1...2 { try await inner.drop(generation) }
+      for generation in 1...2 { try await inner.store.drop(generation) }
     }
   }
 
@@ -180,7 +174,7 @@ private final class FussyView: ComparableView, Sendable {
           #expect(try await view.holds(try stage.change(documents[0])))
         }
       }
-      for generation in 1...2 { try await view.drop(generation) }
+      for generation in 1...2 { try await view.store.drop(generation) }
     }
   }
 }

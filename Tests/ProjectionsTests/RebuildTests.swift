@@ -131,7 +131,7 @@ func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async thr
           }
         }
       }
-      for generation in 1...2 { try await view.drop(generation) }
+      for generation in 1...2 { try await view.store.drop(generation) }
     }
   }
 
@@ -198,7 +198,7 @@ func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async thr
       }
       let states = try await stage.world.registry.generations(of: view.name).map(\.state)
       #expect(states == [.kept, .live])
-      for generation in 1...4 { try await view.drop(generation) }
+      for generation in 1...4 { try await view.store.drop(generation) }
     }
   }
 
@@ -228,7 +228,7 @@ func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async thr
       await #expect(throws: Rebuild.NothingKept.self) { try await rebuild.rollBack() }
       // There is no topic yet: nothing has to be waited for.
       #expect(try await rebuild.run(reason: "again") == generation + 1)
-      for generation in 1...2 { try await view.drop(generation) }
+      for generation in 1...2 { try await view.store.drop(generation) }
     }
   }
 
@@ -256,7 +256,7 @@ func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async thr
           }
         }
       }
-      for generation in 1...2 { try await view.drop(generation) }
+      for generation in 1...2 { try await view.store.drop(generation) }
     }
   }
 
@@ -279,7 +279,7 @@ func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async thr
       }
       let session = try await stage.database.session()
       switch cause {
-      case "store": try await view.drop(1)
+      case "store": try await view.store.drop(1)
       case "adopted": try await session.execute("select annals.adopt()")
       default:
         // As if the topic had been made anew: the group's offset is beyond its end.
@@ -301,7 +301,7 @@ func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async thr
       let report = try await Verifier(stage.world).run([view])
       #expect(report.streams == 6)
       #expect(report.differences.isEmpty)
-      for generation in 1...2 { try await view.drop(generation) }
+      for generation in 1...2 { try await view.store.drop(generation) }
     }
   }
 }
@@ -355,7 +355,7 @@ func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async thr
       found = try await find()
       found[.extra] = nil
       #expect(found == [:])
-      try await view.drop(1)
+      try await view.store.drop(1)
     }
   }
 

@@ -69,15 +69,15 @@ enum ViewUnderTest: String, CaseIterable, CustomTestStringConvertible {
   func withView(_ body: @Sendable (any ComparableView) async throws -> Void) async throws {
     try await withViewTools { tools in
       let view = make(tools)
-      #expect(try await !view.isThere(1, expectsEntries: false))
-      #expect(try await view.shown() == nil)
-      try await view.make(1)
-      #expect(try await view.isThere(1, expectsEntries: false))
-      try await view.activate(1)
-      #expect(try await view.shown() == 1)
+      #expect(try await !view.store.isThere(1, expectsEntries: false))
+      #expect(try await view.store.shown() == nil)
+      try await view.store.make(1)
+      #expect(try await view.store.isThere(1, expectsEntries: false))
+      try await view.store.activate(1)
+      #expect(try await view.store.shown() == 1)
       let result: Result<Void, any Error>
       do { result = .success(try await body(view)) } catch { result = .failure(error) }
-      for generation in 1...3 { try await view.drop(generation) }
+      for generation in 1...3 { try await view.store.drop(generation) }
       try result.get()
     }
   }
@@ -143,7 +143,7 @@ extension ComparableView {
       let entries = try await view.allEntries()
       // The cache lists versions and rows, and rows of everybody are there.
       #expect(Set(entries.map(\.stream)).isSuperset(of: changes.map(\.stream)))
-      #expect(try await view.isThere(1, expectsEntries: true))
+      #expect(try await view.store.isThere(1, expectsEntries: true))
     }
   }
 
@@ -179,16 +179,16 @@ extension ComparableView {
     try await kind.withView { view in
       let id = UUID.version7().description
       _ = try await view.apply([kind.change(id, 1, title: "one")], to: 1)
-      try await view.make(2)
+      try await view.store.make(2)
       _ = try await view.apply([kind.change(id, 1, title: "two")], to: 2)
       #expect(try await view.holds(kind.change(id, 1, title: "one"), in: 1))
-      try await view.activate(2)
-      try await view.activate(2)
+      try await view.store.activate(2)
+      try await view.store.activate(2)
       #expect(try await view.holds(kind.change(id, 1, title: "two"), in: 2))
-      try await view.drop(1)
+      try await view.store.drop(1)
       #expect(try await view.holds(kind.change(id, 1, title: "two"), in: 2))
-      #expect(try await !view.isThere(1, expectsEntries: true))
-      #expect(try await view.shown() == 2)
+      #expect(try await !view.store.isThere(1, expectsEntries: true))
+      #expect(try await view.store.shown() == 2)
     }
   }
 
@@ -213,8 +213,8 @@ extension ComparableView {
     try await withViewTools { tools in
       let (a, b) = (UUID.version7().description, UUID.version7().description)
       let (lists, kind) = (DocumentLists(tools.redis, prefix: "\(tools.name):"), ViewUnderTest.documentLists)
-      try await lists.make(1)
-      try await lists.activate(1)
+      try await lists.store.make(1)
+      try await lists.store.activate(1)
       _ = try await lists.apply([kind.change(a, 1), kind.change(b, 1), kind.change(b, 2)], to: 1)
       #expect(try await lists.documents(in: .status("created"), from: 0, limit: 10).ids == [a])
       #expect(try await lists.documents(in: .status("viewed"), from: 0, limit: 10).ids == [b])
@@ -231,7 +231,7 @@ extension ComparableView {
       // A row that its lists do not have is found.
       _ = try await tools.redis.command(RedisCommand("ZREM", "\(tools.name):document-lists:1:status:viewed", b))
       #expect(try await !lists.holds(kind.change(b, 2)))
-      try await lists.drop(1)
+      try await lists.store.drop(1)
     }
   }
 }
@@ -255,11 +255,11 @@ extension ComparableView {
     try await withViewTools(bucket: bucket) { tools in
       let view = DocumentSearch(
         tools.elasticsearch, content: tools.s3, alias: tools.name, logger: quietLogger(), metrics: tools.metrics)
-      try await view.make(1)
-      try await view.activate(1)
+      try await view.store.make(1)
+      try await view.store.activate(1)
       let result: Result<Void, any Error>
       do { result = .success(try await body(view, tools)) } catch { result = .failure(error) }
-      try await view.drop(1)
+      try await view.store.drop(1)
       try result.get()
     }
   }
@@ -322,10 +322,10 @@ extension ComparableView {
       _ = try await tools.elasticsearch.send(
         .put, "/\(view.alias)-1/_doc/x?refresh=true", Array(#"{"id":"x"}"#.utf8), operation: "planting")
       // Asking changes nothing: it is lost until somebody makes it.
-      for _ in 0..<2 { #expect(try await !view.isThere(1, expectsEntries: true)) }
-      try await view.make(1)
-      #expect(try await !view.isThere(1, expectsEntries: true))
-      #expect(try await view.isThere(1, expectsEntries: false))
+      for _ in 0..<2 { #expect(try await !view.store.isThere(1, expectsEntries: true)) }
+      try await view.store.make(1)
+      #expect(try await !view.store.isThere(1, expectsEntries: true))
+      #expect(try await view.store.isThere(1, expectsEntries: false))
     }
   }
 }

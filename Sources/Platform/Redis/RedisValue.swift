@@ -68,7 +68,7 @@ public enum RedisError: Error, Equatable, Sendable, CustomStringConvertible {
   public var isRetriable: Bool {
     switch self {
     case .notConnected, .connectionLost, .timedOut, .overloaded: true
-    // What a server refuses for now: it loads, is busy, has no memory left, or is a replica.
+    // The server refuses for now: it loads, is busy, has no memory left, or is a replica.
     case .refused(_, let reason):
       ["LOADING", "BUSY", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MISCONF"].contains
       {

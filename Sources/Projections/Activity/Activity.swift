@@ -12,10 +12,8 @@ public struct Activity: ComparableView, AwaitableView {
   public let categories = ["\(Document.category)", "\(Signature.category)"]
   public var takesEveryEvent: Bool { true }
   private let index: SearchIndex
-  private let elasticsearch: ElasticsearchClient
 
   public init(_ elasticsearch: ElasticsearchClient, alias: String, options: IndexOptions = IndexOptions()) {
-    self.elasticsearch = elasticsearch
     index = SearchIndex(elasticsearch: elasticsearch, alias: alias, options: options, properties: Self.properties)
   }
 
@@ -31,13 +29,7 @@ public struct Activity: ComparableView, AwaitableView {
      "status":{"type":"keyword"}}
     """
 
-  public func make(_ generation: Int) async throws { try await index.make(generation) }
-  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
-    try await index.isThere(generation, expectsEntries: expectsEntries)
-  }
-  public func shown() async throws -> Int? { try await index.shown() }
-  public func activate(_ generation: Int) async throws { try await index.activate(generation) }
-  public func drop(_ generation: Int) async throws { try await index.drop(generation) }
+  public var store: any ViewStore { index }
 
   public func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
     try await write(changes, generation, overwrites: false)
@@ -146,7 +138,7 @@ public struct Activity: ComparableView, AwaitableView {
     return newest?["version"]?.integer.map { StreamVersion($0) }
   }
 
-  /// What is looked for. All that is given must fit.
+  /// Conditions for entries. An entry must meet all of them.
   public struct Filter: Sendable {
     public var document: String?
     public var actor: String?
@@ -177,16 +169,7 @@ public struct Activity: ComparableView, AwaitableView {
       if let before = filter.before { range.append(.init(name: "lt", value: .string(before))) }
       clauses.append(["range": ["at": .object(JSONObject(range))]])
     }
-    var body: [JSONObject.Member] = [
-      .init(name: "size", value: .integer(Int64(limit))),
-      .init(name: "query", value: ["bool": ["filter": .array(clauses)]]),
-      .init(name: "sort", value: [["at": "desc"], ["id": "desc"]]),
-    ]
-    if let after { body.append(.init(name: "search_after", value: after)) }
-    let (_, answer) = try await elasticsearch.send(
-      .post, "/\(index.alias)/_search?allow_partial_search_results=false", JSONValue.object(JSONObject(body)).bytes,
-      operation: "searching the activity")
-    let hits = answer["hits"]?["hits"]?.array ?? []
-    return (hits.compactMap { $0["_source"] }, hits.count < limit ? nil : hits.last?["sort"])
+    return try await index.page(
+      ["bool": ["filter": .array(clauses)]], sort: [["at": "desc"], ["id": "desc"]], after: after, limit: limit)
   }
 }

@@ -11,12 +11,12 @@ public import Redis
 public struct DocumentCache: ComparableView {
   public let name = "document-cache"
   public let categories = ["\(Document.category)"]
-  private let store: RedisStore
+  private let keys: RedisStore
   /// How long a row stays that nobody reads or changes, in seconds.
   public static let lifetime = 86_400
 
   public init(_ redis: RedisClient, prefix: String = "annals:") {
-    store = RedisStore(redis, prefix: prefix, view: name)
+    keys = RedisStore(redis, prefix: prefix, view: name)
   }
 
   public static func key(_ id: String) -> String { "document:\(id)" }
@@ -46,21 +46,7 @@ public struct DocumentCache: ComparableView {
     return 1
     """)
 
-  public func make(_ generation: Int) async throws { try await store.make(generation) }
-  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
-    try await store.isThere(generation)
-  }
-  public func shown() async throws -> Int? { try await store.live() }
-  public func activate(_ generation: Int) async throws {
-    let done = RedisCommand("EXISTS", store.key(generation, RedisStore.activated))
-    if try await store.live() == generation, try await store.redis.command(done).integer == 1 { return }
-    try await store.activate(generation)
-    // Rows of the generation before may have another form, or be older. From now on absent ones are folded, and kept again.
-    try await store.forEach("document:*") { try await store.unlink($0) }
-    _ = try await store.redis.command(RedisCommand("SET", store.key(generation, RedisStore.activated), "1"))
-  }
-
-  public func drop(_ generation: Int) async throws { try await store.drop(generation) }
+  public var store: any ViewStore { CacheStore(keys: keys) }
 
   public func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
     try await write(changes, generation, again: false)
@@ -72,25 +58,25 @@ public struct DocumentCache: ComparableView {
 
   private func write(_ changes: [ViewChange], _ generation: Int, again: Bool) async throws -> [ViewOutcome] {
     guard !changes.isEmpty else { return [] }
-    let replies = try await store.redis.evaluate(
+    let replies = try await keys.redis.evaluate(
       Self.write,
       changes.map { change in
         (
-          keys: [store.key(generation, change.id), Self.key(change.id), store.liveKey],
+          keys: [keys.key(generation, change.id), Self.key(change.id), keys.liveKey],
           arguments: [
             Array("\(change.version)".utf8), change.after?.bytes ?? [], Array("\(generation)".utf8),
             Array("\(Self.lifetime)".utf8), again ? [0x31] : [0x30],
           ]
         )
       })
-    return try store.outcomes(replies, Self.write)
+    return try keys.outcomes(replies, Self.write)
   }
 
   /// Keeps a row that a reader has folded, unless the view has another version.
   public func keep(_ row: [UInt8], of id: String, at version: StreamVersion) async throws {
-    guard let live = try await store.live() else { return }
-    _ = try await store.redis.evaluate(
-      Self.fill, keys: [store.key(live, id), Self.key(id), store.liveKey],
+    guard let live = try await keys.live() else { return }
+    _ = try await keys.redis.evaluate(
+      Self.fill, keys: [keys.key(live, id), Self.key(id), keys.liveKey],
       arguments: [Array("\(version)".utf8), row, Array("\(live)".utf8), Array("\(Self.lifetime)".utf8)])
   }
 
@@ -113,13 +99,13 @@ public struct DocumentCache: ComparableView {
 
   /// The generation's version of each; without an image where the row is not cached.
   public func read(_ ids: [String], of generation: Int) async throws -> [String: ViewRow] {
-    let isLive = try await store.live() == generation
+    let isLive = try await keys.live() == generation
     var commands: [RedisCommand] = []
     for id in ids {
-      commands.append(RedisCommand("GET", store.key(generation, id)))
+      commands.append(RedisCommand("GET", keys.key(generation, id)))
       commands.append(RedisCommand("GET", Self.key(id)))
     }
-    let replies = try await store.redis.pipeline(commands)
+    let replies = try await keys.redis.pipeline(commands)
     var rows: [String: ViewRow] = [:]
     for (number, id) in ids.enumerated() {
       let version = replies[2 * number].text.flatMap { Int64($0) }
@@ -141,9 +127,9 @@ public struct DocumentCache: ComparableView {
   ) async throws -> (entries: [(id: String, stream: StreamID)], next: String?) {
     // First the versions, then the rows that clients see.
     let isRows = cursor?.hasPrefix("rows ") ?? false
-    let base = isRows ? Self.key("") : store.key(generation, "")
+    let base = isRows ? Self.key("") : keys.key(generation, "")
     let place = cursor.map { String($0.split(separator: " ")[1]) } ?? "0"
-    let page = try await store.scan(place, RedisStore.pattern(base))
+    let page = try await keys.scan(place, RedisStore.pattern(base))
     let ids = page.keys.map { String($0.dropFirst(base.count)) }.filter {
       $0 != RedisStore.marker && $0 != RedisStore.activated
     }
@@ -153,6 +139,27 @@ public struct DocumentCache: ComparableView {
   }
 
   public func remove(_ ids: [String], of generation: Int) async throws {
-    try await store.unlink(ids.flatMap { [store.key(generation, $0), Self.key($0)] })
+    try await keys.unlink(ids.flatMap { [keys.key(generation, $0), Self.key($0)] })
+  }
+}
+
+/// The cache is one for all generations: it is emptied when another one becomes the live one.
+private struct CacheStore: ViewStore {
+  let keys: RedisStore
+
+  func make(_ generation: Int) async throws { try await keys.make(generation) }
+  func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
+    try await keys.isThere(generation, expectsEntries: expectsEntries)
+  }
+  func shown() async throws -> Int? { try await keys.shown() }
+  func drop(_ generation: Int) async throws { try await keys.drop(generation) }
+
+  func activate(_ generation: Int) async throws {
+    let done = RedisCommand("EXISTS", keys.key(generation, RedisStore.activated))
+    if try await keys.live() == generation, try await keys.redis.command(done).integer == 1 { return }
+    try await keys.activate(generation)
+    // Rows of the generation before may have another form, or be older. From now on absent ones are folded, and kept again.
+    try await keys.forEach("document:*") { try await keys.unlink($0) }
+    _ = try await keys.redis.command(RedisCommand("SET", keys.key(generation, RedisStore.activated), "1"))
   }
 }

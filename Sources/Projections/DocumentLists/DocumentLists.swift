@@ -9,10 +9,10 @@ public import Redis
 public struct DocumentLists: ComparableView, AwaitableView {
   public let name = "document-lists"
   public let categories = ["\(Document.category)"]
-  private let store: RedisStore
+  private let keys: RedisStore
 
   public init(_ redis: RedisClient, prefix: String = "annals:") {
-    store = RedisStore(redis, prefix: prefix, view: name)
+    keys = RedisStore(redis, prefix: prefix, view: name)
   }
 
   /// KEYS: the document's row. ARGV: version, 1 if an equal version is written again, the generation's prefix, id, and for a
@@ -42,13 +42,7 @@ public struct DocumentLists: ComparableView, AwaitableView {
     return 1
     """)
 
-  public func make(_ generation: Int) async throws { try await store.make(generation) }
-  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
-    try await store.isThere(generation)
-  }
-  public func shown() async throws -> Int? { try await store.live() }
-  public func activate(_ generation: Int) async throws { try await store.activate(generation) }
-  public func drop(_ generation: Int) async throws { try await store.drop(generation) }
+  public var store: any ViewStore { keys }
 
   public func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
     try await write(changes, generation, again: false)
@@ -58,7 +52,7 @@ public struct DocumentLists: ComparableView, AwaitableView {
     _ = try await write(changes, generation, again: true)
   }
 
-  /// What the lists need of a row.
+  /// The part of a row that decides in which lists it is.
   private struct Place {
     let status: String
     let creator: String
@@ -83,7 +77,7 @@ public struct DocumentLists: ComparableView, AwaitableView {
     var calls: [(keys: [String], arguments: [[UInt8]])] = []
     var numbers: [Int] = []
     for (number, change) in changes.enumerated() {
-      var words = ["\(change.version)", again ? "1" : "0", store.key(generation, ""), change.id]
+      var words = ["\(change.version)", again ? "1" : "0", keys.key(generation, ""), change.id]
       if let row = change.after {
         guard let place = Place(row) else {
           outcomes[number] = .refused(reason: "the row of \(change.stream) is not a document's")
@@ -91,12 +85,12 @@ public struct DocumentLists: ComparableView, AwaitableView {
         }
         words += [place.status, place.creator, "\(place.at)", place.day]
       }
-      calls.append(([store.key(generation, "row:\(change.id)")], words.map { Array($0.utf8) }))
+      calls.append(([keys.key(generation, "row:\(change.id)")], words.map { Array($0.utf8) }))
       numbers.append(number)
     }
     guard !calls.isEmpty else { return outcomes }
-    let replies = try await store.redis.evaluate(Self.write, calls)
-    for (number, outcome) in zip(numbers, try store.outcomes(replies, Self.write)) { outcomes[number] = outcome }
+    let replies = try await keys.redis.evaluate(Self.write, calls)
+    for (number, outcome) in zip(numbers, try keys.outcomes(replies, Self.write)) { outcomes[number] = outcome }
     return outcomes
   }
 
@@ -107,9 +101,9 @@ public struct DocumentLists: ComparableView, AwaitableView {
   }
 
   public func read(_ ids: [String], of generation: Int) async throws -> [String: ViewRow] {
-    let replies = try await store.redis.pipeline(
+    let replies = try await keys.redis.pipeline(
       ids.map {
-        RedisCommand("HMGET", store.key(generation, "row:\($0)"), "version", "status", "creator", "at", "day")
+        RedisCommand("HMGET", keys.key(generation, "row:\($0)"), "version", "status", "creator", "at", "day")
       })
     var rows: [String: ViewRow] = [:]
     var checks: [(id: String, at: String)] = []
@@ -123,13 +117,13 @@ public struct DocumentLists: ComparableView, AwaitableView {
       if let status = fields[1], let creator = fields[2], let at = fields[3], let day = fields[4] {
         image = "\(status), by \(creator), at \(at), on \(day)"
         checks.append((id, at))
-        commands.append(RedisCommand("ZSCORE", store.key(generation, "status:\(status)"), id))
-        commands.append(RedisCommand("ZSCORE", store.key(generation, "creator:\(creator)"), id))
+        commands.append(RedisCommand("ZSCORE", keys.key(generation, "status:\(status)"), id))
+        commands.append(RedisCommand("ZSCORE", keys.key(generation, "creator:\(creator)"), id))
       }
       rows[id] = ViewRow(version: StreamVersion(version), image: image)
     }
     // The row alone is not what readers see.
-    let scores = try await store.redis.pipeline(commands)
+    let scores = try await keys.redis.pipeline(commands)
     for (number, check) in checks.enumerated() {
       let isListed = (0..<2).allSatisfy { place in
         scores[2 * number + place].text.flatMap { Double($0) } == Double(check.at)
@@ -143,8 +137,8 @@ public struct DocumentLists: ComparableView, AwaitableView {
   public func list(
     _ cursor: String?, of generation: Int
   ) async throws -> (entries: [(id: String, stream: StreamID)], next: String?) {
-    let base = store.key(generation, "row:")
-    let page = try await store.scan(cursor ?? "0", RedisStore.pattern(base))
+    let base = keys.key(generation, "row:")
+    let page = try await keys.scan(cursor ?? "0", RedisStore.pattern(base))
     let ids = page.keys.map { String($0.dropFirst(base.count)) }
     return (ids.map { ($0, Document.stream($0)) }, page.cursor == "0" ? nil : page.cursor)
   }
@@ -152,19 +146,19 @@ public struct DocumentLists: ComparableView, AwaitableView {
   public func remove(_ ids: [String], of generation: Int) async throws {
     // As if the document had been deleted: the script takes it out of its lists.
     let far = "9007199254740991"
-    _ = try await store.redis.evaluate(
+    _ = try await keys.redis.evaluate(
       Self.write,
       ids.map {
-        ([store.key(generation, "row:\($0)")], [far, "1", store.key(generation, ""), $0].map { Array($0.utf8) })
+        ([keys.key(generation, "row:\($0)")], [far, "1", keys.key(generation, ""), $0].map { Array($0.utf8) })
       })
-    try await store.unlink(ids.map { store.key(generation, "row:\($0)") })
+    try await keys.unlink(ids.map { keys.key(generation, "row:\($0)") })
   }
 
   // MARK: Reading
 
   public func visibleVersion(of stream: StreamID, atLeast: StreamVersion) async throws -> StreamVersion? {
-    guard let live = try await store.live() else { return nil }
-    let reply = try await store.redis.command(RedisCommand("HGET", store.key(live, "row:\(stream.id)"), "version"))
+    guard let live = try await keys.live() else { return nil }
+    let reply = try await keys.redis.command(RedisCommand("HGET", keys.key(live, "row:\(stream.id)"), "version"))
     return reply.text.flatMap { Int64($0) }.map { StreamVersion($0) }
   }
 
@@ -177,13 +171,13 @@ public struct DocumentLists: ComparableView, AwaitableView {
   public func documents(
     in list: List, from: Int, limit: Int
   ) async throws -> (total: Int64, ids: [String]) {
-    let live = try await store.liveForReaders()
+    let live = try await keys.liveForReaders()
     let key =
       switch list {
-      case .status(let status): store.key(live, "status:\(status)")
-      case .creator(let creator): store.key(live, "creator:\(creator)")
+      case .status(let status): keys.key(live, "status:\(status)")
+      case .creator(let creator): keys.key(live, "creator:\(creator)")
       }
-    let replies = try await store.redis.pipeline([
+    let replies = try await keys.redis.pipeline([
       RedisCommand("ZCARD", key), RedisCommand("ZRANGE", key, "\(from)", "\(from + limit - 1)", "REV"),
     ])
     for case .error(let reason) in replies { throw RedisError.refused(command: "ZRANGE", reason: reason) }
@@ -199,8 +193,8 @@ public struct DocumentLists: ComparableView, AwaitableView {
 
   /// How many documents there are of each status and day of creation, by day and status.
   public func counts() async throws -> [Count] {
-    let live = try await store.liveForReaders()
-    let reply = try await store.redis.command(RedisCommand("HGETALL", store.key(live, "counts")))
+    let live = try await keys.liveForReaders()
+    let reply = try await keys.redis.command(RedisCommand("HGETALL", keys.key(live, "counts")))
     if case .error(let reason) = reply { throw RedisError.refused(command: "HGETALL", reason: reason) }
     let fields = reply.array?.compactMap(\.text) ?? []
     return stride(from: 0, to: fields.count - 1, by: 2).compactMap { index in

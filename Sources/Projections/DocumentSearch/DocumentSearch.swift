@@ -53,13 +53,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
   /// Fields that are not the row's.
   public static let ownFields = ["content", "indexed_sha256", "content_missing", "deleted"]
 
-  public func make(_ generation: Int) async throws { try await index.make(generation) }
-  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
-    try await index.isThere(generation, expectsEntries: expectsEntries)
-  }
-  public func shown() async throws -> Int? { try await index.shown() }
-  public func activate(_ generation: Int) async throws { try await index.activate(generation) }
-  public func drop(_ generation: Int) async throws { try await index.drop(generation) }
+  public var store: any ViewStore { index }
 
   public func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
     try await write(changes, generation, overwrites: false)
@@ -193,7 +187,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
     return [(change.id, ViewRow(version: change.version, image: image))]
   }
 
-  /// What is compared: the row, and which content was indexed with it.
+  /// The text for the comparison: the row, and the hash of the content that was indexed with it.
   private static func image(_ row: JSONValue, indexed hash: String?) -> String {
     String(decoding: rowImage(row), as: UTF8.self)
       + (hash.map { ", with the text of content \($0)" } ?? ", without a text")

@@ -85,7 +85,7 @@ final class ParkedChanges {
         let changes = try await history.changes(of: [stream], everyEvent: view.takesEveryEvent)
         let outcomes = try await view.apply(changes, to: generation)
         let refusal = outcomes.lazy.compactMap { if case .refused(let reason) = $0 { reason } else { nil } }.first
-        // What came after the folding stays parked, and is folded at the next look.
+        // A change that came after the folding stays parked. The next retry folds it.
         let folded = changes.last?.version ?? .none
         let isSettled = try await settle(
           id, refusal == nil ? "delivered" : "parked", refusal, upTo: refusal == nil ? folded : nil)
@@ -133,7 +133,7 @@ public struct ParkedStreams: Sendable {
     public let newest: Int64
     public let reason: String
     public let since: String
-    /// What was asked for and is not carried out yet; empty: nothing.
+    /// The request that is not carried out yet; empty: there is none.
     public let request: String
   }
 

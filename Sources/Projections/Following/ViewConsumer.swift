@@ -90,7 +90,7 @@ final class ViewConsumer {
 
   private func apply(_ messages: [KafkaMessage]) async throws {
     var changes: [ViewChange] = []
-    // What cannot be read, and what comes behind it in its stream: parked once what precedes it is applied.
+    // Unreadable messages and later ones of their streams. They are parked after the earlier changes are applied.
     var faults: [(name: String, version: StreamVersion, reason: String)] = []
     for message in messages {
       guard let category = categories[message.source.topic] else { continue }

@@ -13,13 +13,7 @@ final class ViewMetrics: Sendable {
   let generation: Gauge
   private let lagMessages: Gauge
   private let lagSeconds: Gauge
-  private let present = Mutex(Present())
-
-  private struct Present {
-    var problem: String?
-    var lag: Int64 = 0
-    var seconds: Int64 = 0
-  }
+  private let present = Mutex<String?>(nil)
 
   init(view: String, _ registry: MetricsRegistry) {
     let labels: KeyValuePairs = ["view": view]
@@ -45,11 +39,9 @@ final class ViewMetrics: Sendable {
     let age = newest.map { max(0, Timestamp.now().microseconds / 1_000 - $0) / 1_000 } ?? 0
     lagMessages.set(messages)
     lagSeconds.set(messages == 0 ? 0 : age)
-    present.withLock { ($0.lag, $0.seconds) = (messages, messages == 0 ? 0 : age) }
   }
 
-  func problem(_ text: String?) { present.withLock { $0.problem = text } }
+  func problem(_ text: String?) { present.withLock { $0 = text } }
 
-  var problem: String? { present.withLock { $0.problem } }
-  var lag: (messages: Int64, seconds: Int64) { present.withLock { ($0.lag, $0.seconds) } }
+  var problem: String? { present.withLock { $0 } }
 }

@@ -6,7 +6,7 @@ public import Logging
 public import Postgres
 public import Reactor
 
-/// What the log says about the rows that views hold: every stream folded, or each of its events. One task uses it.
+/// Reads the log for views: a stream folded to its present row, or a change for each event. One task uses it.
 public final class History {
   private let log: LogReader
   private let aggregates: [String: any Aggregate.Type]

@@ -127,7 +127,7 @@ public struct Rebuild: Sendable {
     if let earlier = try await registry.generations(of: view.name).first(where: { $0.state == .building }) {
       return earlier.number
     }
-    return try await registry.begin(view, offsets: [:], shown: try await view.shown(), reason: reason).number
+    return try await registry.begin(view, offsets: [:], shown: try await view.store.shown(), reason: reason).number
   }
 
   /// Gives up the generation that is being built, if there is one. Whoever builds it notices at its next step.
@@ -147,7 +147,7 @@ public struct Rebuild: Sendable {
       guard let kept = try await registry.generations(of: view.name).last(where: { $0.state == .kept }) else {
         throw NothingKept(view: view.name, reason: "no earlier generation is kept")
       }
-      guard try await view.isThere(kept.number, expectsEntries: kept.streams > 0) else {
+      guard try await view.store.isThere(kept.number, expectsEntries: kept.streams > 0) else {
         try await registry.void(view.name, kept.number, reason: "its store was lost")
         throw NothingKept(view: view.name, reason: "the store of generation \(kept.number) was lost")
       }
@@ -181,7 +181,7 @@ public struct Rebuild: Sendable {
     let generations = try await registry.generations(of: view.name)
     // What was never live, and nobody may use, only takes room.
     for old in generations where old.state == .void && old.activatedAt == nil {
-      try await view.drop(old.number)
+      try await view.store.drop(old.number)
       try await registry.dropped(view.name, old.number)
     }
     var wanted: Generation?
@@ -190,7 +190,7 @@ public struct Rebuild: Sendable {
       let isBegun = !earlier.builtTo.isEmpty
       // Its store may be gone; then there is nothing to resume.
       if isBegun, !anew, earlier.form == view.form, earlier.epoch == epoch,
-        try await view.isThere(earlier.number, expectsEntries: earlier.streams > 0)
+        try await view.store.isThere(earlier.number, expectsEntries: earlier.streams > 0)
       {
         logger.notice(
           "Resuming a rebuild", metadata: ["generation": "\(earlier.number)", "streams": "\(earlier.streams)"])
@@ -198,7 +198,7 @@ public struct Rebuild: Sendable {
       }
       if isBegun || anew {
         try await registry.void(view.name, earlier.number, reason: "begun anew")
-        try await view.drop(earlier.number)
+        try await view.store.drop(earlier.number)
         try await registry.dropped(view.name, earlier.number)
       } else {
         wanted = earlier
@@ -213,13 +213,13 @@ public struct Rebuild: Sendable {
       try await registry.setOffsets(offsets, of: view, wanted.number)
       number = wanted.number
     } else {
-      let shown = try await view.shown()
+      let shown = try await view.store.shown()
       number = try await registry.begin(view, offsets: offsets, shown: shown, reason: reason).number
     }
     try await admin.setOffsets(offsets, of: world.source.group(of: view, number))
     // What an unregistered generation of this number has left is none of history.
-    try await view.drop(number)
-    try await view.make(number)
+    try await view.store.drop(number)
+    try await view.store.make(number)
     guard let generation = try await registry.generations(of: view.name).first(where: { $0.number == number }) else {
       throw Superseded(view: view.name, generation: number)
     }
@@ -405,9 +405,9 @@ public struct Rebuild: Sendable {
       }
       try await reachEnd(gap, since: nil)
     }
-    try await view.activate(generation)
+    try await view.store.activate(generation)
     for old in try await registry.generations(of: view.name) where old.state == .void && old.number != generation {
-      try await view.drop(old.number)
+      try await view.store.drop(old.number)
       try await registry.dropped(view.name, old.number)
     }
   }

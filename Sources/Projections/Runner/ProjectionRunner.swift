@@ -33,9 +33,6 @@ public actor ProjectionRunner {
   /// The reason why the view does not follow history; nil if it does.
   public nonisolated var problem: String? { metrics.problem }
 
-  /// How far the view is behind, of the partitions that this process has.
-  public nonisolated var lag: (messages: Int64, seconds: Int64) { metrics.lag }
-
   /// Runs until the task is cancelled.
   public func run() async {
     // Nonisolated async calls also resume on this reactor, not on the global executor.
@@ -91,7 +88,7 @@ public actor ProjectionRunner {
   }
 
   private func isThere(_ live: Generation) async throws -> Bool {
-    try await view.isThere(live.number, expectsEntries: live.streams > 0)
+    try await view.store.isThere(live.number, expectsEntries: live.streams > 0)
   }
 
   private func lose(_ live: Generation, reason: String) async throws {
@@ -159,7 +156,7 @@ public actor ProjectionRunner {
 
   /// Lets readers see the generation, if a builder died before it could.
   private func show(_ live: Generation, _ consumer: ViewConsumer) async throws {
-    let shown = try await view.shown()
+    let shown = try await view.store.shown()
     if let shown, shown != live.number {
       metrics.problem("readers still see generation \(shown): generation \(live.number) catches up")
       let topics = world.source.categories(of: view).keys.sorted()
@@ -167,7 +164,7 @@ public actor ProjectionRunner {
       while !consumer.hasReached(ends, alone: false) { try await consumer.step(timeout: .milliseconds(100)) }
       guard try await registry.live(of: view.name)?.number == live.number else { return }
     }
-    try await view.activate(live.number)
+    try await view.store.activate(live.number)
   }
 
   // MARK: Building

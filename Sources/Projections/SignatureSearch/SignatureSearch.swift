@@ -13,11 +13,9 @@ public struct SignatureSearch: ComparableView, AwaitableView {
   public let name = "signature-search"
   public let categories = ["\(Signature.category)"]
   private let index: SearchIndex
-  private let elasticsearch: ElasticsearchClient
   private static let maximumTries = 30
 
   public init(_ elasticsearch: ElasticsearchClient, alias: String, options: IndexOptions = IndexOptions()) {
-    self.elasticsearch = elasticsearch
     index = SearchIndex(elasticsearch: elasticsearch, alias: alias, options: options, properties: Self.properties)
   }
 
@@ -40,13 +38,7 @@ public struct SignatureSearch: ComparableView, AwaitableView {
     "id", "signer_email", "signer_name", "status", "document_version", "document_sha256", "created_at", "version",
   ]
 
-  public func make(_ generation: Int) async throws { try await index.make(generation) }
-  public func isThere(_ generation: Int, expectsEntries: Bool) async throws -> Bool {
-    try await index.isThere(generation, expectsEntries: expectsEntries)
-  }
-  public func shown() async throws -> Int? { try await index.shown() }
-  public func activate(_ generation: Int) async throws { try await index.activate(generation) }
-  public func drop(_ generation: Int) async throws { try await index.drop(generation) }
+  public var store: any ViewStore { index }
 
   public func apply(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
     try await write(changes, generation, again: false)
@@ -223,18 +215,8 @@ public struct SignatureSearch: ComparableView, AwaitableView {
   public func documents(
     signedBy email: String, after: JSONValue?, limit: Int
   ) async throws -> (entries: [JSONValue], next: JSONValue?) {
-    var body: [JSONObject.Member] = [
-      .init(name: "size", value: .integer(Int64(limit))),
-      .init(
-        name: "query",
-        value: ["nested": ["path": "signatures", "query": ["term": ["signatures.signer_email": .string(email)]]]]),
-      .init(name: "sort", value: [["signed_at": "desc"], ["id": "desc"]]),
-    ]
-    if let after { body.append(.init(name: "search_after", value: after)) }
-    let (_, answer) = try await elasticsearch.send(
-      .post, "/\(index.alias)/_search?allow_partial_search_results=false", JSONValue.object(JSONObject(body)).bytes,
-      operation: "looking for documents that were signed")
-    let hits = answer["hits"]?["hits"]?.array ?? []
-    return (hits.compactMap { $0["_source"] }, hits.count < limit ? nil : hits.last?["sort"])
+    try await index.page(
+      ["nested": ["path": "signatures", "query": ["term": ["signatures.signer_email": .string(email)]]]],
+      sort: [["signed_at": "desc"], ["id": "desc"]], after: after, limit: limit)
   }
 }

@@ -53,17 +53,6 @@ struct ActivityRoutes: Sendable {
     (filter.document, filter.actor, filter.event, filter.text) = (document, actor, event, text)
     (filter.from, filter.before) = (from?.description, before?.description)
     let (entries, next) = try await activity.find(filter, after: cursor?.sort, limit: limit)
-    var writer = JSONWriter(reserving: 8_192)
-    writer.object { writer in
-      writer.name("entries")
-      writer.array { writer in
-        for entry in entries {
-          writer.element()
-          writer.value(entry)
-        }
-      }
-      writer.member("next_cursor", orNull: next.map { Cursor(sort: $0).text })
-    }
-    return .json(writer.bytes)
+    return .page("entries", entries, next: next)
   }
 }

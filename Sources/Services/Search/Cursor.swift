@@ -1,4 +1,5 @@
 import Crypto
+import HTTPServer
 import JSON
 
 /// A place in a list, as clients carry it: the sort values as JSON in hexadecimal.
@@ -27,5 +28,23 @@ struct Cursor: InputValue {
       parts[0].integer != nil, parts[1].string != nil
     else { throw problem }
     sort = value
+  }
+}
+
+extension Response {
+  /// A page of entries, and the cursor of the next one; null on the last page.
+  static func page(_ name: StaticString, _ entries: [JSONValue], next: JSONValue?) -> Response {
+    var writer = JSONWriter(reserving: 8_192)
+    writer.object { writer in
+      writer.name("\(name)")
+      writer.array { writer in
+        for entry in entries {
+          writer.element()
+          writer.value(entry)
+        }
+      }
+      writer.member("next_cursor", orNull: next.map { Cursor(sort: $0).text })
+    }
+    return .json(writer.bytes)
   }
 }

@@ -147,18 +147,7 @@ struct SignatureRoutes: Sendable {
   ) async throws -> Response {
     try await readers.wait(for: header, query)
     let (entries, next) = try await search.documents(signedBy: email, after: cursor?.sort, limit: limit)
-    var writer = JSONWriter(reserving: 8_192)
-    writer.object { writer in
-      writer.name("documents")
-      writer.array { writer in
-        for entry in entries {
-          writer.element()
-          writer.value(entry)
-        }
-      }
-      writer.member("next_cursor", orNull: next.map { Cursor(sort: $0).text })
-    }
-    return .json(writer.bytes)
+    return .page("documents", entries, next: next)
   }
 
   @Sendable
