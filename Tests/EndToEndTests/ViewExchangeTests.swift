@@ -17,8 +17,10 @@ import Testing
         return answer.json
       }
       // The views are being made: the first token waits for that too.
-      try await eventually("the views are live", on: annals.reactor) {
-        try await annals.send(.get, "/search", headers: [("Annals-At-Least", token)]).status == 200
+      for path in ["/search", "/activity", "/lists/counts", "/signers/jane@example.com/documents"] {
+        try await eventually("\(path) shows it", on: annals.reactor) {
+          try await annals.send(.get, path, headers: [("Annals-At-Least", token)]).status == 200
+        }
       }
       #expect(try await ask("/search?q=lease", token)["total"] == 1)
       for title in ["Second", "Third", "Fourth"] {

@@ -70,7 +70,7 @@ public final class KafkaConsumer {
         ("isolation.level", "read_committed"), ("enable.partition.eof", "true"),
         ("partition.assignment.strategy", "cooperative-sticky"),
         // A topic that appears later is found within this time.
-        ("topic.metadata.refresh.interval.ms", "5000"), ("session.timeout.ms", "6000"),
+        ("topic.metadata.refresh.interval.ms", "1000"), ("session.timeout.ms", "6000"),
         ("heartbeat.interval.ms", "1500"),
         ("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100"),
         ("allow.auto.create.topics", "false"),

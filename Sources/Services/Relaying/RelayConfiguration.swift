@@ -1,3 +1,4 @@
+import Projections
 import Reactor
 import CommandLine
 import Configuration
@@ -49,6 +50,14 @@ extension Context {
     _ body: @Sendable (PostgresSession) async throws -> Value
   ) async throws -> Value {
     try await withSession(to: try relayOptions.postgres, body)
+  }
+
+  /// The topics of the streams that this program's views read.
+  var topics: [String] {
+    get throws {
+      let template = try topicTemplate
+      return Set(try views.flatMap(\.categories)).sorted().map(template.topic)
+    }
   }
 
   /// The names of the topics of the outbox.

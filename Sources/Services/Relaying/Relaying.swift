@@ -17,17 +17,21 @@ public struct Relaying: Feature {
   public var connections: Connections { [] }
 
   public func workers(_ context: Context) throws -> [any Worker] {
-    [
+    let options = try context.relayOptions
+    let topics = OutboxTopics(
+      names: options.feed is OutboxFeed && options.destination == .kafka ? try context.topics : [],
+      kafka: options.kafka, partitions: options.partitions, replication: options.replication,
+      reactor: context.reactor, logger: context.logger)
+    return [
       RelayWorker(
-        relay: try Relay(
-          context.relayOptions, on: context.reactor, logger: context.logger, metrics: context.metrics))
+        relay: try Relay(options, on: context.reactor, logger: context.logger, metrics: context.metrics),
+        topics: topics)
     ]
   }
 
   public func checks(_ context: Context) throws -> [Check] {
     let slot = context.settings[RelaySettings.slot]
-    let template = try context.topicTemplate
-    let categories = Set(try context.views.flatMap(\.categories)).sorted()
+    let topics = try context.topics
     return [
       Check("Logical decoding") {
         let state = try await ServerState.read(over: context.pool)
@@ -59,11 +63,11 @@ public struct Relaying: Feature {
       },
       Check("Kafka") {
         let cluster = try await KafkaAdmin(context.kafka, timeout: .seconds(5)).describe()
-        let topics = categories.map(template.topic).map { topic in
+        let states = topics.map { topic in
           "topic \(topic): "
             + (cluster.topics[topic].map { "\($0) partitions" } ?? "does not exist yet; the relay creates it")
         }
-        return "brokers \(cluster.brokers.joined(separator: ", ")); \(topics.joined(separator: "; "))"
+        return "brokers \(cluster.brokers.joined(separator: ", ")); \(states.joined(separator: "; "))"
       },
     ]
   }
@@ -72,8 +76,15 @@ public struct Relaying: Feature {
 private struct RelayWorker: Worker {
   let name = "relay"
   let relay: Relay
+  let topics: OutboxTopics
 
   var problem: String? { get async { await relay.problem } }
 
-  func run(until stop: StopSignal) async throws { try await stop.cancels { await relay.run() } }
+  func run(until stop: StopSignal) async throws {
+    try await stop.cancels {
+      async let making: Void = topics.make()
+      await relay.run()
+      await making
+    }
+  }
 }
