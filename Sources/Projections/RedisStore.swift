@@ -1,3 +1,4 @@
+import Kafka
 public import Redis
 
 /// The keys of one view in Redis, below `<prefix><view>:<generation>:`. A marker without expiry says that the generation is
@@ -14,6 +15,10 @@ public struct RedisStore: ViewStore {
   static let marker = "marker"
   /// Says that all that an activation does is done.
   static let activated = "activated"
+  /// How far the generation is.
+  static let place = "place"
+  /// Keys of a generation that are no entries.
+  static let own: Set<String> = [marker, activated, place]
 
   /// The number of the generation that readers use.
   public var liveKey: String { "\(base)live" }
@@ -31,6 +36,41 @@ public struct RedisStore: ViewStore {
     let reply = try await redis.command(RedisCommand("EXISTS", key(generation, Self.marker)))
     if case .error(let reason) = reply { throw RedisError.refused(command: "EXISTS", reason: reason) }
     return reply.integer == 1
+  }
+
+  public var connection: Int? { get async { await redis.connections } }
+
+  /// The field of the place that says what the generation was built of.
+  private static let built = "built"
+
+  public func note(_ place: StorePlace, in generation: Int, over connection: Int) async throws {
+    var command = RedisCommand(
+      "HSET", key(generation, Self.place), Self.built, place.builtTo.map { "to \($0)" } ?? "all")
+    for (partition, offset) in place.offsets {
+      command.append("\(partition.topic)/\(partition.partition)")
+      command.append("\(offset)")
+    }
+    guard await redis.connections == connection else { throw StoreReconnected() }
+    let reply = try await redis.pipeline([command], over: connection)[0]
+    if case .error(let reason) = reply { throw RedisError.refused(command: "HSET", reason: reason) }
+  }
+
+  public func noted(in generation: Int) async throws -> StorePlace {
+    let reply = try await redis.command(RedisCommand("HGETALL", key(generation, Self.place)))
+    if case .error(let reason) = reply { throw RedisError.refused(command: "HGETALL", reason: reason) }
+    let fields = reply.array?.compactMap(\.text) ?? []
+    var place = StorePlace(builtTo: "", offsets: [:])
+    for index in stride(from: 0, to: fields.count - 1, by: 2) {
+      let (name, value) = (fields[index], fields[index + 1])
+      if name == Self.built {
+        place.builtTo = value == "all" ? nil : String(value.dropFirst(3))
+      } else if let slash = name.lastIndex(of: "/"), let number = Int32(name[name.index(after: slash)...]),
+        let offset = Int64(value)
+      {
+        place.offsets[TopicPartition(topic: String(name[..<slash]), partition: number)] = offset
+      }
+    }
+    return place
   }
 
   public func activate(_ generation: Int) async throws {

@@ -47,6 +47,25 @@ public protocol ViewStore: Sendable {
 
   /// Deletes a generation's store. May be called again.
   func drop(_ generation: Int) async throws
+
+  /// The number of the connection to a store whose server may come back without writes that it has acknowledged; nil: the store
+  /// keeps what it acknowledges.
+  var connection: Int? { get async }
+
+  /// Notes how far the generation is; offsets of partitions that are not named stay as they are.
+  ///
+  /// - Parameter connection: The one over which everything up to there was written.
+  /// - Throws: `StoreReconnected` if that one is gone.
+  func note(_ place: StorePlace, in generation: Int, over connection: Int) async throws
+
+  /// How far the generation is; without a note it was built to the stream “”.
+  func noted(in generation: Int) async throws -> StorePlace
+}
+
+extension ViewStore {
+  public var connection: Int? { get async { nil } }
+  public func note(_ place: StorePlace, in generation: Int, over connection: Int) async throws {}
+  public func noted(in generation: Int) async throws -> StorePlace { StorePlace(builtTo: nil, offsets: [:]) }
 }
 
 extension View {

@@ -79,12 +79,13 @@ struct ViewStage: Sendable {
   func live(_ view: any View) async throws -> Generation? { try await world.registry.live(of: view.name) }
 }
 
-func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async throws {
+/// - Parameter url: A Redis of the test's own; nil: the stack's.
+func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async throws -> Void) async throws {
   try await withDatabase { database in
     let metrics = MetricsRegistry()
     let client = HTTPClient(on: database.reactor, metrics: metrics)
     // A busy machine may take long.
-    var address = try RedisOptions(url: try Stack.redis)
+    var address = try RedisOptions(url: try url ?? Stack.redis)
     address.timeout = .seconds(30)
     let redis = RedisClient(
       address, on: database.reactor, logger: quietLogger(), metrics: metrics)
@@ -302,6 +303,95 @@ func withViewStage(_ body: @Sendable (ViewStage) async throws -> Void) async thr
       #expect(report.streams == 6)
       #expect(report.differences.isEmpty)
       for generation in 1...2 { try await view.store.drop(generation) }
+    }
+  }
+}
+
+@Suite("A Redis that comes back older than it was", .serialized, .timeLimit(.minutes(3))) struct OlderStoreTests {
+  /// Runs on a Redis of its own, with what `kind` makes of it.
+  private func withRedis(
+    _ kind: ViewUnderTest, _ body: @escaping @Sendable (ViewStage, any View, RedisServer) async throws -> Void
+  ) async throws {
+    try await withReactor { reactor in
+      let server = try await RedisServer.start(on: reactor)
+      let result: Result<Void, any Error>
+      do {
+        try await withViewStage(redis: server.url) { stage in try await body(stage, kind.make(stage.tools), server) }
+        result = .success(())
+      } catch { result = .failure(error) }
+      await server.stop()
+      try result.get()
+    }
+  }
+
+  private func untilItAnswers(_ stage: ViewStage) async throws {
+    try await eventually("Redis is there again", on: stage.database.reactor) {
+      do { return try await stage.tools.redis.command(RedisCommand("PING")).text == "PONG" } catch { return false }
+    }
+  }
+
+  @Test(
+    "gets what it has lost from Kafka again, whether somebody follows meanwhile or not",
+    arguments: [ViewUnderTest.documentLists, .documentCache], [true, false])
+  func follows(_ kind: ViewUnderTest, whileFollowing: Bool) async throws {
+    try await withRedis(kind) { stage, view, server in
+      let reactor = stage.database.reactor
+      var documents = try await stage.create(5)
+      @Sendable func untilEqual() async throws {
+        try await eventually("the view equals history", on: reactor) {
+          try await Verifier(stage.world).run([view], .init(patience: .zero)).differences.isEmpty
+        }
+      }
+      try await whileRelaying(outboxOptions(stage.database, topic: stage.tools.name), on: reactor) { _ in
+        try await stage.whileProjecting(view) { _ in
+          try await eventually("it is live", on: reactor) { try await stage.live(view) != nil }
+          documents += try await stage.create(2)
+          try await untilEqual()
+          _ = try await stage.tools.redis.command(RedisCommand("SAVE"))
+          documents += try await stage.create(3)
+          documents[0] = try await stage.rename(documents[0], "Lost at first")
+          try await untilEqual()
+          if whileFollowing {
+            try await server.crash()
+            try await untilItAnswers(stage)
+            try await untilEqual()
+          }
+        }
+        if !whileFollowing { try await server.crash() }
+        try await untilItAnswers(stage)
+        try await stage.whileProjecting(view) { _ in
+          try await untilEqual()
+          documents[0] = try await stage.rename(documents[0], "And on")
+          try await untilEqual()
+        }
+      }
+      #expect(try await stage.live(view)?.number == 1)
+      #expect(try await Verifier(stage.world).run([view]).streams == 10)
+    }
+  }
+
+  @Test("as it was in the midst of the building is not followed: the view is built anew")
+  func halfBuilt() async throws {
+    try await withRedis(.documentLists) { stage, view, server in
+      let reactor = stage.database.reactor
+      _ = try await stage.create(10)
+      let saved = Flag()
+      try await Rebuild(view, stage.world, stretch: 4).run(reason: "test") { progress in
+        guard progress.phase == .reading, progress.streams == 4, !saved.isSet else { return }
+        saved.set()
+        // Sent before the next stretch, over the same connection.
+        Task(executorPreference: reactor) { _ = try await stage.tools.redis.command(RedisCommand("SAVE")) }
+      }
+      #expect(try await view.store.noted(in: 1).builtTo == nil)
+      try await server.crash()
+      try await untilItAnswers(stage)
+      #expect(try await view.store.noted(in: 1).builtTo != nil)
+      try await whileRelaying(outboxOptions(stage.database, topic: stage.tools.name), on: reactor) { _ in
+        try await stage.whileProjecting(view) { _ in
+          try await eventually("generation 2 is live", on: reactor) { try await stage.live(view)?.number == 2 }
+        }
+      }
+      #expect(try await Verifier(stage.world).run([view]).differences.isEmpty)
     }
   }
 }

@@ -143,24 +143,50 @@ private func runAnnals(
   }
 }
 
-/// A Redis of one test's own, in memory.
-public struct RedisServer: Sendable {
-  public let url: String
-  private let child: ChildProcess
+/// A Redis of one test's own, in memory; `SAVE` writes what it has to a file, which the next start reads.
+public actor RedisServer {
+  public nonisolated let url: String
+  private let port: Int
+  private let file: String
+  private let reactor: Reactor
+  private var child: ChildProcess
 
   public static func start(on reactor: Reactor) async throws -> RedisServer {
     let port = Stack.uniquePort()
+    let file = "\(Stack.uniqueName("redis")).rdb"
+    return RedisServer(port: port, file: file, on: reactor, try await process(port: port, file: file, on: reactor))
+  }
+
+  private init(port: Int, file: String, on reactor: Reactor, _ child: ChildProcess) {
+    (self.port, self.file, self.reactor, self.child) = (port, file, reactor, child)
+    url = "redis://127.0.0.1:\(port)"
+  }
+
+  private static let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+
+  private static func process(port: Int, file: String, on reactor: Reactor) async throws -> ChildProcess {
     let nothing = open("/dev/null", O_WRONLY | O_CLOEXEC)
     defer { close(nothing) }
-    let child = try await ChildProcess.start(
-      "redis-server", ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+    return try await ChildProcess.start(
+      "redis-server",
+      [
+        "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder,
+        "--dbfilename", file,
+      ],
       environment: ["PATH": getenv("PATH").map { String(cString: $0) } ?? ""], output: nothing, on: reactor)
-    return RedisServer(url: "redis://127.0.0.1:\(port)", child: child)
+  }
+
+  /// SIGKILL, and a new start with what was saved last.
+  public func crash() async throws {
+    await child.signal(SIGKILL)
+    _ = await child.wait()
+    child = try await Self.process(port: port, file: file, on: reactor)
   }
 
   public func stop() async {
     await child.signal(SIGTERM)
     _ = await child.wait()
+    unlink("\(Self.folder)/\(file)")
   }
 }
 

@@ -47,6 +47,11 @@ public final class KafkaConsumer {
   private var known: Set<TopicPartition>?
   /// Partitions that were not known: they began at their first message.
   private var found: Set<TopicPartition> = []
+  /// Where partitions begin that are taken over; the group's own place for those that it leaves out.
+  public typealias Starts = (Set<TopicPartition>) async throws -> [TopicPartition: Int64]
+  private let starts: Starts?
+  /// Partitions that are to be taken over, once it is known where they begin. librdkafka waits for that.
+  private var assigning: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
 
   /// - Parameters:
   ///   - instance: The member's permanent name (`group.instance.id`). After a restart the group accepts the
@@ -54,12 +59,14 @@ public final class KafkaConsumer {
   ///   - known: Partitions for which the group has an offset. If it is gone, or out of the partition's range, `next` throws
   ///     `PlaceLost` instead of going on elsewhere. Partitions that are not known begin at their first message. nil: every
   ///     partition whose offset is missing does.
+  ///   - starts: Asked when partitions are taken over; what it throws, `next` throws.
   public init(
     _ options: KafkaOptions, group: String, instance: String? = nil, topics: [String],
-    known: Set<TopicPartition>? = nil, on reactor: Reactor, logger: Logger
+    known: Set<TopicPartition>? = nil, starts: Starts? = nil, on reactor: Reactor, logger: Logger
   ) throws(KafkaError) {
     let doorbell = Doorbell(on: reactor)
     self.known = known
+    self.starts = starts
     self.doorbell = doorbell
     self.logger = logger
     client = try KafkaClient(
@@ -98,6 +105,13 @@ public final class KafkaConsumer {
         throw failure
       }
       if let lost { throw lost }
+      if let starts, let assigning {
+        let begin = try await starts(Set(Self.partitions(of: assigning)))
+        self.assigning = nil
+        assign(assigning, beginning: begin)
+        rd_kafka_topic_partition_list_destroy(assigning)
+        continue
+      }
       if !messages.isEmpty { return messages }
       switch await doorbell.wait(timeout: max(.zero, deadline - .now)) {
       case .rung: continue
@@ -221,18 +235,41 @@ public final class KafkaConsumer {
 
   private func rebalance(_ event: OpaquePointer) {
     guard let list = rd_kafka_event_topic_partition_list(event) else { return }
-    let partitions = (0..<Int(list.pointee.cnt)).map { index in
+    guard rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS else {
+      return change(list, isAssigned: false)
+    }
+    if starts == nil {
+      assign(list, beginning: [:])
+    } else {
+      assigning = rd_kafka_topic_partition_list_copy(list)
+    }
+  }
+
+  private typealias Partitions = UnsafeMutablePointer<rd_kafka_topic_partition_list_t>
+
+  private static func partitions(of list: Partitions) -> [TopicPartition] {
+    (0..<Int(list.pointee.cnt)).map { index in
       TopicPartition(
         topic: String(cString: list.pointee.elems[index].topic), partition: list.pointee.elems[index].partition)
     }
-    let isAssigned = rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
-    if isAssigned, known != nil {
-      for index in partitions.indices where known?.contains(partitions[index]) == false {
+  }
+
+  private func assign(_ list: Partitions, beginning: [TopicPartition: Int64]) {
+    for (index, partition) in Self.partitions(of: list).enumerated() {
+      if let offset = beginning[partition] {
+        list.pointee.elems[index].offset = offset
+        known?.insert(partition)
+      } else if known?.contains(partition) == false {
         list.pointee.elems[index].offset = Int64(RD_KAFKA_OFFSET_BEGINNING)
-        known?.insert(partitions[index])
-        found.insert(partitions[index])
+        known?.insert(partition)
+        found.insert(partition)
       }
     }
+    change(list, isAssigned: true)
+  }
+
+  private func change(_ list: Partitions, isAssigned: Bool) {
+    let partitions = Self.partitions(of: list)
     let handle = client.handle.pointer
     let isCooperative = rd_kafka_rebalance_protocol(handle).map { String(cString: $0) } == "COOPERATIVE"
     var failure: String?
@@ -286,6 +323,11 @@ public final class KafkaConsumer {
 
   /// Leaves the group and closes the client.
   public func close() async {
+    if let assigning {
+      change(assigning, isAssigned: true)
+      rd_kafka_topic_partition_list_destroy(assigning)
+      self.assigning = nil
+    }
     let handle = client.handle
     await Reactor.offLoop { _ = rd_kafka_consumer_close(handle.pointer) }
     await client.close()

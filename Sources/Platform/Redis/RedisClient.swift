@@ -14,6 +14,8 @@ public actor RedisClient {
   private let logger: Logger
   private let connected: Gauge
   private var link: RedisLink?
+  /// Connections that were made so far. A server that is connected to anew may have lost what it had acknowledged.
+  public private(set) var connections = 0
   private var lastReason = "not connected yet"
   private var keeper: Task<Void, Never>?
   private var endOfTurn: EndOfTurn?
@@ -87,6 +89,7 @@ public actor RedisClient {
       new.onEnd = { [weak self] reason in self?.assumeIsolated { $0.linkEnded(reason) } }
       guard new.context != nil else { throw RedisError.connectionLost(host: host, reason: "closed at once") }
       link = new
+      connections += 1
       wasConnected = true
       connected.set(1)
     } catch {
@@ -176,8 +179,15 @@ public actor RedisClient {
   }
 
   /// Sends several commands at once and waits for all replies. An error reply is a value.
-  public func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
+  ///
+  /// - Parameter connection: The only connection over which they may be sent; nil: any.
+  public func pipeline(
+    _ commands: [RedisCommand], over connection: Int? = nil
+  ) async throws(RedisError) -> [RedisValue] {
     guard let link else { throw .notConnected(host: host, reason: lastReason) }
+    if let connection, connection != connections {
+      throw .connectionLost(host: host, reason: "connection \(connection) is gone")
+    }
     let bytes = commands.reduce(0) { $0 + $1.byteCount }
     guard waiting + commands.count <= Self.maximumWaiting, waitingBytes + bytes <= Self.maximumBytes || waiting == 0
     else { throw .overloaded(host: host, waiting: waiting) }

@@ -130,9 +130,7 @@ public struct DocumentCache: ComparableView {
     let base = isRows ? Self.key("") : keys.key(generation, "")
     let place = cursor.map { String($0.split(separator: " ")[1]) } ?? "0"
     let page = try await keys.scan(place, RedisStore.pattern(base))
-    let ids = page.keys.map { String($0.dropFirst(base.count)) }.filter {
-      $0 != RedisStore.marker && $0 != RedisStore.activated
-    }
+    let ids = page.keys.map { String($0.dropFirst(base.count)) }.filter { !RedisStore.own.contains($0) }
     let isLast = page.cursor == "0"
     let next = isLast ? isRows ? nil : "rows 0" : "\(isRows ? "rows" : "versions") \(page.cursor)"
     return (ids.map { ($0, Document.stream($0)) }, next)
@@ -153,6 +151,11 @@ private struct CacheStore: ViewStore {
   }
   func shown() async throws -> Int? { try await keys.shown() }
   func drop(_ generation: Int) async throws { try await keys.drop(generation) }
+  var connection: Int? { get async { await keys.connection } }
+  func note(_ place: StorePlace, in generation: Int, over connection: Int) async throws {
+    try await keys.note(place, in: generation, over: connection)
+  }
+  func noted(in generation: Int) async throws -> StorePlace { try await keys.noted(in: generation) }
 
   func activate(_ generation: Int) async throws {
     let done = RedisCommand("EXISTS", keys.key(generation, RedisStore.activated))

@@ -15,6 +15,7 @@ final class ViewConsumer {
   private let consumer: KafkaConsumer
   /// The category of each topic's streams.
   private let categories: [String: String]
+  private let store: StoreWatch
   private let reactor: Reactor
   private let logger: Logger
   /// The next offset of each partition.
@@ -31,9 +32,12 @@ final class ViewConsumer {
     (self.view, self.generation, self.registry, self.parking) = (view, generation, registry, parking)
     (self.metrics, self.reactor, self.logger) = (metrics, reactor, logger)
     categories = source.categories(of: view)
+    let store = StoreWatch(view.store, generation)
+    self.store = store
     consumer = try KafkaConsumer(
       source.kafka, group: source.group(of: view, generation.number), instance: source.instance,
-      topics: categories.keys.sorted(), known: Set(generation.offsets.keys), on: reactor, logger: logger)
+      topics: categories.keys.sorted(), known: Set(generation.offsets.keys),
+      starts: { try await store.starts(of: $0) }, on: reactor, logger: logger)
   }
 
   func close() async { await consumer.close() }
@@ -57,6 +61,7 @@ final class ViewConsumer {
   func step(timeout: Duration) async throws {
     let messages = try await consumer.next(maximum: Self.maximumBatch, timeout: timeout)
     try Task.checkCancellation()
+    try await store.check()
     let found = consumer.takeFound()
     if !found.isEmpty {
       // First the group's offset, then the note that it has one: a stop in between begins at their first message again.
@@ -76,8 +81,11 @@ final class ViewConsumer {
         }
         rest = rest.dropFirst(part.count)
         try await apply(Array(part))
+        try await store.check()
         var reached: [TopicPartition: Int64] = [:]
         for message in part { reached[message.source] = message.offset + 1 }
+        // First the store's own note: the group's is never ahead of what the store has.
+        try await store.note(StorePlace(builtTo: nil, offsets: reached))
         offsets.merge(reached) { $1 }
         // Only the new owner may commit offsets of a partition that was revoked in the meantime.
         try consumer.commit(reached.filter { consumer.assignment.contains($0.key) })

@@ -190,7 +190,8 @@ public struct Rebuild: Sendable {
       let isBegun = !earlier.builtTo.isEmpty
       // Its store may be gone; then there is nothing to resume.
       if isBegun, !anew, earlier.form == view.form, earlier.epoch == epoch,
-        try await view.store.isThere(earlier.number, expectsEntries: earlier.streams > 0)
+        try await view.store.isThere(earlier.number, expectsEntries: earlier.streams > 0),
+        try await hasAll(of: earlier)
       {
         logger.notice(
           "Resuming a rebuild", metadata: ["generation": "\(earlier.number)", "streams": "\(earlier.streams)"])
@@ -256,6 +257,13 @@ public struct Rebuild: Sendable {
   ) async throws {
     let history = world.history()
     let parking = ParkedChanges(view, generation.number, world.pool)
+    let store = StoreWatch(view.store, generation)
+    // What it has was looked at already; from now on it must not be connected to anew.
+    let place = try await store.place()
+    guard place.map({ $0.builtTo == nil || $0.builtTo == generation.builtTo }) ?? true else {
+      throw StoreLost(store: "what generation \(generation.number) was built of")
+    }
+    var noted = place?.builtTo
     var last = generation.builtTo
     for category in view.categories.sorted() {
       // Streams of earlier categories sort before: they are done.
@@ -265,7 +273,7 @@ public struct Rebuild: Sendable {
         of: category, after: last, limit: stretch, everyEvent: view.takesEveryEvent)
       {
         try Task.checkCancellation()
-        let outcomes = try await retrying { try await view.apply(stretch.changes, to: generation.number) }
+        let outcomes = try await apply(stretch, to: generation, store, noted: &noted)
         for (change, outcome) in zip(stretch.changes, outcomes) {
           if case .refused(let reason) = outcome { try await parking.park(change, reason: reason) }
         }
@@ -276,6 +284,37 @@ public struct Rebuild: Sendable {
         onProgress(progress)
       }
     }
+    try await retrying { try await store.note(StorePlace(builtTo: nil, offsets: [:])) }
+    try await store.check()
+  }
+
+  /// Applies a stretch of streams, and notes in the store that it is there. After a break of the connection once more: the
+  /// server may have lost it.
+  ///
+  /// - Throws: `StoreLost` if it has lost what came before, too.
+  private func apply(
+    _ stretch: History.Stretch, to generation: Generation, _ store: StoreWatch, noted: inout String?
+  ) async throws -> [ViewOutcome] {
+    while true {
+      let outcomes = try await retrying { try await view.apply(stretch.changes, to: generation.number) }
+      do {
+        try await store.check()
+        try await store.note(StorePlace(builtTo: stretch.last, offsets: [:]))
+        noted = stretch.last
+        return outcomes
+      } catch let error where error is StoreReconnected || (error as? any RetriableError)?.isRetriable ?? false {
+        guard let place = try await retrying({ try await store.renewed() }), place.builtTo == noted else {
+          throw StoreLost(store: "what generation \(generation.number) was built of")
+        }
+      }
+    }
+  }
+
+  /// True if the store has all that was built of a generation so far.
+  private func hasAll(of generation: Generation) async throws -> Bool {
+    guard await view.store.connection != nil else { return true }
+    let noted = try await view.store.noted(in: generation.number).builtTo
+    return noted == nil || noted == generation.builtTo
   }
 
   /// The store may be away for a while.

@@ -112,6 +112,8 @@ public actor ProjectionRunner {
     case .success: return
     case .failure(let lost as KafkaConsumer.PlaceLost): try await lose(live, reason: "\(lost)")
     case .failure(let lost as StoreLost): try await lose(live, reason: "\(lost)")
+    case .failure(let reconnected as StoreReconnected):
+      logger.notice("Following begins again where the store is", metadata: [.error: "\(reconnected)"])
     case .failure(let error): throw error
     }
   }
