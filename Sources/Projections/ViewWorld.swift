@@ -28,6 +28,13 @@ public struct ViewWorld: Sendable {
 
   public var registry: ViewRegistry { ViewRegistry(pool) }
 
+  /// How far a generation of a view is behind its topics.
+  public func lag(of view: any View, _ generation: Generation) async throws -> ViewLag {
+    try await ViewLag.measure(
+      group: source.group(of: view, generation.number), topics: source.categories(of: view).keys.sorted(),
+      source.kafka, on: reactor)
+  }
+
   func history() -> History { History(store, postgres, aggregates: aggregates, on: reactor, logger: logger) }
 }
 

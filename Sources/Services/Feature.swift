@@ -25,6 +25,9 @@ public protocol Feature: Sendable {
   /// The routes of one reactor.
   func routes(_ context: Context) throws -> [RouteGroup]
 
+  /// Routes for operators, on a port of their own in every process.
+  func operatorRoutes(_ context: Context) throws -> [RouteGroup]
+
   /// The views that it keeps, for the projections, `annals verify` and its own routes.
   func views(_ context: Context) throws -> [any View]
 
@@ -44,6 +47,7 @@ extension Feature {
   public var connections: Connections { .all }
   public func prepare(_ context: Context) async throws {}
   public func routes(_ context: Context) throws -> [RouteGroup] { [] }
+  public func operatorRoutes(_ context: Context) throws -> [RouteGroup] { [] }
   public func views(_ context: Context) throws -> [any View] { [] }
   public func contents(_ context: Context) throws -> [StoredContents] { [] }
   public func workers(_ context: Context) throws -> [any Worker] { [] }

@@ -66,7 +66,7 @@ struct Server {
       options(operationsAddress, hasRoutes ? runtime.settings[HTTPSettings.operationsPort] : port), name: "operations",
       contexts: [background]
     ) { context in
-      Operations(context, checks: apiChecks + workerChecks, described: [], stop: stop).operators
+      try Operations(context, checks: apiChecks + workerChecks, described: [], stop: stop).operators
     }
     guard hasRoutes else {
       return Parts(stop: stop, serving: [], background: background, listeners: [operators], workers: workers)
@@ -74,7 +74,7 @@ struct Server {
     let api = try HTTPService(options(runtime.settings[HTTPSettings.address], port), contexts: serving) { context in
       let groups = try features.flatMap { try $0.routes(context) }
       let checks = try features.flatMap { try $0.checks(context) } + workerChecks
-      return groups + Operations(context, checks: checks, described: groups, stop: stop).open
+      return try groups + Operations(context, checks: checks, described: groups, stop: stop).open
     }
     return Parts(stop: stop, serving: serving, background: background, listeners: [api, operators], workers: workers)
   }

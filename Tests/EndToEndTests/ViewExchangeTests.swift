@@ -1,3 +1,4 @@
+import Postgres
 import HTTPClient
 import JSON
 import Reactor
@@ -95,7 +96,29 @@ import Testing
       #expect(rolledBack.contains("generation 1 of document-search is live"), "\(rolledBack)")
       #expect(try await annals.send(.get, "/search?q=lease").json["total"] == 1)
       let status = try await annals.output(of: RunningAnnals.binary, ["project", "status"])
-      #expect(status.contains("1  live") && status.contains("2  kept"), "\(status)")
+      #expect(status.contains("1  live") && status.contains("2  kept") && status.contains("up to date"), "\(status)")
+
+      // A change that somebody parked: it is listed, shown, and retried from the log.
+      let stream = try #require(
+        try await annals.pool.query(.init("", "select stream_id from annals.streams limit 1")).first)
+      try await annals.pool.query(
+        .init(
+          "",
+          """
+          insert into annals.parked_changes (view, generation, stream_id, version, newest, reason)
+          values ('document-search', 1, $1, 1, 1, 'planted')
+          """), [.text(try stream.get(0))])
+      let parked = try await admin(.get, "/admin/parked").1["parked"]?.array?.first
+      #expect(parked?["reason"] == "planted")
+      let number = parked?["number"]?.integer ?? 0
+      #expect(try await admin(.get, "/admin/parked/\(number)").1["state"] == "parked")
+      #expect(try await admin(.post, "/admin/parked/\(number)/eat").0 == 400)
+      #expect(try await admin(.post, "/admin/parked/\(number + 1)/retry").0 == 404)
+      #expect(try await admin(.post, "/admin/parked/\(number)/retry").0 == 202)
+      try await eventually("it is delivered", on: annals.reactor) {
+        try await admin(.get, "/admin/parked/\(number)").1["state"] == "delivered"
+      }
+      #expect(try await admin(.get, "/admin/parked").1["parked"] == [])
     }
   }
 }

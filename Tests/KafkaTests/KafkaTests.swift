@@ -3,6 +3,23 @@ import Reactor
 import Support
 import Testing
 
+/// Members that come and go.
+@Suite("Members of a consumer group", .timeLimit(.minutes(2))) struct MembershipTests {
+  @Test("may be closed at any moment, before their first partitions too") func closing() async throws {
+    try await withReactor { reactor in
+      let options = KafkaOptions(brokers: try Stack.kafka)
+      let topic = Stack.uniqueName("membership")
+      _ = try await KafkaAdmin(options).createTopic(topic, partitions: 3)
+      for delay in stride(from: 0, through: 120, by: 4) {
+        let consumer = try KafkaConsumer(
+          options, group: Stack.uniqueName("members"), topics: [topic], on: reactor, logger: quietLogger())
+        _ = try await consumer.next(maximum: 1, timeout: .milliseconds(delay))
+        await consumer.close()
+      }
+    }
+  }
+}
+
 @Suite("Kafka", .timeLimit(.minutes(5))) struct KafkaTests {
   private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 

@@ -307,6 +307,35 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
   }
 }
 
+@Suite("The lag of a view", .timeLimit(.minutes(2))) struct LagTests {
+  @Test("is told by anybody: messages, age and trend") func told() async throws {
+    try await withViewStage { stage in
+      let view = ViewUnderTest.documentLists.make(stage.tools)
+      let reactor = stage.database.reactor
+      try await whileRelaying(outboxOptions(stage.database, topic: stage.tools.name), on: reactor) { _ in
+        try await stage.whileProjecting(view) { _ in
+          try await eventually("it is live", on: reactor) { try await stage.live(view) != nil }
+          _ = try await stage.create(3)
+          try await eventually("all is applied", on: reactor) {
+            let report = try await Verifier(stage.world).run([view], .init(patience: .zero))
+            guard report.differences.isEmpty, let live = try await stage.live(view) else { return false }
+            return try await stage.world.lag(of: view, live).messages == 0
+          }
+        }
+        let live = try #require(try await stage.live(view))
+        #expect("\(try await stage.world.lag(of: view, live))" == "up to date")
+        _ = try await stage.create(4)
+        try await eventually("four are behind", on: reactor) { try await stage.world.lag(of: view, live).messages == 4 }
+        try await reactor.sleep(for: .milliseconds(1_100))
+        let lag = try await stage.world.lag(of: view, live)
+        #expect(lag.messages == 4 && lag.trend == 0 && (1...60).contains(lag.seconds), "\(lag)")
+        #expect("\(lag)".hasSuffix("s old, steady"))
+      }
+      try await view.store.drop(1)
+    }
+  }
+}
+
 @Suite("A Redis that comes back older than it was", .serialized, .timeLimit(.minutes(3))) struct OlderStoreTests {
   /// Runs on a Redis of its own, with what `kind` makes of it.
   private func withRedis(

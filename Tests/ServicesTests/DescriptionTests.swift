@@ -24,7 +24,7 @@ func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) 
   @Test("has every route once, with references that lead somewhere and names of their own")
   func complete() async throws {
     try await withRoutes { context, groups in
-      let operations = Operations(context, checks: [], described: groups, stop: StopSignal())
+      let operations = try Operations(context, checks: [], described: groups, stop: StopSignal())
       let document = operations.document
       #expect(document["openapi"] == "3.1.0")
       let routes = groups.flatMap(\.routes) + operations.operators.flatMap(\.routes)
@@ -64,7 +64,7 @@ func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) 
   @Test("says of a body which fields it has, and that there are no others")
   func bodies() async throws {
     try await withRoutes { context, groups in
-      let document = Operations(context, checks: [], described: groups, stop: StopSignal()).document
+      let document = try Operations(context, checks: [], described: groups, stop: StopSignal()).document
       let content = document["paths"]?["/documents/{id}"]?["patch"]?["requestBody"]?["content"]
       let schema = content?["application/json"]?["schema"]
       #expect(schema?["properties"]?.object?.members.map(\.name) == ["title", "status"])
@@ -83,7 +83,7 @@ func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) 
       let stop = StopSignal()
       struct Broken: Error, CustomStringConvertible { let description = "no disk" }
       func ask(_ checks: [Check], _ target: String = "/readyz") async throws -> (Int, JSONValue) {
-        let operations = Operations(context, checks: checks, described: [], stop: stop)
+        let operations = try Operations(context, checks: checks, described: [], stop: stop)
         let router = Router(operations.open, middleware: [])
         let answer = try await router.respond(to: try Request(.get, target))
         return (answer.status, try json(answer))

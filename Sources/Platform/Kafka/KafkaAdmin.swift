@@ -1,4 +1,5 @@
 import CRdkafka
+import Glibc
 import Reactor
 import Synchronization
 
@@ -193,8 +194,16 @@ public final class KafkaAdmin: Sendable {
       for topic in topics {
         for partition in 0..<Int32(try self.partitionsNow(of: topic) ?? 0) {
           var (low, high) = (Int64(0), Int64(0))
-          let code = rd_kafka_query_watermark_offsets(
-            try self.handle(), topic, partition, &low, &high, self.milliseconds)
+          let deadline = ContinuousClock.now + self.timeout
+          var code = RD_KAFKA_RESP_ERR_NO_ERROR
+          repeat {
+            code = rd_kafka_query_watermark_offsets(
+              try self.handle(), topic, partition, &low, &high, self.milliseconds)
+            // A topic that was just made, or whose leader has just changed: the client asks for the leader again.
+            guard code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE
+            else { break }
+            usleep(50_000)
+          } while .now < deadline
           guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
             throw KafkaError(
               code, "asking for the end of \(topic), partition \(partition)", brokers: self.options.brokers)
@@ -204,6 +213,85 @@ public final class KafkaAdmin: Sendable {
       }
       return offsets
     }
+  }
+
+  /// Messages that a group has not processed yet, by partition; topics that do not exist have none. A partition for which the
+  /// group has no offset counts from its beginning.
+  public func backlog(of group: String, topics: [String]) async throws(KafkaError) -> [TopicPartition: Int64] {
+    let ends = try await endOffsets(of: topics)
+    let offsets = try await offsets(of: group, Array(ends.keys))
+    return ends.reduce(into: [:]) { $0[$1.key] = max(0, $1.value - (offsets[$1.key] ?? 0)) }
+  }
+
+  /// The offsets that a group has committed.
+  private func offsets(
+    of group: String, _ partitions: [TopicPartition]
+  ) async throws(KafkaError) -> [TopicPartition: Int64] {
+    guard !partitions.isEmpty else { return [:] }
+    return try await Reactor.offLoop { () throws(KafkaError) in
+      let handle = try self.makeHandle(RD_KAFKA_CONSUMER, ["group.id": group, "enable.auto.commit": "false"])
+      defer { rd_kafka_destroy(handle) }
+      let list = Self.list(of: partitions)
+      defer { rd_kafka_topic_partition_list_destroy(list) }
+      let code = rd_kafka_committed(handle, list, self.milliseconds)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let list else {
+        throw KafkaError(code, "reading the offsets of group \(group)", brokers: self.options.brokers)
+      }
+      var offsets: [TopicPartition: Int64] = [:]
+      for index in 0..<Int(list.pointee.cnt) where list.pointee.elems[index].offset >= 0 {
+        let element = list.pointee.elems[index]
+        offsets[TopicPartition(topic: String(cString: element.topic), partition: element.partition)] = element.offset
+      }
+      return offsets
+    }
+  }
+
+  /// When the first message that a group has not processed was written to each of these partitions, in milliseconds since 1970.
+  public func oldest(
+    _ partitions: [TopicPartition], of group: String
+  ) async throws(KafkaError) -> [TopicPartition: Int64] {
+    guard !partitions.isEmpty else { return [:] }
+    let offsets = try await offsets(of: group, partitions)
+    return try await Reactor.offLoop { () throws(KafkaError) in
+      // Another group: reading here must not disturb the members of that one.
+      let handle = try self.makeHandle(
+        RD_KAFKA_CONSUMER,
+        [
+          "group.id": "annals", "enable.auto.commit": "false", "auto.offset.reset": "earliest",
+          "allow.auto.create.topics": "false", "queued.max.messages.kbytes": "1024",
+        ])
+      defer { rd_kafka_destroy(handle) }
+      rd_kafka_poll_set_consumer(handle)
+      let list = Self.list(of: partitions)
+      defer { rd_kafka_topic_partition_list_destroy(list) }
+      guard let list else { return [:] }
+      for index in 0..<Int(list.pointee.cnt) {
+        list.pointee.elems[index].offset = offsets[partitions[index]] ?? Int64(RD_KAFKA_OFFSET_BEGINNING)
+      }
+      let code = rd_kafka_assign(handle, list)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        throw KafkaError(code, "reading the oldest messages", brokers: self.options.brokers)
+      }
+      defer { rd_kafka_consumer_close(handle) }
+      var times: [TopicPartition: Int64] = [:]
+      let deadline = ContinuousClock.now + self.timeout
+      while times.count < partitions.count, .now < deadline {
+        guard let message = rd_kafka_consumer_poll(handle, 200) else { continue }
+        defer { rd_kafka_message_destroy(message) }
+        guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
+        let partition = TopicPartition(
+          topic: String(cString: rd_kafka_topic_name(message.pointee.rkt)), partition: message.pointee.partition)
+        let time = rd_kafka_message_timestamp(message, nil)
+        if times[partition] == nil, time > 0 { times[partition] = time }
+      }
+      return times
+    }
+  }
+
+  private static func list(of partitions: [TopicPartition]) -> UnsafeMutablePointer<rd_kafka_topic_partition_list_t>? {
+    let list = rd_kafka_topic_partition_list_new(Int32(partitions.count))
+    for partition in partitions { rd_kafka_topic_partition_list_add(list, partition.topic, partition.partition) }
+    return list
   }
 
   /// Sets the offsets of a consumer group that has no members.

@@ -1,4 +1,5 @@
 import CRdkafka
+import Glibc
 public import Logging
 public import Reactor
 
@@ -50,6 +51,8 @@ public final class KafkaConsumer {
   /// Where partitions begin that are taken over; the group's own place for those that it leaves out.
   public typealias Starts = (Set<TopicPartition>) async throws -> [TopicPartition: Int64]
   private let starts: Starts?
+  /// The group has given partitions to this member, or none.
+  private var wasAssigned = false
   /// Partitions that are to be taken over, once it is known where they begin. librdkafka waits for that.
   private var assigning: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
 
@@ -235,6 +238,7 @@ public final class KafkaConsumer {
 
   private func rebalance(_ event: OpaquePointer) {
     guard let list = rd_kafka_event_topic_partition_list(event) else { return }
+    wasAssigned = true
     guard rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS else {
       return change(list, isAssigned: false)
     }
@@ -321,8 +325,30 @@ public final class KafkaConsumer {
     }
   }
 
+  /// Up to librdkafka 2.2 the process ends if a member is closed between its entry into the group and its first partitions
+  /// (confluentinc/librdkafka, issue 4312): they are waited for, up to this long.
+  private static let patience = Duration.seconds(10)
+
+  private func untilClosable() async {
+    let deadline = ContinuousClock.now + Self.patience
+    let handle = client.handle
+    while !wasAssigned, .now < deadline {
+      let isMember = await Reactor.offLoop {
+        guard let id = rd_kafka_memberid(handle.pointer) else { return false }
+        defer { rd_kafka_mem_free(handle.pointer, id) }
+        guard id.pointee != 0 else { return false }
+        // A cancelled task cannot sleep on its loop.
+        usleep(10_000)
+        return true
+      }
+      if !isMember { return }
+      _ = takeEvents(maximum: 1)
+    }
+  }
+
   /// Leaves the group and closes the client.
   public func close() async {
+    await untilClosable()
     if let assigning {
       change(assigning, isAssigned: true)
       rd_kafka_topic_partition_list_destroy(assigning)

@@ -9,13 +9,16 @@ public struct Operations: Sendable {
   private let checks: [Check]
   private let stop: StopSignal
   private let described: [RouteGroup]
+  /// Operators' routes of all features of the program.
+  private let features: [RouteGroup]
   private let required: RecentResults
   private let all: RecentResults
 
   /// - Parameters:
   ///   - checks: What the process depends on.
   ///   - described: The other routes of the process, for the description.
-  public init(_ context: Context, checks: [Check], described: [RouteGroup], stop: StopSignal) {
+  public init(_ context: Context, checks: [Check], described: [RouteGroup], stop: StopSignal) throws {
+    features = try context.features.flatMap { try $0.operatorRoutes(context) }
     (self.context, self.checks, self.described, self.stop) = (context, checks, described, stop)
     (required, all) = (
       RecentResults(on: context.reactor, logger: context.logger),
@@ -27,7 +30,7 @@ public struct Operations: Sendable {
   public var open: [RouteGroup] { [probes, description] }
 
   /// For operators, on a port of their own.
-  public var operators: [RouteGroup] { [probes, metrics, RebuildRoutes(context).group] }
+  public var operators: [RouteGroup] { [probes, metrics] + features }
 
   private var probes: RouteGroup {
     RouteGroup(

@@ -22,6 +22,10 @@ public struct Projecting: Feature {
 }
 
 extension Projecting {
+  public func operatorRoutes(_ context: Context) throws -> [RouteGroup] {
+    [RebuildRoutes(context).group, ParkedRoutes(context).group]
+  }
+
   public func checks(_ context: Context) throws -> [Check] {
     let registry = ViewRegistry(context.pool)
     let views = try context.keptViews.map { view in
@@ -31,12 +35,13 @@ extension Projecting {
           let reason = generations.last?.reason ?? "it was never built"
           throw CheckProblem("no generation is live (\(reason)): annals project builds one")
         }
+        let lag = try await context.viewWorld.lag(of: view, live)
         let building = generations.first { $0.state == .building }.map { ", generation \($0.number) is being built" }
         let parked = try await ParkedStreams(context.pool).list().filter { $0.view == view.name }
         guard parked.isEmpty else {
-          throw CheckProblem("\(parked.count) streams are parked: annals project parked list")
+          throw CheckProblem("\(parked.count) streams are parked: annals project parked list (\(lag))")
         }
-        return "generation \(live.number) is live\(building ?? "")"
+        return "generation \(live.number) is live, \(lag)\(building ?? "")"
       }
     }
     let redis = Check("Redis keeps what views need", isRequired: false) {

@@ -10,7 +10,7 @@ extension Commands {
   ) { arguments in
     let description = try await Runtime(arguments).run("openapi") { context in
       let groups = try context.features.flatMap { try $0.routes(context) }
-      return Operations(context, checks: [], described: groups, stop: StopSignal()).document
+      return try Operations(context, checks: [], described: groups, stop: StopSignal()).document
     }
     print(description)
   }

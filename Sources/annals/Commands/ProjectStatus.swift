@@ -5,9 +5,9 @@ import Services
 
 extension Commands {
   static let projectStatus = Command(
-    "status", "Say which generations of each view there are, and what is parked.",
+    "status", "Say which generations of each view there are, how far the live ones are behind, and what is parked.",
     run: { arguments in
-      try await showGenerations(arguments)
+      try await showGenerations(arguments, withLag: true)
       try await withParkedStreams(arguments) { parked in
         let entries = try await parked.list()
         if !entries.isEmpty { print("\(entries.count) streams are parked: annals project parked list") }

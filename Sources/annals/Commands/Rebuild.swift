@@ -1,3 +1,4 @@
+import Kafka
 import CommandLine
 import Configuration
 import Glibc
@@ -42,8 +43,9 @@ extension Commands {
     print("generation \(generation) of \(name) is live")
   }
 
+  /// - Parameter withLag: Say how far the live ones are behind Kafka, too.
   @Sendable
-  static func showGenerations(_ arguments: Arguments) async throws {
+  static func showGenerations(_ arguments: Arguments, withLag: Bool = false) async throws {
     try await Runtime(arguments).run("status") { context in
       try await context.pool.start(connections: 1)
       for view in try context.views {
@@ -55,6 +57,14 @@ extension Commands {
           print(
             "  \(generation.number)  \(generation.state.rawValue), form \(generation.form), \(generation.streams) streams, "
               + "begun \(generation.begunAt)\(since): \(generation.reason)")
+          guard withLag, generation.state == .live else { continue }
+          let lag = try await context.viewWorld.lag(of: view, generation)
+          print("     \(lag)")
+          for part in lag.parts {
+            print(
+              "       \(part.partition.topic)/\(part.partition.partition)  \(part.messages) messages"
+                + (part.seconds.map { ", the oldest \($0) s old" } ?? ""))
+          }
         }
       }
     }
