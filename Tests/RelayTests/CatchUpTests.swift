@@ -126,6 +126,74 @@ import Testing
     }
   }
 
+  @Test("after a relay that was killed it leaves out nothing behind what it sends again (G4)")
+  func afterAKill() async throws {
+    try await withDatabase { database in
+      let topic = Stack.uniqueName("cdc")
+      var options = try outboxOptions(database, topic: topic)
+      options.catchUp = 0
+      let session = try await database.session()
+      func early() async throws -> (snapshot: String, lsn: String) {
+        let row = try await session.execute("select pg_current_snapshot(), pg_current_wal_lsn()").first
+        return (row?.first.flatMap { $0 } ?? "", row?.last.flatMap { $0 } ?? "")
+      }
+      var before = (snapshot: "", lsn: "")
+      try await whileRelaying(options, on: database.reactor) { _ in
+        try await session.execute(Self.appending(1, to: "a"))
+        _ = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 1 }
+        before = try await early()
+        try await session.execute(Self.appending(1, to: "a"))
+        _ = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= 2 }
+      }
+      // As a relay leaves it that was killed after its second message: the slot knows of that, the watermark does not.
+      func kill() async throws {
+        try await session.execute(
+          """
+          update annals.relays set watermark = '\(before.snapshot)', watermark_lsn = '\(before.lsn)',
+            published = '{}', published_lsn = '\(before.lsn)'
+          where relay = '\(options.slot)'
+          """)
+      }
+      try await kill()
+      options.catchUp = 1
+      let metrics = MetricsRegistry()
+      let caughtUp = metrics.counter("annals_relay_catch_ups_total", help: "")
+      var total = 2
+      for _ in 0..<30 where caughtUp.value == 0 {
+        // The third is sent from the WAL, and then the table is read: from the second on.
+        try await session.execute(Self.appending(1, to: "a"))
+        try await session.execute(Self.appending(5_000, to: "0"))
+        total += 5_001
+        let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: metrics)
+        let running = Task(executorPreference: database.reactor) { await relay.run() }
+        _ = try await RelayTests.read(from: topic, on: database.reactor) { Set($0.map(\.identity)).count >= total }
+        while await relay.reading != nil { try await database.reactor.sleep(for: .milliseconds(5)) }
+        running.cancel()
+        await running.value
+        if caughtUp.value == 0 {
+          before = try await early()
+          try await kill()
+        }
+      }
+      session.close()
+      #expect(caughtUp.value > 0)
+      let messages = try await RelayTests.read(from: topic, on: database.reactor) {
+        Set($0.map(\.identity)).count >= total
+      }
+      var last: [[UInt8]?: Int] = [:]
+      var skips: [String] = []
+      for message in messages {
+        guard let version = message.version else { continue }
+        let previous = last[message.key] ?? 0
+        if version > previous + 1 { skips.append("\(previous), \(version)") }
+        last[message.key] = version
+      }
+      #expect(skips.isEmpty, "\(skips.prefix(5))")
+      let (ends, newest) = (last, Dictionary(messages.map { ($0.key, $0.version ?? 0) }, uniquingKeysWith: max))
+      #expect(ends == newest, "a key ends with an old message")
+    }
+  }
+
   /// A statement that appends events to a stream, each in a transaction of its own.
   private static func appending(_ count: Int, to key: String) -> String {
     """

@@ -12,7 +12,9 @@ import shutil
 import subprocess
 import sys
 
-from relay_world import CLUSTER_PORT, appending, run, stack
+from relay_world import CLUSTER_PORT, run, stack
+
+from Rig.database import appending
 
 PASSWORD = f"secret-{random.randrange(10**12)}"
 FORBIDDEN = "hidden"  # the aggregate whose topic the relay may not write to

@@ -60,6 +60,8 @@ package func readMessages(
 }
 
 extension KafkaMessage {
+  /// Which event it tells of.
+  package var identity: String { "\(key.map { String(decoding: $0, as: UTF8.self) } ?? "") \(version ?? 0)" }
   package var text: String { value.map { String(decoding: $0, as: UTF8.self) } ?? "null" }
   /// Which event of its stream a message of Annals' outbox tells of.
   package var version: Int? { header("stream_version").flatMap { Int(String(decoding: $0, as: UTF8.self)) } }

@@ -48,7 +48,8 @@ begin
   update annals.outbox o set epoch = default, xid = pg_current_xact_id(), sequence = p.drawn
     from pg_temp.placed p where (p.epoch, p.xid, p.sequence) = (o.epoch, o.xid, o.sequence);
   -- A connector's row says that its slot has been there: changes may be missing if it is gone.
-  update annals.relays set ready = ready and feed = 'tables', watermark = null, watermark_lsn = null, published = '{}', epoch = null;
+  update annals.relays set ready = ready and feed = 'tables', watermark = null, watermark_lsn = null, published = '{}', published_lsn = null,
+    epoch = null;
   update annals.relay_checkpoints set complete = '0';
   update annals.outbox_partitions set full_xmax = null, complete_at = null;
   delete from annals.relay_snapshots;

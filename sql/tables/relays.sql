@@ -16,6 +16,8 @@ create table annals.relays (
   watermark     pg_snapshot,
   watermark_lsn pg_lsn,
   published     xid8[]           not null default '{}',
+  -- Up to there `published` is complete. A relay that was killed has published more, and nobody knows which transactions.
+  published_lsn pg_lsn,
   -- Transaction ids mean something in the epoch that gave them out. Everything of earlier epochs has been published.
   epoch         integer,
   registered_at timestamptz      not null default now(),

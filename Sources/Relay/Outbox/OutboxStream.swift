@@ -37,10 +37,12 @@ final class OutboxStream: SlotFeed {
     try await preparePublication(slot)
     let known = try await slot.state(session)
     let confirmed = max(known?.confirmed ?? .zero, delivery.publishedLSN ?? .zero)
-    try await watermark?.read(options.slot, in: reading.epoch, session, confirmed: confirmed)
+    let isReady = try await slot.isReady(session)
+    let wasStreamed = isReady || known.map(preparation.isPublished) ?? false
+    try await watermark?.read(
+      options.slot, in: reading.epoch, session, confirmed: confirmed, streamed: wasStreamed ? confirmed : .zero)
     if let known, known.walStatus != "lost" {
-      let isReady = try await slot.isReady(session)
-      if isReady || preparation.isPublished(known) {
+      if wasStreamed {
         if !isReady { try await slot.recordReady(session, start: known.confirmed ?? .zero) }
         // Checkpoints are left over if a relay ended right before it could delete them.
         try await OutboxTable.forget(options.slot, session)

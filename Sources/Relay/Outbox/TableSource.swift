@@ -122,7 +122,7 @@ final class TableSource: ChangeSource {
   /// Transactions that a relay of the same name published from the WAL; nil if none are known.
   private func publishedFromWAL() async throws -> Published? {
     let watermark = Watermark()
-    try await watermark.read(attempt.options.slot, in: reading.epoch, attempt.session, confirmed: .max)
+    try await watermark.read(attempt.options.slot, in: reading.epoch, attempt.session, confirmed: .max, streamed: .zero)
     return watermark.published(confirmed: .max)
   }
 

@@ -20,6 +20,11 @@ final class Watermark: CustomStringConvertible {
   /// Transactions published since, in commit order: id and end LSN.
   private var recent: [(transaction: UInt64, end: LogSequenceNumber)] = []
   private var isIncomplete = false
+  /// Up to there the snapshot and `recent` hold whatever was published.
+  private var complete = LogSequenceNumber.zero
+  /// A relay that was killed has published more, behind `complete`. What is published now comes behind that: with a part of it left
+  /// out, a reading of the table would send older messages of a key and not the newer ones again.
+  private var hasGap = false
   /// Transactions that a graceful shutdown has recorded. The slot may not have confirmed all of them.
   private var recorded: Set<UInt64> = []
   /// The next snapshot. It takes effect once its position is confirmed.
@@ -47,6 +52,7 @@ final class Watermark: CustomStringConvertible {
   }
 
   func commit(end: LogSequenceNumber) {
+    complete = max(complete, end)
     guard let transaction = present else { return }
     present = nil
     if recent.count < Self.maximumRecent { recent.append((transaction, end)) } else { isIncomplete = true }
@@ -66,6 +72,7 @@ final class Watermark: CustomStringConvertible {
   ///
   /// - Returns: True if there is something new to record.
   func advance(confirmed: LogSequenceNumber) -> Bool {
+    complete = max(complete, confirmed)
     guard let (snapshot, position) = next, position <= confirmed else { return false }
     reset(to: snapshot, at: position)
     return true
@@ -76,7 +83,8 @@ final class Watermark: CustomStringConvertible {
     (self.snapshot, self.position, next) = (snapshot, position, nil)
     recent.removeAll { snapshot.sees($0.transaction) }
     recorded = recorded.filter { !snapshot.sees($0) }
-    isIncomplete = false
+    (isIncomplete, hasGap) = (false, false)
+    complete = max(complete, position)
   }
 
   /// True if the watermark is complete: for every transaction, it shows if it was published.
@@ -85,8 +93,8 @@ final class Watermark: CustomStringConvertible {
   /// The published transactions; nil if they are not completely known. Only the WAL can then be read.
   func published(confirmed: LogSequenceNumber) -> Published? {
     guard let snapshot, !isIncomplete else { return nil }
-    return Published(
-      epoch: epoch, snapshot: snapshot, others: Set(recent.lazy.filter { $0.end <= confirmed }.map(\.transaction)))
+    let others = hasGap ? [] : Set(recent.lazy.filter { $0.end <= confirmed }.map(\.transaction))
+    return Published(epoch: epoch, snapshot: snapshot, others: others)
   }
 
   /// The snapshot, and the transactions published since, for the log.
@@ -99,8 +107,11 @@ final class Watermark: CustomStringConvertible {
 
   /// Loads the recorded watermark. Transactions that this process has published since are kept, unless another process
   /// has recorded a watermark in the meantime.
+  ///
+  /// - Parameter streamed: Up to there relays have published from the slot, this process or others.
   func read(
-    _ slot: String, in epoch: Int32, _ session: PostgresSession, confirmed: LogSequenceNumber
+    _ slot: String, in epoch: Int32, _ session: PostgresSession, confirmed: LogSequenceNumber,
+    streamed: LogSequenceNumber
   ) async throws {
     next = nil
     self.epoch = epoch
@@ -110,15 +121,21 @@ final class Watermark: CustomStringConvertible {
       let text = try row.optional(0, as: String.self), let snapshot = TransactionSnapshot(text),
       let position = try row.optional(1, as: LogSequenceNumber.self)
     else {
-      (self.snapshot, recent, isIncomplete) = (nil, [], false)
+      (self.snapshot, recent, isIncomplete, hasGap) = (nil, [], false, false)
       return
     }
-    if snapshot != self.snapshot || position != self.position { (recent, isIncomplete) = ([], false) }
+    let recorded = try row.optional(3, as: LogSequenceNumber.self) ?? position
+    if snapshot != self.snapshot || position != self.position {
+      (recent, isIncomplete, hasGap, complete) = ([], false, false, recorded)
+    } else {
+      complete = max(complete, recorded)
+    }
+    if streamed > complete { hasGap = true }
     (self.snapshot, self.position) = (snapshot, position)
     let known = Set(recent.map(\.transaction))
     let numbers = try row.get(2, as: String.self).dropFirst().dropLast()
-    recorded = Set(numbers.split(separator: ",").compactMap { UInt64($0) })
-    for number in recorded where !known.contains(number) { recent.append((number, .zero)) }
+    self.recorded = Set(numbers.split(separator: ",").compactMap { UInt64($0) })
+    for number in self.recorded where !known.contains(number) { recent.append((number, .zero)) }
   }
 
   /// Records the snapshot and, at a graceful shutdown, the transactions published since.
@@ -126,12 +143,15 @@ final class Watermark: CustomStringConvertible {
     _ slot: String, _ session: PostgresSession, confirmed: LogSequenceNumber, withRecent: Bool
   ) async throws {
     guard let snapshot else { return }
-    let list = withRecent ? recent.filter { $0.end <= confirmed }.prefix(100_000) : []
+    let all = withRecent ? recent.filter { $0.end <= confirmed } : []
+    let list = all.prefix(100_000)
+    let isComplete = withRecent && !hasGap && !isIncomplete && list.count == all.count
     let recorded = try await session.query(
       Self.recordQuery,
       [
         .text(slot), .text(snapshot.description), .lsn(position),
         .text("{\(list.map { "\($0.transaction)" }.joined(separator: ","))}"), .integer(epoch),
+        .lsn(isComplete ? all.count == recent.count ? complete : max(confirmed, position) : position),
       ])
     guard !recorded.isEmpty else { throw ReplicationError.displaced(relay: slot) }
   }

@@ -59,7 +59,53 @@ final class KafkaSink: MessageSink {
       })
   }
 
+  // MARK: What the relay before has sent
+
+  private let began = ContinuousClock.now
+  private var settled: Set<String> = []
+
+  /// How long after this sink was made its topics are looked at before their first message.
+  private static let settling = Duration.seconds(5)
+  /// Between two looks that must agree.
+  private static let stillness = Duration.milliseconds(200)
+  /// Others may write to the topic, too: it is not waited for them longer than this.
+  private static let patience = Duration.seconds(3)
+
+  /// Waits until nothing arrives any more that a relay before this one has sent: when it was killed, its last requests may still wait in
+  /// a broker that is busy. An old message that came in behind a newer one would be the last of its key. (Transactions need no
+  /// wait: the brokers refuse what is left of the producer before.)
+  private func settle(_ topics: [String]) async throws {
+    guard positions == nil, ContinuousClock.now - began < Self.settling else { return }
+    let new = topics.filter { !settled.contains($0) }
+    guard !new.isEmpty else { return }
+    settled.formUnion(new)
+    // A name that no topic can have is found later, and has no messages.
+    guard var known = try await ends(of: new), !known.isEmpty else { return }
+    let deadline = ContinuousClock.now + Self.patience
+    while true {
+      try await reactor.sleep(for: Self.stillness)
+      let asked = ContinuousClock.now
+      guard let present = try await ends(of: new) else { return }
+      // A broker that takes long to answer may have more waiting.
+      if present == known, ContinuousClock.now - asked < Self.stillness { return }
+      known = present
+      guard .now < deadline else {
+        logger.info("Topics do not come to rest: others write to them", metadata: ["topics": "\(new)"])
+        return
+      }
+    }
+  }
+
+  /// Where the topics end; nil: that may not be read, or there is no such topic.
+  private func ends(of topics: [String]) async throws -> [TopicPartition: Int64]? {
+    do { return try await admin.endOffsets(of: topics) } catch {
+      guard error.kind != .refused, error.kind != .forbidden else { return nil }
+      throw error
+    }
+  }
+
   func doubts(_ batch: MessageBatch) async throws -> [Int: Doubt] {
+    try await settle(batch.topics)
     var doubts: [Int: Doubt] = [:]
     for (number, topic) in batch.topics.enumerated() {
       switch try await limit(of: topic) {
