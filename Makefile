@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format test-promise test-relay golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -42,6 +42,9 @@ test-promise: install ## Kill relay and projector again and again under load; no
 
 test-relay: install ## Break a relay's world under load (SCENARIO=exactly_once, or another file of Tests/Scenarios)
 	@$(ON_STACK) Tests/Scenarios/$(subst -,_,$(SCENARIO)).py $(ARGUMENTS)
+
+chaos: install ## Break everything under load by a seeded schedule (MINUTES=10 SEED=1; FAULT=drop must be convicted)
+	@$(ON_STACK) Tests/Scenarios/chaos.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 
 golden: install ## Compare the relay's messages with recorded ones of Debezium (CASES=DIR)
 	@[ -n "$(CASES)" ] || { Tests/Golden/golden.py; exit 1; }

@@ -74,6 +74,7 @@ public enum Schema {
   public static let listGenerations = text(PackageResources.list_generations_sql)
   public static let beginGeneration = text(PackageResources.begin_generation_sql)
   public static let recordGeneration = text(PackageResources.record_generation_sql)
+  public static let noteGenerationEntries = text(PackageResources.note_generation_entries_sql)
   public static let addGenerationOffsets = text(PackageResources.add_generation_offsets_sql)
   public static let activateGeneration = text(PackageResources.activate_generation_sql)
   public static let voidGeneration = text(PackageResources.void_generation_sql)

@@ -263,7 +263,7 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
 
   @Test(
     "heals a store that was lost, an adopted log and a lost place in Kafka, and says why",
-    arguments: ["store", "adopted", "place"])
+    arguments: ["store", "adopted", "place", "anew"])
   func healed(_ cause: String) async throws {
     try await withViewStage { stage in
       let view = ViewUnderTest.documentSearch.make(stage.tools)
@@ -282,6 +282,19 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
       switch cause {
       case "store": try await view.store.drop(1)
       case "adopted": try await session.execute("select annals.adopt()")
+      case "anew":
+        // The topic comes back with other messages, and more of them.
+        let (admin, topic) = (KafkaAdmin(stage.world.source.kafka), "\(stage.tools.name).documents")
+        let count = try await admin.partitions(of: topic) ?? 1
+        try await admin.deleteTopic(topic)
+        try await eventually("it is gone", on: reactor) { try await admin.partitions(of: topic) == nil }
+        _ = try await admin.createTopic(topic, partitions: count)
+        _ = try await stage.create(60)
+        try await whileRelaying(outboxOptions(stage.database, topic: stage.tools.name), on: reactor) { _ in
+          try await eventually("the messages are there", on: reactor) {
+            try await admin.endOffsets(of: [topic]).values.allSatisfy { $0 > 6 }
+          }
+        }
       default:
         // As if the topic had been made anew: the group's offset is beyond its end.
         try await KafkaAdmin(stage.world.source.kafka).setOffsets(
@@ -300,8 +313,30 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
       default: #expect(reason.contains("place in"))
       }
       let report = try await Verifier(stage.world).run([view])
-      #expect(report.streams == 6)
+      #expect(report.streams == (cause == "anew" ? 66 : 6))
       #expect(report.differences.isEmpty)
+      for generation in 1...2 { try await view.store.drop(generation) }
+    }
+  }
+}
+
+@Suite("An index that was emptied", .timeLimit(.minutes(2))) struct EmptiedIndexTests {
+  @Test("is noticed, although its generation was begun on an empty log") func emptied() async throws {
+    try await withViewStage { stage in
+      let view = ViewUnderTest.documentSearch.make(stage.tools)
+      let reactor = stage.database.reactor
+      try await whileRelaying(outboxOptions(stage.database, topic: stage.tools.name), on: reactor) { _ in
+        try await stage.whileProjecting(view) { _ in
+          try await eventually("it is live", on: reactor) { try await stage.live(view) != nil }
+          let documents = try await stage.create(2)
+          try await eventually("it follows", on: reactor) {
+            try await Verifier(stage.world).run([view], .init(patience: .zero)).differences.isEmpty
+          }
+          try await view.remove(documents.map(\.id.description), of: 1)
+          try await eventually("it is built again", on: reactor) { try await stage.live(view)?.number == 2 }
+        }
+      }
+      #expect(try await Verifier(stage.world).run([view]).differences.isEmpty)
       for generation in 1...2 { try await view.store.drop(generation) }
     }
   }

@@ -136,6 +136,26 @@ public final class KafkaAdmin: Sendable {
     return true
   }
 
+  /// Deletes a topic if it exists.
+  public func deleteTopic(_ name: String) async throws(KafkaError) {
+    try await Reactor.offLoop { () throws(KafkaError) in
+      let operation = "deleting topic \(name)"
+      var topic = rd_kafka_DeleteTopic_new(name)
+      defer { rd_kafka_DeleteTopic_destroy(topic) }
+      let code = try self.ask(operation, { rd_kafka_DeleteTopics($0, &topic, 1, nil, $1) }) { event in
+        let code = rd_kafka_event_error(event)
+        var count = 0
+        guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let result = rd_kafka_event_DeleteTopics_result(event),
+          let topics = rd_kafka_DeleteTopics_result_topics(result, &count), count > 0
+        else { return code }
+        return rd_kafka_topic_result_error(topics[0])
+      }
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART else {
+        throw KafkaError(code, operation, brokers: self.options.brokers)
+      }
+    }
+  }
+
   /// Returns the value of a topic's setting, or nil if there is no setting with this name.
   public func setting(_ name: String, of topic: String) async throws(KafkaError) -> String? {
     try await Reactor.offLoop { () throws(KafkaError) in try self.settingNow(name, of: topic) }
@@ -219,14 +239,14 @@ public final class KafkaAdmin: Sendable {
   /// group has no offset counts from its beginning.
   public func backlog(of group: String, topics: [String]) async throws(KafkaError) -> [TopicPartition: Int64] {
     let ends = try await endOffsets(of: topics)
-    let offsets = try await offsets(of: group, Array(ends.keys))
-    return ends.reduce(into: [:]) { $0[$1.key] = max(0, $1.value - (offsets[$1.key] ?? 0)) }
+    let places = try await places(of: group, Array(ends.keys))
+    return ends.reduce(into: [:]) { $0[$1.key] = max(0, $1.value - (places[$1.key]?.offset ?? 0)) }
   }
 
-  /// The offsets that a group has committed.
-  private func offsets(
+  /// The offsets that a group has committed, with the notes that it has committed with them.
+  public func places(
     of group: String, _ partitions: [TopicPartition]
-  ) async throws(KafkaError) -> [TopicPartition: Int64] {
+  ) async throws(KafkaError) -> [TopicPartition: (offset: Int64, note: String?)] {
     guard !partitions.isEmpty else { return [:] }
     return try await Reactor.offLoop { () throws(KafkaError) in
       let handle = try self.makeHandle(RD_KAFKA_CONSUMER, ["group.id": group, "enable.auto.commit": "false"])
@@ -237,12 +257,17 @@ public final class KafkaAdmin: Sendable {
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let list else {
         throw KafkaError(code, "reading the offsets of group \(group)", brokers: self.options.brokers)
       }
-      var offsets: [TopicPartition: Int64] = [:]
+      var places: [TopicPartition: (offset: Int64, note: String?)] = [:]
       for index in 0..<Int(list.pointee.cnt) where list.pointee.elems[index].offset >= 0 {
         let element = list.pointee.elems[index]
-        offsets[TopicPartition(topic: String(cString: element.topic), partition: element.partition)] = element.offset
+        let note = element.metadata.map {
+          String(decoding: UnsafeRawBufferPointer(start: $0, count: element.metadata_size), as: UTF8.self)
+        }
+        places[TopicPartition(topic: String(cString: element.topic), partition: element.partition)] = (
+          element.offset, note
+        )
       }
-      return offsets
+      return places
     }
   }
 
@@ -250,15 +275,23 @@ public final class KafkaAdmin: Sendable {
   public func oldest(
     _ partitions: [TopicPartition], of group: String
   ) async throws(KafkaError) -> [TopicPartition: Int64] {
-    guard !partitions.isEmpty else { return [:] }
-    let offsets = try await offsets(of: group, partitions)
+    let places = try await places(of: group, partitions)
+    let first = Dictionary(partitions.map { ($0, places[$0]?.offset ?? Int64(RD_KAFKA_OFFSET_BEGINNING)) }) { $1 }
+    return try await messages(at: first).mapValues(\.timestamp)
+  }
+
+  /// The first message at an offset or behind it, of each partition that has one. Reading disturbs no group.
+  public func messages(
+    at offsets: [TopicPartition: Int64]
+  ) async throws(KafkaError) -> [TopicPartition: (offset: Int64, timestamp: Int64)] {
+    guard !offsets.isEmpty else { return [:] }
+    let partitions = Array(offsets.keys)
     return try await Reactor.offLoop { () throws(KafkaError) in
-      // Another group: reading here must not disturb the members of that one.
       let handle = try self.makeHandle(
         RD_KAFKA_CONSUMER,
         [
           "group.id": "annals", "enable.auto.commit": "false", "auto.offset.reset": "earliest",
-          "allow.auto.create.topics": "false", "queued.max.messages.kbytes": "1024",
+          "allow.auto.create.topics": "false", "queued.max.messages.kbytes": "1024", "enable.partition.eof": "true",
         ])
       defer { rd_kafka_destroy(handle) }
       rd_kafka_poll_set_consumer(handle)
@@ -266,25 +299,28 @@ public final class KafkaAdmin: Sendable {
       defer { rd_kafka_topic_partition_list_destroy(list) }
       guard let list else { return [:] }
       for index in 0..<Int(list.pointee.cnt) {
-        list.pointee.elems[index].offset = offsets[partitions[index]] ?? Int64(RD_KAFKA_OFFSET_BEGINNING)
+        list.pointee.elems[index].offset = offsets[partitions[index]] ?? 0
       }
       let code = rd_kafka_assign(handle, list)
       guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
         throw KafkaError(code, "reading the oldest messages", brokers: self.options.brokers)
       }
       defer { rd_kafka_consumer_close(handle) }
-      var times: [TopicPartition: Int64] = [:]
+      var found: [TopicPartition: (offset: Int64, timestamp: Int64)] = [:]
+      var ended: Set<TopicPartition> = []
       let deadline = ContinuousClock.now + self.timeout
-      while times.count < partitions.count, .now < deadline {
+      while found.count + ended.count < partitions.count, .now < deadline {
         guard let message = rd_kafka_consumer_poll(handle, 200) else { continue }
         defer { rd_kafka_message_destroy(message) }
-        guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
+        guard let topic = message.pointee.rkt else { continue }
         let partition = TopicPartition(
-          topic: String(cString: rd_kafka_topic_name(message.pointee.rkt)), partition: message.pointee.partition)
-        let time = rd_kafka_message_timestamp(message, nil)
-        if times[partition] == nil, time > 0 { times[partition] = time }
+          topic: String(cString: rd_kafka_topic_name(topic)), partition: message.pointee.partition)
+        guard found[partition] == nil else { continue }
+        if message.pointee.err == RD_KAFKA_RESP_ERR__PARTITION_EOF { ended.insert(partition) }
+        guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
+        found[partition] = (message.pointee.offset, rd_kafka_message_timestamp(message, nil))
       }
-      return times
+      return found
     }
   }
 

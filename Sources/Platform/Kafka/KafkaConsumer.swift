@@ -48,6 +48,7 @@ public final class KafkaConsumer {
   private var known: Set<TopicPartition>?
   /// Partitions that were not known: they began at their first message.
   private var found: Set<TopicPartition> = []
+  private var newlyAssigned: Set<TopicPartition> = []
   /// Where partitions begin that are taken over; the group's own place for those that it leaves out.
   public typealias Starts = (Set<TopicPartition>) async throws -> [TopicPartition: Int64]
   private let starts: Starts?
@@ -124,6 +125,12 @@ public final class KafkaConsumer {
     }
   }
 
+  /// Partitions that were taken over since the last call.
+  public func takeAssigned() -> Set<TopicPartition> {
+    defer { newlyAssigned = [] }
+    return newlyAssigned
+  }
+
   /// Partitions that were not known when they were assigned, since the last call.
   public func takeFound() -> Set<TopicPartition> {
     defer { found = [] }
@@ -146,6 +153,7 @@ public final class KafkaConsumer {
   public struct PlaceLost: Error, Equatable, Sendable, CustomStringConvertible {
     public let partition: TopicPartition
     public let reason: String
+    public init(partition: TopicPartition, reason: String) { (self.partition, self.reason) = (partition, reason) }
     public var description: String {
       "the place in \(partition.topic), partition \(partition.partition) is lost: \(reason)"
     }
@@ -291,18 +299,28 @@ public final class KafkaConsumer {
     atEnd.subtract(partitions)
     for partition in partitions { ends[partition] = nil }
     if isAssigned { assignment.formUnion(partitions) } else { assignment.subtract(partitions) }
+    if isAssigned { newlyAssigned.formUnion(partitions) } else { newlyAssigned.subtract(partitions) }
     logger.info("The assignment of partitions changed", metadata: [.count: "\(assignment.count)"])
   }
 
   /// Commits an offset for each partition: all messages before it are processed. Does not wait for the result. A
   /// failure is logged; the next commit replaces the failed one.
-  public func commit(_ offsets: [TopicPartition: Int64]) throws(KafkaError) {
+  ///
+  /// - Parameter notes: Short texts that are kept with the offsets.
+  public func commit(
+    _ offsets: [TopicPartition: Int64], notes: [TopicPartition: String] = [:]
+  ) throws(KafkaError) {
     guard !offsets.isEmpty else { return }
     let list = rd_kafka_topic_partition_list_new(Int32(offsets.count))
     defer { rd_kafka_topic_partition_list_destroy(list) }
     for (source, offset) in offsets {
       let element = rd_kafka_topic_partition_list_add(list, source.topic, source.partition)
       element?.pointee.offset = offset
+      if let note = notes[source] {
+        // The list frees it.
+        element?.pointee.metadata = UnsafeMutableRawPointer(strdup(note))
+        element?.pointee.metadata_size = note.utf8.count
+      }
     }
     let code = rd_kafka_commit(client.handle.pointer, list, 1)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {

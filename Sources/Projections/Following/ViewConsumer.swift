@@ -16,8 +16,10 @@ final class ViewConsumer {
   /// The category of each topic's streams.
   private let categories: [String: String]
   private let store: StoreWatch
+  private let places: PlaceCheck
   private let reactor: Reactor
   private let logger: Logger
+  private var hasEntries: Bool
   /// The next offset of each partition.
   private var offsets: [TopicPartition: Int64] = [:]
 
@@ -31,11 +33,14 @@ final class ViewConsumer {
   ) throws {
     (self.view, self.generation, self.registry, self.parking) = (view, generation, registry, parking)
     (self.metrics, self.reactor, self.logger) = (metrics, reactor, logger)
+    hasEntries = generation.streams > 0
     categories = source.categories(of: view)
     let store = StoreWatch(view.store, generation)
     self.store = store
+    let group = source.group(of: view, generation.number)
+    places = PlaceCheck(source.kafka, group: group, logger: logger)
     consumer = try KafkaConsumer(
-      source.kafka, group: source.group(of: view, generation.number), instance: source.instance,
+      source.kafka, group: group, instance: source.instance,
       topics: categories.keys.sorted(), known: Set(generation.offsets.keys),
       starts: { try await store.starts(of: $0) }, on: reactor, logger: logger)
   }
@@ -62,6 +67,8 @@ final class ViewConsumer {
     let messages = try await consumer.next(maximum: Self.maximumBatch, timeout: timeout)
     try Task.checkCancellation()
     try await store.check()
+    places.look(at: consumer.takeAssigned())
+    try places.check()
     let found = consumer.takeFound()
     if !found.isEmpty {
       // First the group's offset, then the note that it has one: a stop in between begins at their first message again.
@@ -81,14 +88,22 @@ final class ViewConsumer {
         }
         rest = rest.dropFirst(part.count)
         try await apply(Array(part))
+        if !hasEntries {
+          try await registry.noteEntries(view.name, generation.number)
+          hasEntries = true
+        }
         try await store.check()
         var reached: [TopicPartition: Int64] = [:]
-        for message in part { reached[message.source] = message.offset + 1 }
+        var notes: [TopicPartition: String] = [:]
+        for message in part {
+          reached[message.source] = message.offset + 1
+          notes[message.source] = PlaceCheck.note(of: message)
+        }
         // First the store's own note: the group's is never ahead of what the store has.
         try await store.note(StorePlace(builtTo: nil, offsets: reached))
         offsets.merge(reached) { $1 }
         // Only the new owner may commit offsets of a partition that was revoked in the meantime.
-        try consumer.commit(reached.filter { consumer.assignment.contains($0.key) })
+        try consumer.commit(reached.filter { consumer.assignment.contains($0.key) }, notes: notes)
       }
       metrics.batch.record(.now - start)
     }

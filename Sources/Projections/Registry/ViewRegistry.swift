@@ -40,6 +40,7 @@ public struct ViewRegistry: Sendable {
   private static let begin = Query("begin_generation", Schema.beginGeneration)
   private static let record = Query("record_generation", Schema.recordGeneration)
   private static let addOffsets = Query("add_generation_offsets", Schema.addGenerationOffsets)
+  private static let noteEntries = Query("note_generation_entries", Schema.noteGenerationEntries)
   private static let activate = Query("activate_generation", Schema.activateGeneration)
   private static let void = Query("void_generation", Schema.voidGeneration)
   private static let drop = Query("drop_generation", Schema.dropGeneration)
@@ -93,6 +94,11 @@ public struct ViewRegistry: Sendable {
     let rows = try await pool.query(
       Self.record, [.text(view), .integer(Int32(generation)), .text(last), .bigint(Int64(streams))])
     if rows.isEmpty { throw Superseded(view: view, generation: generation) }
+  }
+
+  /// Notes that a generation has entries, which its store may lose.
+  func noteEntries(_ view: String, _ generation: Int) async throws {
+    try await pool.query(Self.noteEntries, [.text(view), .integer(Int32(generation))])
   }
 
   func addOffsets(_ view: String, _ generation: Int, _ offsets: [TopicPartition: Int64]) async throws {

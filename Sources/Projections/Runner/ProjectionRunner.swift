@@ -118,7 +118,10 @@ public actor ProjectionRunner {
     }
   }
 
-  private func follow(_ live: Generation, over session: PostgresConnection, _ progressed: () -> Void) async throws {
+  private func follow(
+    _ followed: Generation, over session: PostgresConnection, _ progressed: () -> Void
+  ) async throws {
+    var live = followed
     let lock = try await session.query(Self.followGeneration, [.text(view.name), .text("\(live.number)")])
     // Somebody has just ended it.
     guard try lock.first?.get(0, as: Bool.self) == true else { return }
@@ -136,7 +139,8 @@ public actor ProjectionRunner {
       while true {
         if news.take() || ContinuousClock.now - askedAt >= Self.interval {
           askedAt = .now
-          if try await registry.live(of: view.name)?.number != live.number { break }
+          guard let present = try await registry.live(of: view.name), present.number == live.number else { break }
+          live = present
           // Without this session nobody waits for what is written here.
           try await session.check()
         }

@@ -12,6 +12,8 @@ import Reactor
 public struct SignatureSearch: ComparableView, AwaitableView {
   public let name = "signature-search"
   public let categories = ["\(Signature.category)"]
+  /// 2: addresses are found in capital and small letters.
+  public let form = 2
   private let index: SearchIndex
   private static let maximumTries = 30
 
@@ -25,7 +27,7 @@ public struct SignatureSearch: ComparableView, AwaitableView {
      "signed_at":{"type":"date"},
      "signatures":{"type":"nested","properties":{
        "id":{"type":"keyword"},
-       "signer_email":{"type":"keyword"},
+       "signer_email":{"type":"keyword","normalizer":"lowercase"},
        "signer_name":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
        "status":{"type":"keyword"},
        "document_version":{"type":"long"},

@@ -1,3 +1,4 @@
+import Domain
 import HTTPServer
 import JSON
 import Projections
@@ -16,7 +17,8 @@ struct ListRoutes: Sendable {
         Route(
           .get, "/lists/status/{status}", "Ids of the documents with a status, newest first.", right: .read,
           answers: [Answer(200, "A part of the list.", schema: Self.listSchema)],
-          Input<String>(path: "status", "The status."), Self.from, Self.limit, AtLeast.header, AtLeast.query
+          Input<String>(path: "status", oneOf: DocumentStatus.allCases.map(\.rawValue), "The status."), Self.from,
+          Self.limit, AtLeast.header, AtLeast.query
         ) { request, status, from, limit, header, query in
           try await answer(.status(status), from, limit, header, query)
         },
