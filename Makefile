@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -72,6 +72,10 @@ bench-outbox-soak: ## The outbox's size and the longest appends over 2 million e
 bench-rebuild: ## Rebuilding views beside _bulk, redis-cli --pipe and COPY (ARGUMENTS="--events 5000000")
 	@scripts/install $(EXTRA)
 	@$(ON_STACK) Benchmarks/rebuild.py $(ARGUMENTS)
+
+bench-freshness: ## How soon a write is cached and searchable, beside Redis and Elasticsearch alone
+	@scripts/install $(EXTRA)
+	@$(ON_STACK) Benchmarks/freshness.py $(ARGUMENTS)
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench

@@ -110,6 +110,8 @@ struct SearchIndex: ViewStore {
       try await delete(name)
     }
     if !part.isEmpty, try await aliases(generation, "")?.contains(name + Self.made) != false {
+      // Somebody else may have made it just now.
+      if try await aliases(generation, part)?.contains(writeAlias(generation, part)) == true { return }
       throw StoreLost(store: "index \(name)")
     }
     // A part that comes later is seen at once if its generation is.

@@ -19,6 +19,9 @@ public protocol View: Sendable {
   /// True if it has an entry for each event, false if the newest change of a stream says all.
   var takesEveryEvent: Bool { get }
 
+  /// How many requests its store takes at once with profit. Changes of one stream are never in two of them.
+  var lanes: Int { get }
+
   /// Where its generations are kept.
   var store: any ViewStore { get }
 
@@ -71,6 +74,27 @@ extension ViewStore {
 extension View {
   public var form: Int { 1 }
   public var takesEveryEvent: Bool { false }
+  public var lanes: Int { 1 }
+
+  /// Applies changes in as many requests side by side as there are lanes.
+  func applyInLanes(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {
+    guard lanes > 1, changes.count >= Self.worthwhile else { return try await apply(changes, to: generation) }
+    var parts = [[(index: Int, change: ViewChange)]](repeating: [], count: lanes)
+    for (index, change) in changes.enumerated() {
+      parts[Int(UInt(bitPattern: change.stream.hashValue) % UInt(lanes))].append((index, change))
+    }
+    return try await withThrowingTaskGroup(of: [(Int, ViewOutcome)].self) { group in
+      for part in parts where !part.isEmpty {
+        group.addTask { Array(zip(part.map(\.index), try await self.apply(part.map(\.change), to: generation))) }
+      }
+      var outcomes = [ViewOutcome](repeating: .stale, count: changes.count)
+      for try await part in group { for (index, outcome) in part { outcomes[index] = outcome } }
+      return outcomes
+    }
+  }
+
+  /// Fewer changes are one request.
+  private static var worthwhile: Int { 200 }
 }
 
 /// What became of a change.

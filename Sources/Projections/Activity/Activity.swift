@@ -10,6 +10,7 @@ public import JSON
 public struct Activity: ComparableView, AwaitableView {
   public let name = "activity"
   public let categories = ["\(Document.category)", "\(Signature.category)"]
+  public let lanes = 2
   public var takesEveryEvent: Bool { true }
   private let index: SearchIndex
 

@@ -10,6 +10,7 @@ public import S3
 public struct DocumentSearch: ComparableView, AwaitableView {
   public let name = "document-search"
   public let categories = ["\(Document.category)"]
+  public let lanes = 2
   private let s3: S3Client
   private let index: SearchIndex
   private let texts = TextCache()

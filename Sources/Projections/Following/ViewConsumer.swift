@@ -138,7 +138,7 @@ final class ViewConsumer {
     // Kafka allows five minutes between two polls. After that, another member of the group reads the batch again.
     while true {
       do {
-        let outcomes = try await view.apply(reduced, to: generation.number)
+        let outcomes = try await view.applyInLanes(reduced, to: generation.number)
         for (change, outcome) in zip(reduced, outcomes) {
           if case .refused(let reason) = outcome {
             try await parking.park(change, reason: reason)
