@@ -91,47 +91,83 @@ def directly(index, number):
     return write
 
 
-def writer(make, argument, number, rate, seconds, pipe):
+def writer(make, argument, number, rate, seconds, pipes):
     """Writes at a steady rate, and tells each id with the moment of its answer."""
     write, begin = make(argument, number), time.monotonic()
     for count in range(int(rate * seconds)):
         time.sleep(max(0, begin + count / rate - time.monotonic()))
-        pipe.send((write(count), time.monotonic()))
-    pipe.send(None)
+        written = (write(count), time.monotonic())
+        for pipe in pipes:
+            pipe.send(written)
+    for pipe in pipes:
+        pipe.send(None)
+
+
+def watch(look, pause, pipes, limit, result):
+    """Looks for what was written until all is seen, and tells after how many ms each was, and how long the writing took."""
+    missing, times, open_pipes, end, moments = {}, [], set(pipes), time.monotonic() + limit, []
+    while open_pipes or missing:
+        if time.monotonic() > end:
+            result.send(f"{len(missing)} of the writes were never seen")
+            return
+        for pipe in multiprocessing.connection.wait(list(open_pipes), 0 if missing else 0.01):
+            while pipe in open_pipes and pipe.poll():
+                item = pipe.recv()
+                if item is None:
+                    open_pipes.discard(pipe)
+                else:
+                    missing[item[0]] = item[1]
+                    moments.append(item[1])
+        if missing:
+            seen, now = look(list(missing)), time.monotonic()
+            times += [(now - missing.pop(name)) * 1_000 for name in seen]
+            time.sleep(pause)
+    result.send((times, max(moments) - min(moments)))
+
+
+def look_in_redis(key):
+    redis = Redis()
+
+    def look(names):
+        return [name for name, value in zip(names, redis.ask("MGET", *[key + name for name in names])) if value is not None]
+    return look
+
+
+def look_in_elasticsearch(index):
+    elasticsearch = Elasticsearch()
+    return lambda names: elasticsearch.found(index, names)
+
+
+def watcher(make, argument, *rest):
+    watch(make(argument), *rest)
 
 
 def measure(make, argument, index, key, rate, seconds):
-    """Times until each write was in Redis and in Elasticsearch, in ms."""
-    pipes = []
+    """Times until each write was in Redis and in Elasticsearch, in ms, and the writes a second that there were."""
+    pipes = [[multiprocessing.Pipe(False) for _ in range(WRITERS)] for _ in range(2)]
+    results, processes = [multiprocessing.Pipe(False) for _ in range(2)], []
+    for number, (look, place, pause) in enumerate(((look_in_redis, key, 0.0005), (look_in_elasticsearch, index, 0.02))):
+        processes.append(multiprocessing.Process(
+            target=watcher, args=(look, place, pause, [reading for reading, _ in pipes[number]], seconds + 60, results[number][1])))
     for number in range(WRITERS):
-        reading, writing = multiprocessing.Pipe(False)
-        multiprocessing.Process(target=writer, args=(make, argument, number, rate / WRITERS, seconds, writing), daemon=True).start()
-        pipes.append(reading)
-    redis, elasticsearch = Redis(), Elasticsearch()
-    cached, searched, times = {}, {}, {"cached": [], "searchable": []}
-    open_pipes, end, next_search = set(pipes), time.monotonic() + seconds + 60, 0
-    while open_pipes or cached or searched:
-        if time.monotonic() > end:
-            sys.exit(f"{len(cached)} writes were never cached, {len(searched)} never searchable")
-        for pipe in multiprocessing.connection.wait(list(open_pipes), 0.001):
-            item = pipe.recv()
-            if item is None:
-                open_pipes.discard(pipe)
-            else:
-                cached[item[0]] = searched[item[0]] = item[1]
-        if cached:
-            names = list(cached)
-            values = redis.ask("MGET", *[key + name for name in names])
-            now = time.monotonic()
-            for name, value in zip(names, values):
-                if value is not None:
-                    times["cached"].append((now - cached.pop(name)) * 1_000)
-        if searched and time.monotonic() >= next_search:
-            found = elasticsearch.found(index, searched)
-            now = time.monotonic()
-            next_search = now + 0.02
-            for name in found:
-                times["searchable"].append((now - searched.pop(name)) * 1_000)
+        processes.append(multiprocessing.Process(
+            target=writer, args=(make, argument, number, rate / WRITERS, seconds, [pipes[0][number][1], pipes[1][number][1]])))
+    for process in processes:
+        process.daemon = True
+        process.start()
+    times = {}
+    for kind, (reading, _) in zip(("cached", "searchable"), results):
+        if not reading.poll(seconds + 90):
+            sys.exit(f"{kind}: no answer")
+        answer = reading.recv()
+        if isinstance(answer, str):
+            sys.exit(f"{kind}: {answer}")
+        times[kind], length = answer
+        times["rate"] = len(times[kind]) / max(length, 0.001)
+    for process in processes:
+        process.join(10)
+        if process.exitcode:
+            sys.exit("a client failed")
     return times
 
 
@@ -167,18 +203,19 @@ def main():
                 "mappings": {"dynamic": False, "properties": {"id": {"type": "keyword"}, "title": {"type": "text"}}}})
             measure(through_annals, "", name, "document:", 20, 5)  # the views are made
             for rate in options.rates:
-                own, peer = {"cached": [], "searchable": []}, {"cached": [], "searchable": []}
+                own, peer = ({"cached": [], "searchable": [], "rate": []} for _ in range(2))
                 for _ in range(options.runs):
                     for figures, run in (
                             (own, measure(through_annals, "", name, "document:", rate, options.seconds)),
                             (peer, measure(directly, f"{name}-peer", f"{name}-peer", f"{name}-peer:", rate, options.seconds))):
                         for kind, values in run.items():
-                            figures[kind].append(quantiles(values))
+                            figures[kind].append(values if kind == "rate" else quantiles(values))
                 for kind in ("cached", "searchable"):
                     mine, others = ([statistics.median(column) for column in zip(*figures[kind])] for figures in (own, peer))
                     goal = GOALS.get("cached" if kind == "cached" else refresh)
                     share = f"{mine[2] / goal:.2f} of {goal} ms" if goal else ""
-                    print(f"| {refresh} | {rate} | {kind} | " + " | ".join(f"{v:.1f}" for v in (*mine, *others)) + f" | {share} |", flush=True)
+                    rates = " and ".join(f"{statistics.median(figures['rate']):.0f}" for figures in (own, peer))
+                    print(f"| {refresh} | {rates} of {rate} | {kind} | " + " | ".join(f"{v:.1f}" for v in (*mine, *others)) + f" | {share} |", flush=True)
         finally:
             program.stop()
             for index in elasticsearch.ask("GET", "/_alias?format=json"):

@@ -85,6 +85,7 @@ public enum Schema {
   public static let sampleStreams = text(PackageResources.sample_streams_sql)
   public static let nextStreams = text(PackageResources.next_streams_sql)
   public static let parkChange = text(PackageResources.park_change_sql)
+  public static let settledStreams = text(PackageResources.settled_streams_sql)
   public static let parkedStreams = text(PackageResources.parked_streams_sql)
   public static let listParkedChanges = text(PackageResources.list_parked_changes_sql)
   public static let showParkedChange = text(PackageResources.show_parked_change_sql)

@@ -55,7 +55,10 @@ final class StoreWatch {
   }
 
   /// Notes what was applied since the last note.
+  ///
+  /// - Throws: `StoreReconnected` if it was not all applied over the present connection.
   func note(_ place: StorePlace) async throws {
+    try await check()
     guard let connection else { return }
     try await store.note(place, in: generation, over: connection)
   }

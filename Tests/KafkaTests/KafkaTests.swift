@@ -18,6 +18,66 @@ import Testing
       }
     }
   }
+
+  @Test("lose no message that came right before partitions were taken over")
+  func rebalancing() async throws {
+    try await withReactor { reactor in
+      let options = KafkaOptions(brokers: try Stack.kafka)
+      let (topic, group) = (Stack.uniqueName("membership"), Stack.uniqueName("members"))
+      _ = try await KafkaAdmin(options).createTopic(topic, partitions: 4)
+      let producer = try KafkaProducer(options, on: reactor, logger: quietLogger()) { _ in }
+      func produce() throws {
+        for number in 0..<40 {
+          try Array("\(number)".utf8).withUnsafeBytes {
+            try producer.send(topic: topic, key: $0, value: $0, token: number)
+          }
+        }
+      }
+      func member() throws -> KafkaConsumer {
+        try KafkaConsumer(
+          options, group: group, topics: [topic], starts: { _ in [:] }, on: reactor, logger: quietLogger())
+      }
+      var seen: [TopicPartition: Set<Int64>] = [:]
+      /// What was read is committed at once: nobody reads it again.
+      func read(_ consumer: KafkaConsumer) async throws -> Int {
+        let messages = try await consumer.next(maximum: 10_000, timeout: .milliseconds(20))
+        var reached: [TopicPartition: Int64] = [:]
+        for message in messages {
+          seen[message.source, default: []].insert(message.offset)
+          reached[message.source] = message.offset + 1
+        }
+        try consumer.commit(reached.filter { consumer.assignment.contains($0.key) })
+        return messages.count
+      }
+      let steady = try member()
+      while try await read(steady) == 0 { try produce() }
+      for _ in 0..<6 {
+        let guest = try member()
+        // Messages and assignments wait together.
+        var rounds = 0
+        while guest.assignment.isEmpty || rounds < 8, rounds < 80 {
+          rounds += 1
+          try produce()
+          try await reactor.sleep(for: .milliseconds(120))
+          try produce()
+          _ = try await read(steady)
+          _ = try await read(guest)
+        }
+        await guest.close()
+      }
+      let ends = try await KafkaAdmin(options).endOffsets(of: [topic])
+      let deadline = ContinuousClock.now + .seconds(20)
+      while ends.contains(where: { seen[$0.key]?.max() ?? -1 < $0.value - 1 }), .now < deadline {
+        _ = try await read(steady)
+      }
+      for (partition, end) in ends {
+        let missing = Set(0..<end).subtracting(seen[partition] ?? [])
+        #expect(missing.isEmpty, "\(partition.partition): \(missing.count) of \(end) are missing")
+      }
+      await steady.close()
+      await producer.close()
+    }
+  }
 }
 
 @Suite("Kafka", .timeLimit(.minutes(5))) struct KafkaTests {

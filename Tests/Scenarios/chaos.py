@@ -128,6 +128,18 @@ class World:
     def __init__(self, binary, fault):
         self.fault, self.binary = fault, binary
         self.at_end = []
+        self.stopping, self.faults = threading.Event(), []
+
+    def stop(self):
+        """Heals what is broken, then stops what was started, whatever goes wrong with it."""
+        self.stopping.set()
+        for thread in self.faults:
+            thread.join(60)
+        while self.at_end:
+            try:
+                self.at_end.pop()()
+            except Exception as error:  # the others must be stopped too
+                print(f"stopping: {error!r}", file=sys.stderr)
 
     def start(self):
         self.routes, number = {}, PROXIES
@@ -243,7 +255,12 @@ def schedule(seed, minutes, victims, routes):
                 left = sorted(whole)
                 chance.shuffle(left)
             faults.append((round(chance.uniform(0, FAULTY - 12), 1), *left.pop(), round(chance.uniform(1, 11), 1)))
-        plan.append(sorted(faults))
+        # One thing is broken in one way at a time. A relay that stands still while Postgres ends its session is a case that
+        # docs/relay.md leaves to exactly-once.
+        chosen = {name: fault for fault in sorted(faults) for name in [fault[2]]}
+        if "postgres" in chosen and chosen["postgres"][1] == "kill":
+            chosen = {name: fault for name, fault in chosen.items() if not (name.startswith("relay") and fault[1] == "pause")}
+        plan.append(sorted(chosen.values()))
     return plan
 
 
@@ -259,7 +276,7 @@ class Load:
         self.written = {}  # (stream, version): when it was acknowledged
         self.states = {}  # (document, version): title
         self.newest = {}  # document: the newest acknowledged version; None: deleted
-        self.stale, self.hidden = [], []
+        self.stale, self.hidden, self.broken = [], [], []
         # Moments at which a write was acknowledged, and a search found what its client had written.
         self.successes = {"writes": [], "searches": []}
         self.threads = [threading.Thread(target=self.client, args=(n,), daemon=True) for n in range(CLIENTS)]
@@ -283,6 +300,10 @@ class Load:
             try:
                 outcome = steps(connection)
             except (OSError, http.client.HTTPException, ValueError):
+                connection.close()
+                connection, outcome = None, "unknown"
+            except Exception as error:  # an answer that no client of ours would understand
+                self.broken.append(f"{operation}: {error!r}")
                 connection.close()
                 connection, outcome = None, "unknown"
             with self.lock:
@@ -400,8 +421,8 @@ class Load:
 class Judge:
     def __init__(self, world, load):
         self.world, self.load = world, load
-        # Where something is planted, what must agree never does.
-        self.limit = 15 if world.fault else LIMIT
+        # Where something is planted, the views never agree.
+        self.limit, self.views_limit = LIMIT, 1 if world.fault else LIMIT
         self.vanished, self.differences, self.wrong, self.unseen = set(), [], [], []
         self.verdict = order.Verdict()
         self.recoveries, self.agreements = {"writes": [], "searches": []}, []
@@ -429,7 +450,7 @@ class Judge:
             wanted = dict(random.sample([(i, v) for i, v in self.load.newest.items() if v],
                                         min(500, sum(1 for v in self.load.newest.values() if v))))
         points, begin = [], time.monotonic()
-        while wanted and time.monotonic() - begin < self.limit:
+        while wanted and time.monotonic() - begin < self.views_limit:
             with self.load.lock:
                 wanted = {i: v for i, v in wanted.items() if self.load.newest.get(i)}
             points.append(self.unseen_now(wanted))
@@ -445,11 +466,11 @@ class Judge:
         self.vanished |= written - {(stream, int(version)) for stream, version in rows}
 
     def topics_have_all(self):
-        end = self.world.sql("select pg_current_wal_lsn()")
         limit = time.monotonic() + self.limit
         rows = [row.split("|") for row in self.world.sql(
             "select event_id, stream_id, version, epoch || '/' || xid from annals.events").splitlines()]
         committed = {event: (stream.split("-", 1)[1], int(version)) for event, stream, version, _ in rows}
+        end = self.world.sql("select pg_current_wal_lsn()")
         while self.world.sql(f"select confirmed_flush_lsn >= '{end}' from pg_replication_slots where slot_name = '{RUN}'") != "t":
             if time.monotonic() > limit:
                 self.differences.append("the relay has not caught up")
@@ -465,7 +486,7 @@ class Judge:
 
     def views_agree(self):
         """`annals verify`, again and again until it finds nothing or the time is up."""
-        end, text = time.monotonic() + self.limit, ""
+        end, text = time.monotonic() + self.views_limit, ""
         while True:
             text = self.world.annals("verify")
             if " 0 differences" in text:
@@ -512,28 +533,25 @@ class Judge:
                         self.recoveries[kind].append(min(later) - moment)
 
     def holds(self):
-        return not (self.vanished or self.differences or self.wrong or self.load.stale or self.load.hidden) and self.verdict.holds()
+        return not (self.vanished or self.differences or self.wrong or self.load.stale or self.load.hidden
+                    or self.load.broken) and self.verdict.holds()
 
 
 def break_things(world, faults):
     """One minute's faults; returns the moments at which they ended."""
-    begin, ended, threads = time.monotonic(), [], []
+    begin, ended = time.monotonic(), []
 
     def one(at, kind, name, seconds):
-        time.sleep(max(0, begin + at - time.monotonic()))
+        if world.stopping.wait(max(0, begin + at - time.monotonic())):
+            return
         heal = world.begin(kind, name)
-        time.sleep(seconds)
+        world.stopping.wait(seconds)
         heal()
         ended.append(time.time())
-    busy = collections.Counter(name for _, _, name, _ in faults)
-    for at, kind, name, seconds in faults:
-        # One thing is broken in one way at a time.
-        if busy[name] > 1:
-            busy[name] -= 1
-            continue
-        threads.append(threading.Thread(target=one, args=(at, kind, name, seconds), daemon=True))
-        threads[-1].start()
-    for thread in threads:
+    world.faults = [threading.Thread(target=one, args=fault, daemon=True) for fault in faults]
+    for thread in world.faults:
+        thread.start()
+    for thread in world.faults:
         thread.join()
     return ended
 
@@ -551,6 +569,7 @@ def show(load, judge, seconds):
     print(f"stale-read             {len(load.stale)}")
     print(f"unseen-search          {len(load.hidden)}")
     print(f"wrong-as-of            {len(judge.wrong)}")
+    print(f"broken-answer          {len(load.broken)}")
     print(f"view-difference        {len(judge.differences)}")
     for kind, times in judge.recoveries.items():
         if times:
@@ -565,7 +584,7 @@ def show(load, judge, seconds):
     for line in judge.verdict.evidence():
         print(line)
     for what, items in (("vanished", sorted(judge.vanished)), ("stale", load.stale), ("unseen", load.hidden), ("as of", judge.wrong),
-                        ("differs", judge.differences)):
+                        ("differs", judge.differences), ("broken", load.broken)):
         for item in items[:5]:
             print(f"  {what}: {item}")
 
@@ -588,7 +607,8 @@ def main():
         stack.Deadline(90, FOLDER).wait("the API", world.programs["serve"].is_ready, 0.2)
         load.start()
         world.at_end.append(load.stop)
-        stack.Deadline(120, FOLDER).wait("the views", lambda: " 0 differences" in world.annals("verify"), 1)
+        if not options.fault:
+            stack.Deadline(120, FOLDER).wait("the views", lambda: " 0 differences" in world.annals("verify"), 1)
         print(f"seed                   {seed}, {options.minutes} minutes; data and logs: {os.path.relpath(FOLDER, stack.ROOT)}", flush=True)
         begin = time.monotonic()
         for number, faults in enumerate(schedule(seed, options.minutes, world.victims, world.routes), 1):
@@ -597,6 +617,8 @@ def main():
             ended = break_things(world, faults)
             judge.healed()
             judge.note_recovery(ended)
+            if not any(moment > time.time() - 60 for moment in load.successes["writes"]):
+                judge.differences.append("no write was acknowledged for a minute")
             if judge.differences:
                 break
             time.sleep(max(0, started + 60 - time.monotonic()))
@@ -605,11 +627,11 @@ def main():
         show(load, judge, time.monotonic() - begin)
         holds = judge.holds() and load.outcomes["create", "ok"] > 0
     finally:
-        while world.at_end:
-            world.at_end.pop()()
+        world.stop()
     if options.fault:
-        print(f"the mutation “{options.fault}” " + ("WAS NOT FOUND" if holds else "is convicted"))
-        sys.exit(1 if holds else 0)
+        found = judge.verdict.lost if options.fault == "drop" else judge.verdict.reordered or judge.verdict.stale
+        print(f"the mutation “{options.fault}” " + ("is convicted" if found else "WAS NOT FOUND"))
+        sys.exit(0 if found else 1)
     print(f"it holds (seed {seed})" if holds else f"IT DOES NOT HOLD (seed {seed})")
     sys.exit(0 if holds else 1)
 

@@ -320,6 +320,9 @@ public final class KafkaAdmin: Sendable {
         guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
         found[partition] = (message.pointee.offset, rd_kafka_message_timestamp(message, nil))
       }
+      guard found.count + ended.subtracting(found.keys).count == partitions.count else {
+        throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, "reading single messages", brokers: self.options.brokers)
+      }
       return found
     }
   }

@@ -132,6 +132,14 @@ final class KafkaClient {
       reason: Self.text(message), kind: .fatal)
   }
 
+  /// Ends the watch and leaves the handle as it is: its threads and its memory stay until the process ends.
+  func abandon() {
+    watch?.cancel()
+    watch = nil
+    rd_kafka_queue_io_event_enable(queue, -1, nil, 0)
+    rd_kafka_queue_destroy(queue)
+  }
+
   /// Ends the watch and releases the queue, on the loop. Then destroys the handle on another thread, which may take a
   /// while, and closes the pipe.
   func close() async {

@@ -48,9 +48,14 @@ public final class KafkaConsumer {
   private var known: Set<TopicPartition>?
   /// Partitions that were not known: they began at their first message.
   private var found: Set<TopicPartition> = []
-  private var newlyAssigned: Set<TopicPartition> = []
+  /// What a group has committed for a partition; the offset is negative if that is nothing.
+  public struct GroupPlace: Sendable {
+    public let offset: Int64
+    public let note: String?
+  }
+
   /// Where partitions begin that are taken over; the group's own place for those that it leaves out.
-  public typealias Starts = (Set<TopicPartition>) async throws -> [TopicPartition: Int64]
+  public typealias Starts = ([TopicPartition: GroupPlace]) async throws -> [TopicPartition: Int64]
   private let starts: Starts?
   /// The group has given partitions to this member, or none.
   private var wasAssigned = false
@@ -103,32 +108,27 @@ public final class KafkaConsumer {
   public func next(maximum: Int, timeout: Duration) async throws -> [KafkaMessage] {
     let deadline = ContinuousClock.now + timeout
     while true {
-      let messages = takeEvents(maximum: maximum)
+      // Nothing behind an assignment is taken before it is answered.
+      let messages = assigning == nil ? takeEvents(maximum: maximum) : []
       if let failure {
         self.failure = nil
         throw failure
       }
       if let lost { throw lost }
+      if !messages.isEmpty { return messages }
       if let starts, let assigning {
-        let begin = try await starts(Set(Self.partitions(of: assigning)))
+        let begin = try await starts(try await places(of: assigning))
         self.assigning = nil
         assign(assigning, beginning: begin)
         rd_kafka_topic_partition_list_destroy(assigning)
         continue
       }
-      if !messages.isEmpty { return messages }
       switch await doorbell.wait(timeout: max(.zero, deadline - .now)) {
       case .rung: continue
       case .timedOut: return []
       case .cancelled: throw CancellationError()
       }
     }
-  }
-
-  /// Partitions that were taken over since the last call.
-  public func takeAssigned() -> Set<TopicPartition> {
-    defer { newlyAssigned = [] }
-    return newlyAssigned
   }
 
   /// Partitions that were not known when they were assigned, since the last call.
@@ -180,7 +180,7 @@ public final class KafkaConsumer {
 
   private func takeEvents(maximum: Int) -> [KafkaMessage] {
     var messages: [KafkaMessage] = []
-    while messages.count < maximum,
+    while assigning == nil, messages.count < maximum,
       client.nextEvent(
         takeError: { event, code in
           guard let place = rd_kafka_event_topic_partition(event) else {
@@ -266,6 +266,31 @@ public final class KafkaConsumer {
     }
   }
 
+  /// What the group has committed for the partitions of a list.
+  private func places(of list: Partitions) async throws(KafkaError) -> [TopicPartition: GroupPlace] {
+    let partitions = Self.partitions(of: list)
+    let (handle, brokers) = (client.handle, client.brokers)
+    guard !partitions.isEmpty else { return [:] }
+    return try await Reactor.offLoop { () throws(KafkaError) in
+      guard let list = rd_kafka_topic_partition_list_new(Int32(partitions.count)) else { return [:] }
+      defer { rd_kafka_topic_partition_list_destroy(list) }
+      for partition in partitions { rd_kafka_topic_partition_list_add(list, partition.topic, partition.partition) }
+      let code = rd_kafka_committed(handle.pointer, list, 10_000)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        throw KafkaError(code, "reading the group's offsets", brokers: brokers)
+      }
+      var places: [TopicPartition: GroupPlace] = [:]
+      for (index, partition) in partitions.enumerated() {
+        let element = list.pointee.elems[index]
+        let note = element.metadata.map {
+          String(decoding: UnsafeRawBufferPointer(start: $0, count: element.metadata_size), as: UTF8.self)
+        }
+        places[partition] = GroupPlace(offset: element.offset, note: note)
+      }
+      return places
+    }
+  }
+
   private func assign(_ list: Partitions, beginning: [TopicPartition: Int64]) {
     for (index, partition) in Self.partitions(of: list).enumerated() {
       if let offset = beginning[partition] {
@@ -295,11 +320,16 @@ public final class KafkaConsumer {
     } else {
       _ = rd_kafka_assign(handle, isAssigned ? list : nil)
     }
-    if let failure { logger.warning("Partitions could not be taken over", metadata: [.error: failure]) }
+    if let failure {
+      // Its own view of what it has would be wrong from now on: it must be made anew.
+      self.failure = KafkaError(
+        name: "_STATE", operation: isAssigned ? "taking partitions over" : "giving partitions up",
+        brokers: client.brokers,
+        reason: failure, kind: .fatal)
+    }
     atEnd.subtract(partitions)
     for partition in partitions { ends[partition] = nil }
     if isAssigned { assignment.formUnion(partitions) } else { assignment.subtract(partitions) }
-    if isAssigned { newlyAssigned.formUnion(partitions) } else { newlyAssigned.subtract(partitions) }
     logger.info("The assignment of partitions changed", metadata: [.count: "\(assignment.count)"])
   }
 
@@ -345,9 +375,11 @@ public final class KafkaConsumer {
 
   /// Up to librdkafka 2.2 the process ends if a member is closed between its entry into the group and its first partitions
   /// (confluentinc/librdkafka, issue 4312): they are waited for, up to this long.
-  private static let patience = Duration.seconds(10)
+  private static let patience = Duration.seconds(5)
 
-  private func untilClosable() async {
+  ///
+  /// - Returns: False if they have not come.
+  private func untilClosable() async -> Bool {
     let deadline = ContinuousClock.now + Self.patience
     let handle = client.handle
     while !wasAssigned, .now < deadline {
@@ -359,14 +391,23 @@ public final class KafkaConsumer {
         usleep(10_000)
         return true
       }
-      if !isMember { return }
+      if !isMember { return true }
       _ = takeEvents(maximum: 1)
     }
+    return wasAssigned
   }
 
   /// Leaves the group and closes the client.
   public func close() async {
-    await untilClosable()
+    guard await untilClosable() else {
+      // It leaves its group, and is otherwise left as it is.
+      logger.error("A consumer got no partitions and cannot be closed; it is abandoned")
+      let handle = client.handle
+      await Reactor.offLoop { _ = rd_kafka_unsubscribe(handle.pointer) }
+      client.abandon()
+      doorbell.close()
+      return
+    }
     if let assigning {
       change(assigning, isAssigned: true)
       rd_kafka_topic_partition_list_destroy(assigning)

@@ -16,6 +16,7 @@ final class ParkedChanges {
   private static let list = Query("parked_streams", Schema.parkedStreams)
   private static let settle = Query("settle_parked_change", Schema.settleParkedChange)
 
+  private static let settled = Query("settled_streams", Schema.settledStreams)
   private static let hold = Query("hold_change", Schema.holdChange)
 
   init(_ view: any View, _ generation: Int, _ pool: PostgresPool) {
@@ -95,6 +96,16 @@ final class ParkedChanges {
         try await settle(id, request == .skip ? "skipped" : "dropped", nil)
         if let stream { streams[stream] = nil }
       }
+    }
+  }
+
+  /// Applies again what was retried lately: no message in Kafka brings it to a store that comes back older.
+  func repeatSettled(_ history: History) async throws {
+    guard await view.store.connection != nil else { return }
+    for row in try await pool.query(Self.settled, [.text(view.name), .integer(Int32(generation))]) {
+      guard let stream = StreamID(try row.get(0)), view.categories.contains(stream.category) else { continue }
+      _ = try await view.apply(
+        try await history.changes(of: [stream], everyEvent: view.takesEveryEvent), to: generation)
     }
   }
 

@@ -1,5 +1,6 @@
 import Kafka
 import Logging
+import Reactor
 import Synchronization
 
 /// Looks whether a group's places are still those of the topics that it has read. A topic that was deleted and made anew has other
@@ -10,11 +11,11 @@ import Synchronization
 final class PlaceCheck: Sendable {
   private let result = Mutex<KafkaConsumer.PlaceLost?>(nil)
   private let kafka: KafkaOptions
-  private let group: String
+  private let reactor: Reactor
   private let logger: Logger
 
-  init(_ kafka: KafkaOptions, group: String, logger: Logger) {
-    (self.kafka, self.group, self.logger) = (kafka, group, logger)
+  init(_ kafka: KafkaOptions, on reactor: Reactor, logger: Logger) {
+    (self.kafka, self.reactor, self.logger) = (kafka, reactor, logger)
   }
 
   static func note(of message: KafkaMessage) -> String? { message.timestamp.map { "\($0)" } }
@@ -24,33 +25,33 @@ final class PlaceCheck: Sendable {
     if let lost = result.withLock({ $0 }) { throw lost }
   }
 
-  /// Begins to look at partitions.
-  func look(at partitions: Set<TopicPartition>) {
-    guard !partitions.isEmpty else { return }
-    Task { await run(partitions) }
+  /// Begins to compare the places of partitions that are taken over.
+  func look(at places: [TopicPartition: KafkaConsumer.GroupPlace]) {
+    let noted = places.filter { $0.value.note != nil && $0.value.offset > 0 }
+    guard !noted.isEmpty else { return }
+    Task { await compare(noted) }
   }
 
-  private func run(_ partitions: Set<TopicPartition>) async {
+  private func compare(_ places: [TopicPartition: KafkaConsumer.GroupPlace]) async {
     let admin = KafkaAdmin(kafka)
-    do {
-      let places = try await admin.places(of: group, Array(partitions)).filter {
-        $0.value.note != nil && $0.value.offset > 0
-      }
-      let found = try await admin.messages(at: places.mapValues { $0.offset - 1 })
-      for (partition, place) in places {
-        // A message that is gone tells nothing.
-        guard let message = found[partition], message.offset == place.offset - 1, "\(message.timestamp)" != place.note
-        else {
-          continue
+    var backoff = Backoff(first: .seconds(1), limit: .seconds(60))
+    while backoff.attempts < 30 {
+      do {
+        let found = try await admin.messages(at: places.mapValues { $0.offset - 1 })
+        for (partition, place) in places {
+          // A message that is gone tells nothing.
+          guard let message = found[partition], message.offset == place.offset - 1, "\(message.timestamp)" != place.note
+          else {
+            continue
+          }
+          let reason = "offset \(message.offset) has another message than was read there: the topic was made anew"
+          result.withLock { $0 = KafkaConsumer.PlaceLost(partition: partition, reason: reason) }
         }
-        let lost = KafkaConsumer.PlaceLost(
-          partition: partition,
-          reason: "offset \(message.offset) has another message than was read there: the topic was made anew")
-        result.withLock { $0 = lost }
+        return
+      } catch {
+        logger.info("The places in Kafka could not be compared yet", metadata: [.error: "\(error)"])
+        do { try await reactor.sleep(for: backoff.next()) } catch { return }
       }
-    } catch {
-      // Whoever takes the partitions over next looks again.
-      logger.info("The places in Kafka could not be compared", metadata: [.error: "\(error)"])
     }
   }
 }

@@ -38,11 +38,15 @@ final class ViewConsumer {
     let store = StoreWatch(view.store, generation)
     self.store = store
     let group = source.group(of: view, generation.number)
-    places = PlaceCheck(source.kafka, group: group, logger: logger)
+    places = PlaceCheck(source.kafka, on: reactor, logger: logger)
     consumer = try KafkaConsumer(
       source.kafka, group: group, instance: source.instance,
       topics: categories.keys.sorted(), known: Set(generation.offsets.keys),
-      starts: { try await store.starts(of: $0) }, on: reactor, logger: logger)
+      starts: { [places] groups in
+        // What the group has committed is read before anything new is: later it would be compared with itself.
+        places.look(at: groups)
+        return try await store.starts(of: Set(groups.keys))
+      }, on: reactor, logger: logger)
   }
 
   func close() async { await consumer.close() }
@@ -67,7 +71,6 @@ final class ViewConsumer {
     let messages = try await consumer.next(maximum: Self.maximumBatch, timeout: timeout)
     try Task.checkCancellation()
     try await store.check()
-    places.look(at: consumer.takeAssigned())
     try places.check()
     let found = consumer.takeFound()
     if !found.isEmpty {
@@ -92,7 +95,6 @@ final class ViewConsumer {
           try await registry.noteEntries(view.name, generation.number)
           hasEntries = true
         }
-        try await store.check()
         var reached: [TopicPartition: Int64] = [:]
         var notes: [TopicPartition: String] = [:]
         for message in part {

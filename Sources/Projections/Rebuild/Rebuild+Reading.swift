@@ -4,34 +4,53 @@ import Postgres
 import Reactor
 
 extension Rebuild {
-  /// Folds all streams and applies them.
+  /// Folds all streams and applies them. Where the store says how far it is, that counts: after every new connection the reading
+  /// goes back to there.
   func read(
     _ generation: Generation, _ progress: inout Progress, _ onProgress: (Progress) -> Void
+  ) async throws {
+    let store = StoreWatch(view.store, generation)
+    var last = generation.builtTo
+    var backoff = Backoff(first: .milliseconds(100), limit: .seconds(10))
+    while true {
+      if let place = try await retrying({ try await store.renewed() }) {
+        // Without the marker it is another store, or an older one.
+        guard try await view.store.isThere(generation.number, expectsEntries: false) else {
+          throw StoreLost(store: "what generation \(generation.number) was built of")
+        }
+        last = place.builtTo ?? last
+      }
+      do { return try await read(on: &last, generation, store, &progress, onProgress) } catch let error
+        as StoreReconnected
+      {
+        guard backoff.attempts < 30 else { throw error }
+        try await world.reactor.sleep(for: backoff.next())
+      }
+    }
+  }
+
+  /// - Parameter last: The last stream that is done.
+  private func read(
+    on last: inout String, _ generation: Generation, _ store: StoreWatch, _ progress: inout Progress,
+    _ onProgress: (Progress) -> Void
   ) async throws {
     // The next stretch is read and folded while the store takes the present one.
     let reader = StretchReader(world)
     let parking = ParkedChanges(view, generation.number, world.pool)
-    let store = StoreWatch(view.store, generation)
-    // What it has was looked at already; from now on it must not be connected to anew.
-    let place = try await store.place()
-    guard place.map({ $0.builtTo == nil || $0.builtTo == generation.builtTo }) ?? true else {
-      throw StoreLost(store: "what generation \(generation.number) was built of")
-    }
-    var noted = place?.builtTo
-    var last = generation.builtTo
+    let (limit, everyEvent) = (stretch, view.takesEveryEvent)
     for category in view.categories.sorted() {
       // Streams of earlier categories sort before: they are done.
       if let done = StreamID(last)?.category, done > category { continue }
       if StreamID(last)?.category != category { last = "" }
-      let (limit, everyEvent) = (self.stretch, view.takesEveryEvent)
       var read = try await reader.next(of: category, after: last, limit: limit, everyEvent: everyEvent)
       while let stretch = read {
         try Task.checkCancellation()
         async let following = reader.next(of: category, after: stretch.last, limit: limit, everyEvent: everyEvent)
-        let outcomes = try await apply(stretch, to: generation, store, noted: &noted)
+        let outcomes = try await retrying { try await view.applyInLanes(stretch.changes, to: generation.number) }
         for (change, outcome) in zip(stretch.changes, outcomes) {
           if case .refused(let reason) = outcome { try await parking.park(change, reason: reason) }
         }
+        try await retrying { try await store.note(StorePlace(builtTo: stretch.last, offsets: [:])) }
         last = stretch.last
         progress.streams += stretch.streams
         progress.events += stretch.events
@@ -41,36 +60,6 @@ extension Rebuild {
       }
     }
     try await retrying { try await store.note(StorePlace(builtTo: nil, offsets: [:])) }
-    try await store.check()
-  }
-
-  /// Applies a stretch of streams, and notes in the store that it is there. After a break of the connection once more: the
-  /// server may have lost it.
-  ///
-  /// - Throws: `StoreLost` if it has lost what came before, too.
-  private func apply(
-    _ stretch: History.Stretch, to generation: Generation, _ store: StoreWatch, noted: inout String?
-  ) async throws -> [ViewOutcome] {
-    while true {
-      let outcomes = try await retrying { try await view.applyInLanes(stretch.changes, to: generation.number) }
-      do {
-        try await store.check()
-        try await store.note(StorePlace(builtTo: stretch.last, offsets: [:]))
-        noted = stretch.last
-        return outcomes
-      } catch let error where error is StoreReconnected || (error as? any RetriableError)?.isRetriable ?? false {
-        guard let place = try await retrying({ try await store.renewed() }), place.builtTo == noted else {
-          throw StoreLost(store: "what generation \(generation.number) was built of")
-        }
-      }
-    }
-  }
-
-  /// True if the store has all that was built of a generation so far.
-  func hasAll(of generation: Generation) async throws -> Bool {
-    guard await view.store.connection != nil else { return true }
-    let noted = try await view.store.noted(in: generation.number).builtTo
-    return noted == nil || noted == generation.builtTo
   }
 
   /// The store may be away for a while.

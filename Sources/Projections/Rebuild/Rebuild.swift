@@ -190,8 +190,7 @@ public struct Rebuild: Sendable {
       let isBegun = !earlier.builtTo.isEmpty
       // Its store may be gone; then there is nothing to resume.
       if isBegun, !anew, earlier.form == view.form, earlier.epoch == epoch,
-        try await view.store.isThere(earlier.number, expectsEntries: earlier.streams > 0),
-        try await hasAll(of: earlier)
+        try await view.store.isThere(earlier.number, expectsEntries: earlier.streams > 0)
       {
         logger.notice(
           "Resuming a rebuild", metadata: ["generation": "\(earlier.number)", "streams": "\(earlier.streams)"])

@@ -99,6 +99,12 @@ public actor ProjectionRunner {
     }
   }
 
+  /// Drops generations that a store brought back which came back older.
+  private func dropReturned(before live: Int) async throws {
+    let known = Set(try await registry.generations(of: view.name).map(\.number))
+    for number in max(1, live - 3)..<max(1, live) where !known.contains(number) { try await view.store.drop(number) }
+  }
+
   private static let followGeneration = Query("follow_generation", Schema.followGeneration)
 
   /// Follows a generation as long as it is the live one.
@@ -114,6 +120,7 @@ public actor ProjectionRunner {
     case .failure(let lost as StoreLost): try await lose(live, reason: "\(lost)")
     case .failure(let reconnected as StoreReconnected):
       logger.notice("Following begins again where the store is", metadata: [.error: "\(reconnected)"])
+      try await dropReturned(before: live.number)
     case .failure(let error): throw error
     }
   }
@@ -129,6 +136,7 @@ public actor ProjectionRunner {
     try await session.listen(ViewRegistry.channel) { news.come() }
     let parking = ParkedChanges(view, live.number, world.pool)
     let history = world.history()
+    try await parking.repeatSettled(history)
     let consumer = try ViewConsumer(
       view, live, world.source, registry: registry, parking: parking, metrics: metrics, on: reactor, logger: logger)
     do {

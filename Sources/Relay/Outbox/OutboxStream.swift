@@ -133,6 +133,11 @@ final class OutboxStream: SlotFeed {
     // The last transaction of the stream ended after the plan's position: no catch-up is needed.
     guard place.reached < plan.start else { return nil }
     var count = 0
+    let slot = ReplicationSlot(name: options.slot, publication: options.publication)
+    // With a gap the reading repeats what lies before the slot's position: cut short, it must be begun again, and not followed by the
+    // slot.
+    let repeats = watermark.hasGap
+    if repeats { try await slot.recordUnready(attempt.session, source: "wal") }
     try await attempt.withSnapshot {
       let source = try await SourcePosition.read(attempt.session)
       count = try await reading.publishAll(unseenBy: published, at: plan.start)
@@ -140,8 +145,8 @@ final class OutboxStream: SlotFeed {
     }
     try await watermark.record(
       options.slot, attempt.session, confirmed: attempt.delivery.confirmed, withRecent: false)
-    try await ReplicationSlot(name: options.slot, publication: options.publication)
-      .advance(to: plan.start, over: attempt.session, on: attempt.reactor)
+    try await slot.advance(to: plan.start, over: attempt.session, on: attempt.reactor)
+    if repeats { try await slot.recordReady(attempt.session, start: plan.start) }
     attempt.metrics.catchUps.increment()
     attempt.logger.notice(
       "Caught up from the table",

@@ -24,7 +24,7 @@ final class Watermark: CustomStringConvertible {
   private var complete = LogSequenceNumber.zero
   /// A relay that was killed has published more, behind `complete`. What is published now comes behind that: with a part of it left
   /// out, a reading of the table would send older messages of a key and not the newer ones again.
-  private var hasGap = false
+  private(set) var hasGap = false
   /// Transactions that a graceful shutdown has recorded. The slot may not have confirmed all of them.
   private var recorded: Set<UInt64> = []
   /// The next snapshot. It takes effect once its position is confirmed.
@@ -61,7 +61,7 @@ final class Watermark: CustomStringConvertible {
   // MARK: Moving on
 
   /// True if transactions have been published that the snapshot does not see, or if there is no snapshot.
-  var isBehind: Bool { !recent.isEmpty || snapshot == nil }
+  var isBehind: Bool { !recent.isEmpty || snapshot == nil || hasGap }
 
   /// Offers a snapshot whose transactions were all committed before `position`.
   func offer(_ snapshot: TransactionSnapshot, at position: LogSequenceNumber) {
@@ -117,6 +117,7 @@ final class Watermark: CustomStringConvertible {
     self.epoch = epoch
     recorded = []
     recent.removeAll { $0.end > confirmed }
+    complete = min(complete, confirmed)
     guard let row = try await session.query(Self.readQuery, [.text(slot), .integer(epoch)]).first,
       let text = try row.optional(0, as: String.self), let snapshot = TransactionSnapshot(text),
       let position = try row.optional(1, as: LogSequenceNumber.self)
@@ -143,15 +144,18 @@ final class Watermark: CustomStringConvertible {
     _ slot: String, _ session: PostgresSession, confirmed: LogSequenceNumber, withRecent: Bool
   ) async throws {
     guard let snapshot else { return }
-    let all = withRecent ? recent.filter { $0.end <= confirmed } : []
+    // With a gap the list would be believed later, and what lies in the gap sent without it.
+    let all = withRecent && !hasGap ? recent.filter { $0.end <= confirmed } : []
     let list = all.prefix(100_000)
     let isComplete = withRecent && !hasGap && !isIncomplete && list.count == all.count
+    // What was committed right before the position may not be visible to the snapshot.
+    let without = min(position, recent.first.map { LogSequenceNumber(max(1, $0.end.value) - 1) } ?? position)
     let recorded = try await session.query(
       Self.recordQuery,
       [
         .text(slot), .text(snapshot.description), .lsn(position),
         .text("{\(list.map { "\($0.transaction)" }.joined(separator: ","))}"), .integer(epoch),
-        .lsn(isComplete ? all.count == recent.count ? complete : max(confirmed, position) : position),
+        .lsn(isComplete ? all.count == recent.count ? complete : max(confirmed, position) : without),
       ])
     guard !recorded.isEmpty else { throw ReplicationError.displaced(relay: slot) }
   }

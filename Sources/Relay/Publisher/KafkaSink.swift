@@ -61,10 +61,11 @@ final class KafkaSink: MessageSink {
 
   // MARK: What the relay before has sent
 
-  private let began = ContinuousClock.now
+  /// When the first message came.
+  private var began: ContinuousClock.Instant?
   private var settled: Set<String> = []
 
-  /// How long after this sink was made its topics are looked at before their first message.
+  /// How long after the first message of all a topic is looked at before its first one.
   private static let settling = Duration.seconds(5)
   /// Between two looks that must agree.
   private static let stillness = Duration.milliseconds(200)
@@ -75,6 +76,8 @@ final class KafkaSink: MessageSink {
   /// a broker that is busy. An old message that came in behind a newer one would be the last of its key. (Transactions need no
   /// wait: the brokers refuse what is left of the producer before.)
   private func settle(_ topics: [String]) async throws {
+    let began = began ?? .now
+    self.began = began
     guard positions == nil, ContinuousClock.now - began < Self.settling else { return }
     let new = topics.filter { !settled.contains($0) }
     guard !new.isEmpty else { return }
