@@ -22,6 +22,10 @@ public protocol View: Sendable {
   /// How many requests its store takes at once with profit. Changes of one stream are never in two of them.
   var lanes: Int { get }
 
+  /// How long changes are gathered before they are applied together: where each request costs a write to the disk, a few large ones
+  /// are visible sooner than many small ones.
+  var gathering: Duration { get }
+
   /// Where its generations are kept.
   var store: any ViewStore { get }
 
@@ -75,6 +79,7 @@ extension View {
   public var form: Int { 1 }
   public var takesEveryEvent: Bool { false }
   public var lanes: Int { 1 }
+  public var gathering: Duration { .zero }
 
   /// Applies changes in as many requests side by side as there are lanes.
   func applyInLanes(_ changes: [ViewChange], to generation: Int) async throws -> [ViewOutcome] {

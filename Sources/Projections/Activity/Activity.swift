@@ -11,6 +11,7 @@ public struct Activity: ComparableView, AwaitableView {
   public let name = "activity"
   public let categories = ["\(Document.category)", "\(Signature.category)"]
   public let lanes = 2
+  public let gathering = Duration.milliseconds(50)
   public var takesEveryEvent: Bool { true }
   private let index: SearchIndex
 

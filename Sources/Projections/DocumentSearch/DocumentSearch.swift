@@ -11,6 +11,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
   public let name = "document-search"
   public let categories = ["\(Document.category)"]
   public let lanes = 2
+  public let gathering = Duration.milliseconds(50)
   private let s3: S3Client
   private let index: SearchIndex
   private let texts = TextCache()

@@ -68,7 +68,13 @@ final class ViewConsumer {
 
   /// Reads and applies what has come within a time.
   func step(timeout: Duration) async throws {
-    let messages = try await consumer.next(maximum: Self.maximumBatch, timeout: timeout)
+    var messages = try await consumer.next(maximum: Self.maximumBatch, timeout: timeout)
+    let deadline = ContinuousClock.now + view.gathering
+    while !messages.isEmpty, messages.count < Self.maximumBatch, .now < deadline {
+      let more = try await consumer.next(maximum: Self.maximumBatch - messages.count, timeout: deadline - .now)
+      if more.isEmpty { break }
+      messages += more
+    }
     try Task.checkCancellation()
     try await store.check()
     try places.check()
