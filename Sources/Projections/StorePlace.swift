@@ -23,8 +23,10 @@ final class StoreWatch {
   /// The connection for which the place in memory and the store's own are known to agree.
   private var connection: Int?
 
-  init(_ store: any ViewStore, _ generation: Generation) {
+  /// - Parameter connection: The one over which something was written before; nil: nothing was.
+  init(_ store: any ViewStore, _ generation: Generation, since connection: Int? = nil) {
     (self.store, self.generation, first) = (store, generation.number, generation.offsets)
+    self.connection = connection
   }
 
   /// The store's own place; nil: it keeps what it acknowledges, and notes no place.

@@ -138,6 +138,8 @@ final class KafkaClient {
     watch = nil
     rd_kafka_queue_io_event_enable(queue, -1, nil, 0)
     rd_kafka_queue_destroy(queue)
+    Glibc.close(pipe.reading)
+    Glibc.close(pipe.writing)
   }
 
   /// Ends the watch and releases the queue, on the loop. Then destroys the handle on another thread, which may take a

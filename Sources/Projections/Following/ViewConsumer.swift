@@ -27,15 +27,16 @@ final class ViewConsumer {
   /// Bytes of messages that are applied together.
   static let maximumBytes = 4 << 20
 
+  /// - Parameter connection: The store's, over which something was written before; nil: nothing was.
   init(
     _ view: any View, _ generation: Generation, _ source: ViewSource, registry: ViewRegistry, parking: ParkedChanges,
-    metrics: ViewMetrics, on reactor: Reactor, logger: Logger
+    metrics: ViewMetrics, since connection: Int? = nil, on reactor: Reactor, logger: Logger
   ) throws {
     (self.view, self.generation, self.registry, self.parking) = (view, generation, registry, parking)
     (self.metrics, self.reactor, self.logger) = (metrics, reactor, logger)
     hasEntries = generation.streams > 0
     categories = source.categories(of: view)
-    let store = StoreWatch(view.store, generation)
+    let store = StoreWatch(view.store, generation, since: connection)
     self.store = store
     let group = source.group(of: view, generation.number)
     places = PlaceCheck(source.kafka, on: reactor, logger: logger)

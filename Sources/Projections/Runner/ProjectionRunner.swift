@@ -102,7 +102,9 @@ public actor ProjectionRunner {
   /// Drops generations that a store brought back which came back older.
   private func dropReturned(before live: Int) async throws {
     let known = Set(try await registry.generations(of: view.name).map(\.number))
-    for number in max(1, live - 3)..<max(1, live) where !known.contains(number) { try await view.store.drop(number) }
+    for number in max(1, live - 3)..<max(1, live) where !known.contains(number) {
+      if try await view.store.isThere(number, expectsEntries: false) { try await view.store.drop(number) }
+    }
   }
 
   private static let followGeneration = Query("follow_generation", Schema.followGeneration)
@@ -136,9 +138,11 @@ public actor ProjectionRunner {
     try await session.listen(ViewRegistry.channel) { news.come() }
     let parking = ParkedChanges(view, live.number, world.pool)
     let history = world.history()
+    let connection = await view.store.connection
     try await parking.repeatSettled(history)
     let consumer = try ViewConsumer(
-      view, live, world.source, registry: registry, parking: parking, metrics: metrics, on: reactor, logger: logger)
+      view, live, world.source, registry: registry, parking: parking, metrics: metrics, since: connection,
+      on: reactor, logger: logger)
     do {
       try await show(live, consumer)
       metrics.problem(nil)

@@ -42,10 +42,15 @@ struct CatchUpPlan {
   init(at source: SourcePosition, bound: UInt64) { (start, self.bound) = (source.flushed, bound) }
 
   static func make(at source: SourcePosition, _ session: PostgresSession) async throws -> CatchUpPlan {
+    CatchUpPlan(at: source, bound: try await transactionID(session))
+  }
+
+  /// An id that is higher than all that were assigned before.
+  static func transactionID(_ session: PostgresSession) async throws -> UInt64 {
     let number = try await session.execute("select pg_current_xact_id()", name: "taking a transaction id")
       .first?.first.flatMap { $0 }.flatMap { UInt64($0) }
     guard let number else { throw ReplicationError.outOfPlace("no transaction id") }
-    return CatchUpPlan(at: source, bound: number)
+    return number
   }
 
   /// Checks a newer position of the source.

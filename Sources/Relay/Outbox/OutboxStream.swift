@@ -58,6 +58,7 @@ final class OutboxStream: SlotFeed {
     // Rows that a relay with relay.source=table has published are not sent again.
     let position = try await OutboxTable.least(options.slot, session) ?? Position.start
     let published = watermark?.published(confirmed: .max)
+    if watermark?.hasGap == true { try await forgetPublished(confirmed: confirmed) }
     try await slot.recordUnready(session, source: "wal")
     var seen: TransactionSnapshot?
     let start = try await preparation.withNewSlot { start in
@@ -88,6 +89,11 @@ final class OutboxStream: SlotFeed {
 
   func publishPresent(at start: LogSequenceNumber) async throws {
     _ = try await reading.publishAll(unseenBy: nil, at: start)
+  }
+
+  /// Whoever begins again after a reading with a gap that was cut short must not leave out a part of it either.
+  private func forgetPublished(confirmed: LogSequenceNumber) async throws {
+    try await watermark?.record(options.slot, attempt.session, confirmed: confirmed, withRecent: false)
   }
 
   // MARK: Catch-up
@@ -137,11 +143,14 @@ final class OutboxStream: SlotFeed {
     // With a gap the reading repeats what lies before the slot's position: cut short, it must be begun again, and not followed by the
     // slot.
     let repeats = watermark.hasGap
-    if repeats { try await slot.recordUnready(attempt.session, source: "wal") }
+    if repeats {
+      try await forgetPublished(confirmed: place.confirmed)
+      try await slot.recordUnready(attempt.session, source: "wal")
+    }
     try await attempt.withSnapshot {
       let source = try await SourcePosition.read(attempt.session)
       count = try await reading.publishAll(unseenBy: published, at: plan.start)
-      watermark.reset(to: source.snapshot, at: source.inserted)
+      watermark.reset(to: source.snapshot, at: source.inserted, before: plan.start)
     }
     try await watermark.record(
       options.slot, attempt.session, confirmed: attempt.delivery.confirmed, withRecent: false)

@@ -30,6 +30,9 @@ final class Watermark: CustomStringConvertible {
   /// The next snapshot. It takes effect once its position is confirmed.
   private var next: (snapshot: TransactionSnapshot, position: LogSequenceNumber)?
 
+  /// While there is a gap: a transaction id that was assigned after everything in it.
+  private var bound: UInt64 = 0
+
   /// The log's epoch: transaction ids mean something in it alone, and all rows of earlier ones have been published.
   private var epoch: Int32 = 0
 
@@ -65,6 +68,8 @@ final class Watermark: CustomStringConvertible {
 
   /// Offers a snapshot whose transactions were all committed before `position`.
   func offer(_ snapshot: TransactionSnapshot, at position: LogSequenceNumber) {
+    // A commit is in the WAL before it is visible: what lies in the gap must have ended.
+    if hasGap, snapshot.xmin <= bound { return }
     if next == nil { next = (snapshot, position) }
   }
 
@@ -79,12 +84,16 @@ final class Watermark: CustomStringConvertible {
   }
 
   /// Sets a snapshot whose transactions have all been published, from the WAL or from the table.
-  func reset(to snapshot: TransactionSnapshot, at position: LogSequenceNumber) {
+  ///
+  /// - Parameter start: Where the stream goes on, if that is before the position.
+  func reset(
+    to snapshot: TransactionSnapshot, at position: LogSequenceNumber, before start: LogSequenceNumber = .max
+  ) {
     (self.snapshot, self.position, next) = (snapshot, position, nil)
     recent.removeAll { snapshot.sees($0.transaction) }
     recorded = recorded.filter { !snapshot.sees($0) }
     (isIncomplete, hasGap) = (false, false)
-    complete = max(complete, position)
+    complete = max(complete, min(position, start))
   }
 
   /// True if the watermark is complete: for every transaction, it shows if it was published.
@@ -131,7 +140,10 @@ final class Watermark: CustomStringConvertible {
     } else {
       complete = max(complete, recorded)
     }
-    if streamed > complete { hasGap = true }
+    if streamed > complete {
+      hasGap = true
+      bound = try await CatchUpPlan.transactionID(session)
+    }
     (self.snapshot, self.position) = (snapshot, position)
     let known = Set(recent.map(\.transaction))
     let numbers = try row.get(2, as: String.self).dropFirst().dropLast()
@@ -155,7 +167,7 @@ final class Watermark: CustomStringConvertible {
       [
         .text(slot), .text(snapshot.description), .lsn(position),
         .text("{\(list.map { "\($0.transaction)" }.joined(separator: ","))}"), .integer(epoch),
-        .lsn(isComplete ? all.count == recent.count ? complete : max(confirmed, position) : without),
+        .lsn(min(confirmed, isComplete ? all.count == recent.count ? complete : max(confirmed, position) : without)),
       ])
     guard !recorded.isEmpty else { throw ReplicationError.displaced(relay: slot) }
   }
