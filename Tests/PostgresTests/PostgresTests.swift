@@ -249,7 +249,7 @@ import Time
         var options = database.options
         options.url =
           "postgresql://annals@127.0.0.1:\(silent),localhost:\(port)/\(database.name)?target_session_attrs=\(attributes)"
-        options.connectTimeout = .milliseconds(700)
+        options.connectTimeout = .seconds(3)
         let session = try await PostgresSession.connect(options, on: database.reactor, logger: quietLogger())
         #expect(try await session.execute("select current_database()") == [[database.name]])
         session.close()
