@@ -76,6 +76,12 @@ struct ViewStage: Sendable {
     return try result.get()
   }
 
+  func untilEqual(_ view: any ComparableView) async throws {
+    try await eventually("\(view.name) equals history", on: database.reactor) {
+      try await Verifier(world).run([view], .init(patience: .zero)).differences.isEmpty
+    }
+  }
+
   func live(_ view: any View) async throws -> Generation? { try await world.registry.live(of: view.name) }
 }
 
@@ -273,9 +279,7 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
         try await stage.whileProjecting(view) { _ in
           try await eventually("it is live", on: reactor) { try await stage.live(view) != nil }
           _ = try await stage.create(1)
-          try await eventually("it follows", on: reactor) {
-            try await Verifier(stage.world).run([view], .init(patience: .zero)).differences.isEmpty
-          }
+          try await stage.untilEqual(view)
         }
       }
       let session = try await stage.database.session()
@@ -329,9 +333,7 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
         try await stage.whileProjecting(view) { _ in
           try await eventually("it is live", on: reactor) { try await stage.live(view) != nil }
           let documents = try await stage.create(2)
-          try await eventually("it follows", on: reactor) {
-            try await Verifier(stage.world).run([view], .init(patience: .zero)).differences.isEmpty
-          }
+          try await stage.untilEqual(view)
           try await view.remove(documents.map(\.id.description), of: 1)
           try await eventually("it is built again", on: reactor) { try await stage.live(view)?.number == 2 }
         }
@@ -374,7 +376,7 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
 @Suite("A Redis that comes back older than it was", .serialized, .timeLimit(.minutes(3))) struct OlderStoreTests {
   /// Runs on a Redis of its own, with what `kind` makes of it.
   private func withRedis(
-    _ kind: ViewUnderTest, _ body: @escaping @Sendable (ViewStage, any View, RedisServer) async throws -> Void
+    _ kind: ViewUnderTest, _ body: @escaping @Sendable (ViewStage, any ComparableView, RedisServer) async throws -> Void
   ) async throws {
     try await withReactor { reactor in
       let server = try await RedisServer.start(on: reactor)
@@ -401,32 +403,27 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
     try await withRedis(kind) { stage, view, server in
       let reactor = stage.database.reactor
       var documents = try await stage.create(5)
-      @Sendable func untilEqual() async throws {
-        try await eventually("the view equals history", on: reactor) {
-          try await Verifier(stage.world).run([view], .init(patience: .zero)).differences.isEmpty
-        }
-      }
       try await whileRelaying(outboxOptions(stage.database, topic: stage.tools.name), on: reactor) { _ in
         try await stage.whileProjecting(view) { _ in
           try await eventually("it is live", on: reactor) { try await stage.live(view) != nil }
           documents += try await stage.create(2)
-          try await untilEqual()
+          try await stage.untilEqual(view)
           _ = try await stage.tools.redis.command(RedisCommand("SAVE"))
           documents += try await stage.create(3)
           documents[0] = try await stage.rename(documents[0], "Lost at first")
-          try await untilEqual()
+          try await stage.untilEqual(view)
           if whileFollowing {
             try await server.crash()
             try await untilItAnswers(stage)
-            try await untilEqual()
+            try await stage.untilEqual(view)
           }
         }
         if !whileFollowing { try await server.crash() }
         try await untilItAnswers(stage)
         try await stage.whileProjecting(view) { _ in
-          try await untilEqual()
+          try await stage.untilEqual(view)
           documents[0] = try await stage.rename(documents[0], "And on")
-          try await untilEqual()
+          try await stage.untilEqual(view)
         }
       }
       #expect(try await stage.live(view)?.number == 1)

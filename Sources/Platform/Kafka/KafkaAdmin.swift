@@ -240,34 +240,18 @@ public final class KafkaAdmin: Sendable {
   public func backlog(of group: String, topics: [String]) async throws(KafkaError) -> [TopicPartition: Int64] {
     let ends = try await endOffsets(of: topics)
     let places = try await places(of: group, Array(ends.keys))
-    return ends.reduce(into: [:]) { $0[$1.key] = max(0, $1.value - (places[$1.key]?.offset ?? 0)) }
+    return ends.reduce(into: [:]) { $0[$1.key] = max(0, $1.value - max(0, places[$1.key]?.offset ?? 0)) }
   }
 
-  /// The offsets that a group has committed, with the notes that it has committed with them.
-  public func places(
+  /// What a group has committed for each of these partitions.
+  private func places(
     of group: String, _ partitions: [TopicPartition]
-  ) async throws(KafkaError) -> [TopicPartition: (offset: Int64, note: String?)] {
+  ) async throws(KafkaError) -> [TopicPartition: GroupPlace] {
     guard !partitions.isEmpty else { return [:] }
     return try await Reactor.offLoop { () throws(KafkaError) in
       let handle = try self.makeHandle(RD_KAFKA_CONSUMER, ["group.id": group, "enable.auto.commit": "false"])
       defer { rd_kafka_destroy(handle) }
-      let list = Self.list(of: partitions)
-      defer { rd_kafka_topic_partition_list_destroy(list) }
-      let code = rd_kafka_committed(handle, list, self.milliseconds)
-      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let list else {
-        throw KafkaError(code, "reading the offsets of group \(group)", brokers: self.options.brokers)
-      }
-      var places: [TopicPartition: (offset: Int64, note: String?)] = [:]
-      for index in 0..<Int(list.pointee.cnt) where list.pointee.elems[index].offset >= 0 {
-        let element = list.pointee.elems[index]
-        let note = element.metadata.map {
-          String(decoding: UnsafeRawBufferPointer(start: $0, count: element.metadata_size), as: UTF8.self)
-        }
-        places[TopicPartition(topic: String(cString: element.topic), partition: element.partition)] = (
-          element.offset, note
-        )
-      }
-      return places
+      return try GroupPlace.read(partitions, handle, timeout: self.milliseconds, brokers: self.options.brokers)
     }
   }
 
@@ -276,8 +260,8 @@ public final class KafkaAdmin: Sendable {
     _ partitions: [TopicPartition], of group: String
   ) async throws(KafkaError) -> [TopicPartition: Int64] {
     let places = try await places(of: group, partitions)
-    let first = Dictionary(partitions.map { ($0, places[$0]?.offset ?? Int64(RD_KAFKA_OFFSET_BEGINNING)) }) { $1 }
-    return try await messages(at: first).mapValues(\.timestamp)
+    // Without an offset of the group's: from the beginning.
+    return try await messages(at: places.mapValues { max(0, $0.offset) }).mapValues(\.timestamp)
   }
 
   /// The first message at an offset or behind it, of each partition that has one. Reading disturbs no group.
@@ -295,7 +279,7 @@ public final class KafkaAdmin: Sendable {
         ])
       defer { rd_kafka_destroy(handle) }
       rd_kafka_poll_set_consumer(handle)
-      let list = Self.list(of: partitions)
+      let list = rd_kafka_topic_partition_list_t.list(of: partitions)
       defer { rd_kafka_topic_partition_list_destroy(list) }
       guard let list else { return [:] }
       for index in 0..<Int(list.pointee.cnt) {
@@ -325,12 +309,6 @@ public final class KafkaAdmin: Sendable {
       }
       return found
     }
-  }
-
-  private static func list(of partitions: [TopicPartition]) -> UnsafeMutablePointer<rd_kafka_topic_partition_list_t>? {
-    let list = rd_kafka_topic_partition_list_new(Int32(partitions.count))
-    for partition in partitions { rd_kafka_topic_partition_list_add(list, partition.topic, partition.partition) }
-    return list
   }
 
   /// Sets the offsets of a consumer group that has no members.

@@ -48,12 +48,6 @@ public final class KafkaConsumer {
   private var known: Set<TopicPartition>?
   /// Partitions that were not known: they began at their first message.
   private var found: Set<TopicPartition> = []
-  /// What a group has committed for a partition; the offset is negative if that is nothing.
-  public struct GroupPlace: Sendable {
-    public let offset: Int64
-    public let note: String?
-  }
-
   /// Where partitions begin that are taken over; the group's own place for those that it leaves out.
   public typealias Starts = ([TopicPartition: GroupPlace]) async throws -> [TopicPartition: Int64]
   private let starts: Starts?
@@ -266,28 +260,12 @@ public final class KafkaConsumer {
     }
   }
 
-  /// What the group has committed for the partitions of a list.
+  /// The group's places for the partitions of a list.
   private func places(of list: Partitions) async throws(KafkaError) -> [TopicPartition: GroupPlace] {
     let partitions = Self.partitions(of: list)
     let (handle, brokers) = (client.handle, client.brokers)
-    guard !partitions.isEmpty else { return [:] }
     return try await Reactor.offLoop { () throws(KafkaError) in
-      guard let list = rd_kafka_topic_partition_list_new(Int32(partitions.count)) else { return [:] }
-      defer { rd_kafka_topic_partition_list_destroy(list) }
-      for partition in partitions { rd_kafka_topic_partition_list_add(list, partition.topic, partition.partition) }
-      let code = rd_kafka_committed(handle.pointer, list, 10_000)
-      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-        throw KafkaError(code, "reading the group's offsets", brokers: brokers)
-      }
-      var places: [TopicPartition: GroupPlace] = [:]
-      for (index, partition) in partitions.enumerated() {
-        let element = list.pointee.elems[index]
-        let note = element.metadata.map {
-          String(decoding: UnsafeRawBufferPointer(start: $0, count: element.metadata_size), as: UTF8.self)
-        }
-        places[partition] = GroupPlace(offset: element.offset, note: note)
-      }
-      return places
+      try GroupPlace.read(partitions, handle.pointer, timeout: 10_000, brokers: brokers)
     }
   }
 
@@ -321,7 +299,7 @@ public final class KafkaConsumer {
       _ = rd_kafka_assign(handle, isAssigned ? list : nil)
     }
     if let failure {
-      // Its own view of what it has would be wrong from now on: it must be made anew.
+      // This consumer no longer knows which partitions it has: whoever uses it makes a new one.
       self.failure = KafkaError(
         name: "_STATE", operation: isAssigned ? "taking partitions over" : "giving partitions up",
         brokers: client.brokers,

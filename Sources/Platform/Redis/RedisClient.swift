@@ -14,7 +14,7 @@ public actor RedisClient {
   private let logger: Logger
   private let connected: Gauge
   private var link: RedisLink?
-  /// Connections that were made so far. A server that is connected to anew may have lost what it had acknowledged.
+  /// The number of connections so far. After a new one the server may lack writes that it had acknowledged.
   public private(set) var connections = 0
   private var lastReason = "not connected yet"
   private var keeper: Task<Void, Never>?

@@ -3,11 +3,10 @@ import Logging
 import Reactor
 import Synchronization
 
-/// Looks whether a group's places are still those of the topics that it has read. A topic that was deleted and made anew has other
-/// messages at the same offsets. With each offset the time of the message before it is committed; when partitions are taken over,
+/// Compares a group's places with the topics. A topic that was deleted and created again has other messages at the same offsets. With each offset the time of the message before it is committed; when partitions are taken over,
 /// that message is read and its time compared.
 ///
-/// It runs beside the following: what is applied meanwhile is fenced by versions, and the generation is built anew.
+/// The consumer does not wait for the result: versions fence what it applies meanwhile, and the generation is rebuilt.
 final class PlaceCheck: Sendable {
   private let result = Mutex<KafkaConsumer.PlaceLost?>(nil)
   private let kafka: KafkaOptions
@@ -26,13 +25,13 @@ final class PlaceCheck: Sendable {
   }
 
   /// Begins to compare the places of partitions that are taken over.
-  func look(at places: [TopicPartition: KafkaConsumer.GroupPlace]) {
+  func look(at places: [TopicPartition: GroupPlace]) {
     let noted = places.filter { $0.value.note != nil && $0.value.offset > 0 }
     guard !noted.isEmpty else { return }
     Task { await compare(noted) }
   }
 
-  private func compare(_ places: [TopicPartition: KafkaConsumer.GroupPlace]) async {
+  private func compare(_ places: [TopicPartition: GroupPlace]) async {
     let admin = KafkaAdmin(kafka)
     var backoff = Backoff(first: .seconds(1), limit: .seconds(60))
     while backoff.attempts < 30 {
