@@ -62,11 +62,15 @@ private func row(of hit: JSONValue?) -> JSONValue? {
       #expect(audit.last?["changes"] == [["field": "status", "before": "created", "after": "pending"]])
       #expect(try await annals.send(.get, "/documents/\(id)?as_of=1").json == created.json)
 
+      // Left to itself, kcat gives a broker five seconds to tell of its topics: `-m`.
       let printed = try await annals.output(
         of: "kcat",
-        ["-b", try Stack.kafka, "-C", "-t", annals.topic, "-o", "beginning", "-c", "2", "-f", "%k|%h|%s\\n"])
+        [
+          "-b", try Stack.kafka, "-m", "60", "-C", "-t", annals.topic, "-o", "beginning", "-c", "2", "-f",
+          "%k|%h|%s\\n",
+        ])
       let lines = printed.split(separator: "\n").filter { $0.hasPrefix("{") }
-      #expect(lines.count == 2)
+      #expect(lines.count == 2, "\(printed)")
       #expect(lines.first?.hasPrefix("{\"id\":\"\(id)\"}|event_id=") == true)
       #expect(
         lines.last?.contains("event_type=DocumentStatusChanged,stream_version=2,log_epoch=1,recorded_at_us=") == true)

@@ -18,7 +18,7 @@ class Message(NamedTuple):
 def consume(topic, form, isolation="read_committed", brokers=None, settings=()):
     """All messages of a topic from its beginning, each printed by kcat in that form."""
     result = subprocess.run(
-        ["kcat", "-b", brokers or stack.address("ANNALS_KAFKA_BROKERS"), "-C", "-q", "-t", topic, "-o", "beginning", "-e",
+        ["kcat", "-b", brokers or stack.address("ANNALS_KAFKA_BROKERS"), "-m", "60", "-C", "-q", "-t", topic, "-o", "beginning", "-e",
          *settings, "-X", f"isolation.level={isolation}", "-f", form], capture_output=True, text=True, timeout=180)
     if result.returncode:
         sys.exit(f"kcat ends with {result.returncode}: {result.stderr[-500:]}")
