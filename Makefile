@@ -90,7 +90,7 @@ lint: ## Form, direction and use of imports, printed pages
 
 pages: ## Print the pages of settings, metrics and routes into docs/ again
 	@swift build --product annals
-	@for page in settings metrics; do \
+	@for page in settings metrics routes; do \
 	  { sed '/^| /,$$d' docs/$$page.md; .build/debug/annals $$page; } > .build/page && cp .build/page docs/$$page.md; done
 	@.build/debug/annals openapi | jq . > docs/openapi.json
 

@@ -29,11 +29,14 @@ public struct Context: Sendable {
   public let elasticsearch: ElasticsearchClient
   public let content: S3Client
   private let contentHTTP: HTTPClient
+  /// The process's keys for tokens.
+  public let keys: TrustedKeys
 
   public init(
-    settings: Configuration, features: [any Feature], version: String, on reactor: Reactor, logger: Logger,
-    metrics: MetricsRegistry
+    settings: Configuration, features: [any Feature], version: String, keys: TrustedKeys, on reactor: Reactor,
+    logger: Logger, metrics: MetricsRegistry
   ) throws {
+    self.keys = keys
     (self.settings, self.reactor, self.logger, self.metrics) = (settings, reactor, logger, metrics)
     (self.features, self.version) = (features, version)
     pool = PostgresPool(.init(settings), on: reactor, logger: logger, metrics: metrics)

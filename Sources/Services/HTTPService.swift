@@ -23,7 +23,9 @@ public struct HTTPService: Service {
     reactor = contexts[0].reactor
     listeners = try contexts.map { context in
       HTTPServer(
-        options, router: Router(try groups(context), middleware: [ErrorResponses(logger: context.logger)]),
+        options,
+        router: Router(
+          try groups(context), middleware: [ErrorResponses(logger: context.logger)], access: Access(context)),
         on: context.reactor, logger: context.logger, metrics: context.metrics)
     }
   }

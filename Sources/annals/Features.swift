@@ -12,11 +12,14 @@ enum Features {
 
   /// The event log itself, in every process that serves requests.
   static let log = EventLog()
+  /// Who calls, in every process: those that serve documents do not start without a way to tell.
+  static let identity = Identities(needsKeys: true)
+  static let operatorsIdentity = Identities(needsKeys: false)
   /// The outbox's upkeep, in every process that writes to it or relays it.
   static let outbox = Outbox()
   /// Features that follow the log: `annals relay` and `annals project` run one each.
   static let relay = Relaying()
   static let projections = Projecting()
 
-  static let all: [any Feature] = [log, outbox] + services + [relay, projections]
+  static let all: [any Feature] = [log, outbox, identity] + services + [relay, projections]
 }

@@ -14,6 +14,9 @@ struct Runtime: Sendable {
   let settings: Configuration
   let logger: Logger
   let metrics = MetricsRegistry()
+  private let keys: TrustedKeys
+  /// There is a shared secret, to sign tokens with.
+  var hasSecret: Bool { keys.hasSecret }
 
   init(_ arguments: Arguments) throws {
     var flags = arguments.shared
@@ -29,6 +32,7 @@ struct Runtime: Sendable {
       case .json: .json
       }
     logger = Logger(label: "annals", level: settings[LogSettings.level], handler: StandardErrorLog(form: form))
+    keys = TrustedKeys(settings)
     for warning in settings.warnings { logger.warning("A variable names no setting", metadata: [.error: "\(warning)"]) }
   }
 
@@ -41,7 +45,8 @@ struct Runtime: Sendable {
   /// All that a reactor owns. Nothing is connected yet.
   func context(on reactor: Reactor) throws -> Context {
     try Context(
-      settings: settings, features: Features.all, version: Self.version, on: reactor, logger: logger, metrics: metrics)
+      settings: settings, features: Features.all, version: Self.version, keys: keys, on: reactor, logger: logger,
+      metrics: metrics)
   }
 
   /// Runs a body on a reactor of its own.

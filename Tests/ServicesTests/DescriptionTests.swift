@@ -10,13 +10,16 @@ import Support
 import Testing
 
 /// All features that have routes, on a context that nobody has connected.
-func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) async throws {
+func withRoutes<Value: Sendable>(
+  _ body: @Sendable (Context, [RouteGroup]) async throws -> Value
+) async throws -> Value {
   try await withReactor { reactor in
     let features = Features.all
+    let settings = try Configuration(ConnectionSettings.all + features.flatMap(\.settings))
     let context = try Context(
-      settings: try Configuration(ConnectionSettings.all + features.flatMap(\.settings)), features: features,
-      version: "1", on: reactor, logger: quiet, metrics: MetricsRegistry())
-    try await body(context, try features.flatMap { try $0.routes(context) })
+      settings: settings, features: features, version: "1", keys: TrustedKeys(settings), on: reactor, logger: quiet,
+      metrics: MetricsRegistry())
+    return try await body(context, try features.flatMap { try $0.routes(context) })
   }
 }
 
@@ -84,7 +87,7 @@ func withRoutes(_ body: @Sendable (Context, [RouteGroup]) async throws -> Void) 
       struct Broken: Error, CustomStringConvertible { let description = "no disk" }
       func ask(_ checks: [Check], _ target: String = "/readyz") async throws -> (Int, JSONValue) {
         let operations = try Operations(context, checks: checks, described: [], stop: stop)
-        let router = Router(operations.open, middleware: [])
+        let router = Router(operations.open, middleware: [], access: Access(context))
         let answer = try await router.respond(to: try Request(.get, target))
         return (answer.status, try json(answer))
       }

@@ -29,14 +29,14 @@ private struct Mark: Middleware {
     let route = Route(.get, "/", "It.", right: .anyone, answers: []) { _ in Response(200) }
     let router = Router(
       [RouteGroup("Test", prefixes: [""], middleware: [Mark(name: "inner")], routes: [route])],
-      middleware: [Mark(name: "outer")])
+      middleware: [Mark(name: "outer")], access: try development())
     let answer = try await router.respond(to: try Request(.get, "/"))
     #expect(answer.headers.map(\.value) == ["inner", "outer"])
   }
 
   @Test("finds out who acts, and refuses a name that nobody can read")
   func identity() async throws {
-    let route = Route(.get, "/", "It.", right: .anyone, answers: []) { .text($0.actor ?? "nobody") }
+    let route = Route(.get, "/", "It.", right: .identified, answers: []) { .text($0.caller.actor ?? "nobody") }
     func answer(_ headers: [(name: String, value: String)]) async throws -> Response {
       try await respond([route], .get, "/", headers: headers)
     }

@@ -1,3 +1,4 @@
+import Configuration
 import HTTPServer
 import Identifiers
 import JSON
@@ -9,8 +10,15 @@ func respond(
   _ routes: [Route], _ method: Request.Method, _ target: String, headers: [(name: String, value: String)] = [],
   body: RequestBody = .empty
 ) async throws -> Response {
-  let router = Router([RouteGroup("Test", routes: routes)], middleware: [ErrorResponses(logger: quiet)])
+  let router = Router(
+    [RouteGroup("Test", routes: routes)], middleware: [ErrorResponses(logger: quiet)], access: try development())
   return try await router.respond(to: try Request(method, target, headers: headers, body: body))
+}
+
+/// Everybody may do everything.
+func development() throws -> Access {
+  let settings = try Configuration(IdentitySettings.all, environment: ["ANNALS_AUTH_MODE": "development"])
+  return Access(Authenticator(settings, keys: TrustedKeys(settings))) { _ in nil }
 }
 
 func json(_ response: Response) throws -> JSONValue {
@@ -51,13 +59,13 @@ private struct Body {
 @Suite("A declared route", .timeLimit(.minutes(1))) struct RouteTests {
   private let id = "01890a5d-ac96-774b-bcce-b302099a8057"
   private let read = Route(
-    .get, "/things/{id}", "Read a thing.", right: .read, answers: [Answer(200, "It.")],
+    .get, "/things/{id}", "Read a thing.", right: .identified, answers: [Answer(200, "It.")],
     Input<UUID>(path: "id", "The id."), Input<Int64?>(query: "after", "After."),
     Input(query: "size", default: 10, in: 1...100, "Size."), Input<String?>(header: "X-Mode", "Mode.")
   ) { _, id, after, size, mode in .text("\(id) \(after ?? -1) \(size) \(mode ?? "-")") }
 
   private let write = Route(
-    .post, "/things", "Write a thing.", right: .change, body: .fieldsOrForm(limit: 1_000, form: 2_000),
+    .post, "/things", "Write a thing.", right: .create, body: .fieldsOrForm(limit: 1_000, form: 2_000),
     answers: [Answer(201, "It.")], Input<String>(field: "name", "Name."),
     Input<Int64?>(optional: "count", aliases: ["number"], "Count.")
   ) { _, name, count in .text("\(name) \(count ?? -1)") }
@@ -141,7 +149,7 @@ private struct Body {
 
 @Suite("Long names and values", .timeLimit(.minutes(1))) struct LongInputTests {
   private let write = Route(
-    .post, "/things", "Write a thing.", right: .change, body: .fields(limit: 1 << 24), answers: [],
+    .post, "/things", "Write a thing.", right: .create, body: .fields(limit: 1 << 24), answers: [],
     Input<UUID>(field: "name", "Name.")
   ) { _, _ in Response(204) }
 

@@ -106,7 +106,7 @@ private func runAnnals(
       "ANNALS_RELAY_TOPIC": "\(name).{aggregate}s", "ANNALS_RELAY_SLOT": name, "ANNALS_PROJECTION_GROUP": name,
       // Indexes are dear to make: a test that needs more views says so.
       "ANNALS_PROJECTION_VIEWS": "document-cache",
-      "ANNALS_LOG_FORM": "json",
+      "ANNALS_LOG_FORM": "json", "ANNALS_AUTH_MODE": "development",
     ]
     environment["PATH"] = getenv("PATH").map { String(cString: $0) }
     environment["LD_LIBRARY_PATH"] = getenv("LD_LIBRARY_PATH").map { String(cString: $0) }

@@ -18,6 +18,10 @@ public struct Document: Equatable, Sendable {
   /// Its signatures, oldest first. They are no part of the row.
   public internal(set) var signatures: [UUID] = []
 
+  /// With whom it is shared, in the order of their beginning. Part of the row if there is one: whoever has a row can say who may
+  /// see it.
+  public internal(set) var shares: [Share] = []
+
   /// How many signatures a document may have.
   public static let maximumSignatures = 1_000
 
@@ -60,6 +64,15 @@ extension Document {
       $0.member("created_by", createdBy)
       $0.member("created_at", createdAt.description)
       $0.member("updated_at", updatedAt.description)
+      if !shares.isEmpty {
+        $0.name("shared")
+        $0.array { writer in
+          for share in shares {
+            writer.element()
+            share.write(&writer)
+          }
+        }
+      }
       $0.member("version", version.value)
     }
     return writer.bytes
@@ -83,7 +96,16 @@ extension Document {
     createdBy = try fields.required("created_by")
     createdAt = try fields.required("created_at")
     updatedAt = try fields.required("updated_at")
+    shares = try fields.optional("shared", as: JSONValue.self)?.array.map(Self.shares) ?? []
     version = StreamVersion(try fields.required("version"))
+  }
+}
+
+extension Document {
+  private static func shares(_ values: [JSONValue]) throws(JSONError) -> [Share] {
+    var shares: [Share] = []
+    for value in values { shares.append(try Share(json: value)) }
+    return shares
   }
 }
 

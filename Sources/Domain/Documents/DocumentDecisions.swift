@@ -11,6 +11,9 @@ public enum DocumentCommand: Sendable {
   case replaceContent(DocumentContent, evenIfSame: Bool = false, at: Time.Timestamp)
   /// Notes a signature. The document is signed afterwards, also if it was before.
   case sign(signature: UUID, at: Time.Timestamp)
+  /// Shares it, or changes how it is shared with the same grantee.
+  case share(Share, at: Time.Timestamp)
+  case unshare(Grantee, at: Time.Timestamp)
   case delete(at: Time.Timestamp)
 }
 
@@ -24,19 +27,23 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
   case titleHasNUL
   case noTransition(from: DocumentStatus, to: DocumentStatus)
   case tooManySignatures(limit: Int)
+  case tooManyShares(limit: Int)
+  case notShared(Grantee)
+  case shareIsOver(until: Time.Timestamp)
 
   public var kind: RefusalKind {
     switch self {
-    case .notFound: .notFound
+    case .notFound, .notShared: .notFound
     case .deleted: .gone
-    case .exists, .noTransition, .tooManySignatures: .conflict
-    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL: .invalid
+    case .exists, .noTransition, .tooManySignatures, .tooManyShares: .conflict
+    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL, .shareIsOver: .invalid
     }
   }
 
   public var field: String? {
     switch self {
-    case .notFound, .deleted, .tooManySignatures: nil
+    case .notFound, .deleted, .tooManySignatures, .tooManyShares, .notShared: nil
+    case .shareIsOver: "/until"
     case .exists: "/id"
     case .noTransition: "/status"
     case .titleIsEmpty, .titleIsTooLong, .titleHasNUL: "/title"
@@ -52,6 +59,9 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .titleIsTooLong(let count, let limit): "a title has at most \(limit) bytes of UTF-8, this one has \(count)"
     case .titleHasNUL: "a title must not have the character U+0000"
     case .tooManySignatures(let limit): "a document has at most \(limit) signatures"
+    case .tooManyShares(let limit): "a document is shared with at most \(limit); share it with a group"
+    case .notShared(let grantee): "the document is not shared with \(grantee)"
+    case .shareIsOver(let until): "\(until) has passed: name a later time, or none"
     case .noTransition(let from, let to):
       "a document that is \(from.rawValue) cannot become \(to.rawValue); "
         + (from.successors.isEmpty
@@ -87,6 +97,10 @@ extension Document: Aggregate {
       }
       guard document.signatures.count < maximumSignatures else { throw .tooManySignatures(limit: maximumSignatures) }
       return [.signed(signature: signature, from: document.status, at: at)]
+    case .share(let share, let at): return try self.share(document, share, at)
+    case .unshare(let grantee, let at):
+      guard document.shares.contains(where: { $0.with == grantee }) else { throw .notShared(grantee) }
+      return [.unshared(grantee, at: at)]
     case .delete(let at): return [.deleted(at: at)]
     }
   }
@@ -106,6 +120,16 @@ extension Document: Aggregate {
       events.append(.statusChanged(from: document.status, to: status, at: at))
     }
     return events
+  }
+
+  private static func share(
+    _ document: Document, _ share: Share, _ at: Time.Timestamp
+  ) throws(DocumentRefusal) -> [DocumentEvent] {
+    if let until = share.until, until <= at { throw .shareIsOver(until: until) }
+    guard !document.shares.contains(share) else { return [] }
+    let others = document.shares.count { $0.with != share.with }
+    guard others < maximumShares else { throw .tooManyShares(limit: maximumShares) }
+    return [.shared(share, at: at)]
   }
 
   private static func checked(_ title: String) throws(DocumentRefusal) -> String {
@@ -133,6 +157,13 @@ extension Document: Aggregate {
     case .signed(let signature, _, let at):
       document.signatures.append(signature)
       (document.status, document.updatedAt) = (.signed, at)
+    case .shared(let share, let at):
+      document.shares.removeAll { $0.with == share.with }
+      document.shares.append(share)
+      document.updatedAt = at
+    case .unshared(let grantee, let at):
+      document.shares.removeAll { $0.with == grantee }
+      document.updatedAt = at
     case .deleted(let at): (document.isDeleted, document.updatedAt) = (true, at)
     }
     return document

@@ -11,6 +11,9 @@ public enum DocumentEvent: DomainEvent, Equatable {
   case statusChanged(from: DocumentStatus, to: DocumentStatus, at: Time.Timestamp)
   /// The document is signed afterwards.
   case signed(signature: UUID, from: DocumentStatus, at: Time.Timestamp)
+  /// Replaces what was shared with the same grantee before.
+  case shared(Share, at: Time.Timestamp)
+  case unshared(Grantee, at: Time.Timestamp)
   case deleted(at: Time.Timestamp)
 }
 
@@ -23,16 +26,20 @@ extension DocumentEvent {
     case .contentReplaced: "DocumentContentReplaced"
     case .statusChanged: "DocumentStatusChanged"
     case .signed: "DocumentSigned"
+    case .shared: "DocumentShared"
+    case .unshared: "DocumentUnshared"
     case .deleted: "DocumentDeleted"
     }
   }
 
   public static let schemaVersions: [String: Int32] = [
     "DocumentCreated": 1, "DocumentRetitled": 1, "DocumentContentReplaced": 1, "DocumentStatusChanged": 1,
-    "DocumentSigned": 1, "DocumentDeleted": 1,
+    "DocumentSigned": 1, "DocumentShared": 1, "DocumentUnshared": 1, "DocumentDeleted": 1,
   ]
 
-  public static let personalFields: [String: [String]] = ["DocumentCreated": ["created_by"]]
+  public static let personalFields: [String: [String]] = [
+    "DocumentCreated": ["created_by"], "DocumentShared": ["name"], "DocumentUnshared": ["name"],
+  ]
 
   public var data: [UInt8] {
     var writer = JSONWriter(reserving: 256)
@@ -58,10 +65,29 @@ extension DocumentEvent {
         writer.member("signature", signature.description)
         writer.member("from", from.rawValue)
         writer.member("at", at.description)
+      case .shared(let share, let at):
+        write(share.with, &writer)
+        share.writeTerms(&writer)
+        writer.member("at", at.description)
+      case .unshared(let grantee, let at):
+        write(grantee, &writer)
+        writer.member("at", at.description)
       case .deleted(let at): writer.member("at", at.description)
       }
     }
     return writer.bytes
+  }
+
+  /// The name alone is personal: what is left of it once it is erased still has a kind.
+  private func write(_ grantee: Grantee, _ writer: inout JSONWriter) {
+    writer.member("kind", grantee.kind.rawValue)
+    writer.member("name", grantee.name)
+  }
+
+  private static func grantee(_ fields: inout JSONFields) throws(JSONError) -> Grantee {
+    let kind = try fields.required("kind", as: String.self)
+    guard let known = Grantee.Kind(rawValue: kind) else { throw JSONError(.invalid(kind, remedy: "user or group")) }
+    return Grantee(known, try fields.required("name"))
   }
 
   private func write(_ content: DocumentContent, _ writer: inout JSONWriter) {
@@ -87,6 +113,8 @@ extension DocumentEvent {
       self = .statusChanged(from: try fields.required("from"), to: try fields.required("to"), at: at)
     case "DocumentSigned":
       self = .signed(signature: try fields.required("signature"), from: try fields.required("from"), at: at)
+    case "DocumentShared": self = .shared(try Share(with: Self.grantee(&fields), &fields), at: at)
+    case "DocumentUnshared": self = .unshared(try Self.grantee(&fields), at: at)
     case "DocumentDeleted": self = .deleted(at: at)
     default: throw JSONError(.invalid(type, remedy: "no event of a document has this type"))
     }

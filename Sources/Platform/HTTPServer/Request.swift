@@ -14,8 +14,8 @@ public struct Request: Sendable {
   public internal(set) var id = ""
   /// IP address of the client.
   public internal(set) var clientAddress = ""
-  /// Actor of the request, set by a middleware; nil: not set, or unknown.
-  public var actor: String?
+  /// What a middleware found out about the caller; nil: nothing.
+  public var identity: (any Sendable)?
 
   public enum Method: String, Sendable, CaseIterable {
     case get = "GET", head = "HEAD", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE"

@@ -10,6 +10,7 @@ public import S3
 public struct DocumentSearch: ComparableView, AwaitableView {
   public let name = "document-search"
   public let categories = ["\(Document.category)"]
+  public let form = 2
   public let lanes = 2
   public let gathering = Duration.milliseconds(50)
   private let s3: S3Client
@@ -46,6 +47,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
      "created_by":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
      "created_at":{"type":"date"},
      "updated_at":{"type":"date"},
+     "shared":{"type":"nested","properties":{"with":{"type":"keyword"},"until":{"type":"date"}}},
      "version":{"type":"long"},
      "content":{"type":"text"},
      "indexed_sha256":{"type":"keyword","index":false},
@@ -117,6 +119,37 @@ public struct DocumentSearch: ComparableView, AwaitableView {
       writer.member("deleted", false)
     }
     return writer.bytes
+  }
+
+  // MARK: Who may see it
+
+  /// Finds the documents that somebody of these names and groups may see: his own, and those that are shared with him now. An index
+  /// without shares has none.
+  public static func visible(to names: Set<String>, _ groups: Set<String>) -> JSONValue {
+    let names = names.sorted()
+    // As they are: a name that differs in case alone is another one, but for addresses, which callers have in lower case too.
+    let grantees =
+      names.map { "\(Grantee.Kind.user.rawValue):\($0)" } + groups.sorted().map { "\(Grantee(.group, $0))" }
+    let lasts: JSONValue = [
+      "bool": [
+        "should": [
+          ["bool": ["must_not": [["exists": ["field": "shared.until"]]]]], ["range": ["shared.until": ["gt": "now"]]],
+        ], "minimum_should_match": 1,
+      ]
+    ]
+    return [
+      "bool": [
+        "should": [
+          ["terms": ["created_by.keyword": .array(names.map { .string($0) })]],
+          [
+            "nested": [
+              "path": "shared", "ignore_unmapped": true,
+              "query": ["bool": ["filter": [["terms": ["shared.with": .array(grantees.map { .string($0) })]], lasts]]],
+            ]
+          ],
+        ], "minimum_should_match": 1,
+      ]
+    ]
   }
 
   // MARK: Content

@@ -15,7 +15,7 @@ struct ActivityRoutes: Sendable {
       "Activity",
       routes: [
         Route(
-          .get, "/activity", "Who did what on which document when, newest first.", right: .read,
+          .get, "/activity", "Who did what on which document when, newest first.", right: .overview,
           answers: [Answer(200, "A page of entries.", schema: Self.schema)],
           Input<String?>(query: "document", "Only what concerns this document."),
           Input<String?>(query: "actor", "Only what this one did."),

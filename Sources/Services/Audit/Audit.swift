@@ -29,7 +29,7 @@ public struct Audit: Feature {
         "Audit",
         routes: [
           Route(
-            .get, "/documents/{id}/audit", "Every event of a document, oldest first.", right: .read,
+            .get, "/documents/{id}/audit", "Every event of a document, oldest first.", right: .audit,
             answers: [Answer(200, "The history.", schema: Self.schema)], DocumentInputs.id
           ) { _, id in
             let answer = try await Self.history(store, id, context.logger)

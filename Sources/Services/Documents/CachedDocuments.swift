@@ -1,6 +1,7 @@
 import Domain
 import Events
 import Identifiers
+import JSON
 import Projections
 import Redis
 
@@ -11,6 +12,8 @@ extension DocumentService {
     let row: [UInt8]
     let version: StreamVersion
     let isFromCache: Bool
+
+    var document: Document { get throws { try Document(rowImage: JSONValue(parsing: row)) } }
   }
 
   // Other programs read these keys by their names.

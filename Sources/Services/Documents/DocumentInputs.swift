@@ -124,7 +124,7 @@ struct ActorName: InputValue {
 
   init(json: JSONValue) throws(JSONError) {
     text = try String(json: json)
-    guard Identity.isName(text) else {
+    guard Authenticator.isName(text) else {
       throw JSONError(
         .invalid(String(text.prefix(80)), remedy: "1 to 200 bytes are needed, and a character that is not blank"))
     }

@@ -26,7 +26,7 @@ struct DocumentRoutes: Sendable {
       "Documents",
       routes: [
         Route(
-          .post, "/documents", "Create a document.", right: .change,
+          .post, "/documents", "Create a document.", right: .create,
           // A form has the other fields beside the content.
           body: .fieldsOrForm(limit: maximumJSON, form: contents.maximum + 1 << 20),
           answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.title,
@@ -34,7 +34,7 @@ struct DocumentRoutes: Sendable {
           IdempotencyKey.input,
           handler: create),
         Route(
-          .get, "/documents/{id}", "Read a document; counts a view.", right: .read,
+          .get, "/documents/{id}", "Read a document; counts a view.", right: .view, showsCachedRow: true,
           answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id, DocumentInputs.asOf,
           AtLeast.olderHeader, AtLeast.header, AtLeast.query, handler: read),
         Route(
@@ -42,10 +42,10 @@ struct DocumentRoutes: Sendable {
           body: .fields(limit: 65_536), answers: [Answer(200, "The document.", schema: Document.schema)],
           DocumentInputs.id, DocumentInputs.newTitle, DocumentInputs.newStatus, DocumentInputs.ifMatch, handler: amend),
         Route(
-          .delete, "/documents/{id}", "Delete a document. Its history stays.", right: .change,
+          .delete, "/documents/{id}", "Delete a document. Its history stays.", right: .own,
           answers: [Answer(204, "Deleted.")], DocumentInputs.id, DocumentInputs.ifMatch, handler: delete),
         Route(
-          .get, "/documents/{id}/content", "Read the content.", right: .read,
+          .get, "/documents/{id}/content", "Read the content.", right: .view,
           answers: [
             Answer(200, "The content.", schema: .any, mediaType: "*/*"),
             Answer(206, "The range that was asked for.", schema: .any, mediaType: "*/*"),
@@ -58,7 +58,7 @@ struct DocumentRoutes: Sendable {
           Input<MediaTypeName?>(header: "Content-Type", "The media type. It is found out if it is missing."),
           DocumentInputs.ifMatch, handler: replaceContent),
         Route(
-          .get, "/documents/{id}/stats", "How often a document was read, and by how many.", right: .read,
+          .get, "/documents/{id}/stats", "How often a document was read, and by how many.", right: .view,
           answers: [Answer(200, "The counts.", schema: Self.statisticsSchema)], DocumentInputs.id, handler: statistics),
       ])
   }
@@ -82,6 +82,7 @@ struct DocumentRoutes: Sendable {
     guard content != nil || type == nil else {
       throw Problem(422, "Invalid body", detail: "content_type without content", field: "/content_type")
     }
+    if let createdBy { try request.caller.require(name: createdBy.text, in: "/created_by") }
     let metadata = request.metadata(named: createdBy?.text)
     let keyed = KeyedRequest(
       key, request, actor: metadata.actor, [title, type?.text, createdBy?.text, content?.hash, content?.filename])
@@ -172,6 +173,7 @@ struct DocumentRoutes: Sendable {
     _ request: Request, _ id: UUID, _ moment: Moment?, _ older: AtLeast?, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
     if let moment {
+      try await request.access?.require(.view, on: id, for: request.caller)
       guard let document = try await documents.document(id, asOf: moment) else {
         throw Problem(404, "Not found", detail: "the document did not exist then", field: "as_of")
       }
@@ -180,6 +182,12 @@ struct DocumentRoutes: Sendable {
     }
     let reading = try await documents.read(
       id, visitor: request.clientAddress, notBefore: [older, header, query].compactMap(\.self))
+    // The row itself says who may see it: it may be older than the one that was looked at before, or newer.
+    if try !request.caller.seesAll && request.caller.permissions(on: reading.document).isEmpty {
+      let document = try await documents.existing(id)
+      guard !request.caller.permissions(on: document).isEmpty else { throw DocumentRefusal.notFound }
+      return Self.answer(document)
+    }
     return .json(
       reading.row,
       headers: [("ETag", "\"\(reading.version)\""), ("X-Annals-Source", reading.isFromCache ? "cache" : "log")])

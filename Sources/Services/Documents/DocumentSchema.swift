@@ -4,6 +4,13 @@ extension Document {
   /// The row image, as every reader gets it.
   static let schema = JSONSchema.named("Document", .object(properties))
 
+  static let shareSchema = JSONSchema.named(
+    "Share",
+    .object([
+      .init("with", Grantee.schema), .init("rights", .array(.string(values: Permissions.shareable.map(\.name)))),
+      .init("until", .string(format: "date-time"), isRequired: false, "When it ends."),
+    ]))
+
   static let properties: [JSONSchema.Property] = [
     .init("id", .string(format: "uuid")),
     .init("title", .string()),
@@ -15,6 +22,7 @@ extension Document {
     .init("created_by", .string()),
     .init("created_at", .string(format: "date-time")),
     .init("updated_at", .string(format: "date-time")),
+    .init("shared", .array(shareSchema), isRequired: false, "With whom it is shared; missing if with nobody."),
     .init("version", .integer, "The number of the last event; also the ETag."),
   ]
 }

@@ -76,6 +76,18 @@ struct DocumentService: Sendable {
     _ = try await execute(.delete(at: .now()), on: id, expecting, metadata)
   }
 
+  func share(
+    _ id: UUID, _ share: Share, expecting: StreamVersion?, metadata: EventMetadata
+  ) async throws -> Document {
+    try await execute(.share(share, at: .now()), on: id, expecting, metadata)
+  }
+
+  func unshare(
+    _ id: UUID, _ grantee: Grantee, expecting: StreamVersion?, metadata: EventMetadata
+  ) async throws -> Document {
+    try await execute(.unshare(grantee, at: .now()), on: id, expecting, metadata)
+  }
+
   private func execute(
     _ command: DocumentCommand, on id: UUID, _ expecting: StreamVersion?, _ metadata: EventMetadata
   ) async throws -> Document {

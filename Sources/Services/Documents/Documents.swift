@@ -23,14 +23,16 @@ public struct Documents: Feature {
   public func routes(_ context: Context) throws -> [RouteGroup] {
     let contents = ContentStore(
       context.content, detector: try MediaTypeDetector(), maximum: context.settings[Self.maximumContent].bytes)
+    let documents = DocumentService(
+      store: context.store, redis: context.redis,
+      cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]), content: contents)
     let routes = DocumentRoutes(
-      DocumentService(
-        store: context.store, redis: context.redis,
-        cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]), content: contents
-      ),
-      maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes, logger: context.logger)
+      documents, maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes, logger: context.logger)
     let lists = DocumentLists(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix])
-    return [routes.group, ListRoutes(lists, ViewReaders(view: lists, reactor: context.reactor)).group]
+    return [
+      routes.group, SharingRoutes(documents).group,
+      ListRoutes(lists, ViewReaders(view: lists, reactor: context.reactor)).group,
+    ]
   }
 
   public func views(_ context: Context) throws -> [any View] {

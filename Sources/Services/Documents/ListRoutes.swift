@@ -15,7 +15,7 @@ struct ListRoutes: Sendable {
       "Lists",
       routes: [
         Route(
-          .get, "/lists/status/{status}", "Ids of the documents with a status, newest first.", right: .read,
+          .get, "/lists/status/{status}", "Ids of the documents with a status, newest first.", right: .overview,
           answers: [Answer(200, "A part of the list.", schema: Self.listSchema)],
           Input<String>(path: "status", oneOf: DocumentStatus.allCases.map(\.rawValue), "The status."), Self.from,
           Self.limit, AtLeast.header, AtLeast.query
@@ -23,14 +23,14 @@ struct ListRoutes: Sendable {
           try await answer(.status(status), from, limit, header, query)
         },
         Route(
-          .get, "/lists/creator/{creator}", "Ids of the documents of a creator, newest first.", right: .read,
+          .get, "/lists/creator/{creator}", "Ids of the documents of a creator, newest first.", right: .overview,
           answers: [Answer(200, "A part of the list.", schema: Self.listSchema)],
           Input<String>(path: "creator", "Who created them."), Self.from, Self.limit, AtLeast.header, AtLeast.query
         ) { request, creator, from, limit, header, query in
           try await answer(.creator(creator), from, limit, header, query)
         },
         Route(
-          .get, "/lists/counts", "How many documents there are of each status and day of creation.", right: .read,
+          .get, "/lists/counts", "How many documents there are of each status and day of creation.", right: .overview,
           answers: [Answer(200, "The counts, by day and status.", schema: Self.countsSchema)], AtLeast.header,
           AtLeast.query
         ) { request, header, query in

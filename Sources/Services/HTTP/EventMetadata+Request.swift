@@ -7,7 +7,7 @@ extension Request {
   /// - Parameter named: The actor that the body names. A token, or `X-Actor`, goes before it.
   func metadata(named: String? = nil) -> EventMetadata {
     EventMetadata(
-      actor: actor ?? named ?? "anonymous",
+      actor: caller.actor ?? named ?? "anonymous",
       correlationID: headers["X-Correlation-ID"].map { String(decoding: $0.utf8.prefix(197), as: UTF8.self) },
       traceparent: headers["traceparent"].flatMap { $0.utf8.count == 55 ? $0 : nil })
   }

@@ -36,7 +36,8 @@ public enum OpenAPI {
       "paths": .object(JSONObject(items)),
       "components": [
         "schemas": .object(
-          JSONObject(components.sorted { $0.key < $1.key }.map { .init(name: $0.key, value: $0.value) }))
+          JSONObject(components.sorted { $0.key < $1.key }.map { .init(name: $0.key, value: $0.value) })),
+        "securitySchemes": ["token": ["type": "http", "scheme": "bearer", "bearerFormat": "JWT"]],
       ],
     ]
   }
@@ -59,7 +60,8 @@ public enum OpenAPI {
       .init(name: "summary", value: .string(route.summary)),
       .init(name: "x-right", value: .string(route.right.rawValue)),
     ]
-    let inputs = (route.inputs + group.middleware.flatMap(\.inputs)).filter { $0.place != .field }
+    let identification = route.right == .anyone ? [] : [Authorization.actor]
+    let inputs = (route.inputs + group.middleware.flatMap(\.inputs) + identification).filter { $0.place != .field }
     let parameters = inputs.map { input -> JSONValue in
       [
         "name": .string(input.name), "in": .string(input.place.rawValue), "required": .bool(input.isRequired),
@@ -67,6 +69,7 @@ public enum OpenAPI {
       ]
     }
     if !parameters.isEmpty { members.append(.init(name: "parameters", value: .array(parameters))) }
+    if route.right != .anyone { members.append(.init(name: "security", value: [["token": []]])) }
     if let body = body(route, &components) { members.append(.init(name: "requestBody", value: body)) }
     members.append(.init(name: "responses", value: responses(route, problem, &components)))
     return .object(JSONObject(members))

@@ -1,3 +1,4 @@
+import Identifiers
 public import HTTPServer
 
 /// A route, declared once: method, path, inputs, body, right and answers. Validation, the metric label, `Allow` and the
@@ -31,6 +32,8 @@ public struct Route: Sendable {
   public let body: Body
   public let answers: [Answer]
   public let inputs: [InputDescription]
+  /// It shows a document's cached row, and asks that row again who may see it.
+  let showsCachedRow: Bool
   let handler: Handler
 
   /// - Parameters:
@@ -40,15 +43,16 @@ public struct Route: Sendable {
   ///   - handler: Throws `Problem`, or an error that `ErrorResponses` knows.
   public init<each V: Sendable>(
     _ method: Request.Method, _ path: String, _ summary: String, right: Right, body: Body = .none,
-    ignoresQuery: Bool = false, answers: [Answer], _ inputs: repeat Input<each V>,
+    ignoresQuery: Bool = false, showsCachedRow: Bool = false, answers: [Answer], _ inputs: repeat Input<each V>,
     handler: @escaping @Sendable (Request, repeat each V) async throws -> Response
   ) {
     (self.method, self.path, self.summary, self.right) = (method, path, summary, right)
-    (self.body, self.answers) = (body, answers)
+    (self.body, self.answers, self.showsCachedRow) = (body, answers, showsCachedRow)
     var descriptions: [InputDescription] = []
     for input in repeat each inputs { descriptions.append(input.description) }
     self.inputs = descriptions
     let declarations = descriptions
+    let checksField = right.isOfDocument && !path.contains("{id}")
     let names = RequestReader.Names(declarations, body, ignoresQuery: ignoresQuery)
     self.handler = { request in
       if case .none = body, !request.body.isEmpty {
@@ -65,26 +69,28 @@ public struct Route: Sendable {
       }
       let values = (repeat try (each inputs).read(reader))
       try reader.end()
+      if checksField, let access = request.access {
+        // A route whose path names no document has it in its body.
+        guard let id: UUID = try reader.field(Self.documentField, []) else { throw reader.missing(Self.documentField) }
+        try await access.require(right, on: id, for: request.caller)
+      }
       return try await handler(request, repeat each values)
     }
     let declared = Set(descriptions.filter { $0.place == .path }.map(\.name))
     precondition(declared == Set(Self.parameters(in: path)), "\(path): the path and its inputs differ")
+    precondition(
+      !checksField || descriptions.contains { $0.place == .field && $0.name == Self.documentField && $0.isRequired },
+      "\(path): the right concerns a document, and nothing names one")
+    precondition(
+      right != .person || path.contains("{email}"), "\(path): the right concerns a person, and nothing names one")
     precondition(body.isFields || !descriptions.contains { $0.place == .field }, "\(path): fields without a body")
   }
+
+  private static let documentField = "document_id"
 
   static func parameters(in path: String) -> [String] {
     path.split(separator: "/").filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
   }
-}
-
-/// The right that a caller needs.
-public enum Right: String, Sendable, CaseIterable {
-  /// Everybody, without identification.
-  case anyone
-  case read
-  case change
-  /// Operators.
-  case operate
 }
 
 /// One possible answer of a route. Problems are described for all routes together.
@@ -113,7 +119,7 @@ public struct RouteGroup: Sendable {
   public static let versioned = ["/v1", ""]
 
   public init(
-    _ name: String, prefixes: [String] = versioned, middleware: [any Middleware] = [Identity()], routes: [Route]
+    _ name: String, prefixes: [String] = versioned, middleware: [any Middleware] = [], routes: [Route]
   ) {
     (self.name, self.prefixes, self.middleware, self.routes) = (name, prefixes, middleware, routes)
   }
@@ -122,12 +128,15 @@ public struct RouteGroup: Sendable {
 extension Router {
   /// A router of all routes. Middleware is folded into each route here, once.
   ///
-  /// - Parameter middleware: Around every route, the outermost first.
-  public init(_ groups: [RouteGroup], middleware: [any Middleware]) {
+  /// - Parameters:
+  ///   - middleware: Around every route, the outermost first.
+  ///   - access: Finds out who calls, and checks his rights, inside of that middleware.
+  public init(_ groups: [RouteGroup], middleware: [any Middleware], access: Access) {
     self.init()
     for group in groups {
       for route in group.routes {
-        let handler = (middleware + group.middleware).reversed().reduce(route.handler) { next, middleware in
+        let handler = (middleware + [Authorization(access, route)] + group.middleware).reversed().reduce(route.handler)
+        { next, middleware in
           { try await middleware.handle($0, next: next) }
         }
         for prefix in group.prefixes {

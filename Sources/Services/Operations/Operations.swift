@@ -1,3 +1,4 @@
+import Configuration
 import HTTPServer
 public import JSON
 public import Lifecycle
@@ -11,6 +12,7 @@ public struct Operations: Sendable {
   private let described: [RouteGroup]
   /// Operators' routes of all features of the program.
   private let features: [RouteGroup]
+  private let isDevelopment: Bool
   private let required: RecentResults
   private let all: RecentResults
 
@@ -19,6 +21,7 @@ public struct Operations: Sendable {
   ///   - described: The other routes of the process, for the description.
   public init(_ context: Context, checks: [Check], described: [RouteGroup], stop: StopSignal) throws {
     features = try context.features.flatMap { try $0.operatorRoutes(context) }
+    isDevelopment = context.settings[IdentitySettings.mode] == .development
     (self.context, self.checks, self.described, self.stop) = (context, checks, described, stop)
     (required, all) = (
       RecentResults(on: context.reactor, logger: context.logger),
@@ -31,6 +34,9 @@ public struct Operations: Sendable {
 
   /// For operators, on a port of their own.
   public var operators: [RouteGroup] { [probes, metrics] + features }
+
+  /// All of them.
+  public var everything: [RouteGroup] { [probes, description, metrics] + features }
 
   private var probes: RouteGroup {
     RouteGroup(
@@ -62,7 +68,7 @@ public struct Operations: Sendable {
       "Operations", prefixes: [""], middleware: [],
       routes: [
         Route(
-          .get, "/metrics", "All metrics in Prometheus' text format.", right: .operate, ignoresQuery: true,
+          .get, "/metrics", "All metrics in Prometheus' text format.", right: .anyone, ignoresQuery: true,
           answers: [Answer(200, "The metrics.", schema: .string(), mediaType: "text/plain")]
         ) { [metrics = context.metrics] _ in
           Response(
@@ -75,7 +81,7 @@ public struct Operations: Sendable {
   private static let readinessSchema = JSONSchema.named(
     "Readiness",
     .object([
-      .init("ready", .boolean),
+      .init("ready", .boolean), .init("warning", .string(), isRequired: false),
       .init(
         "failing", .array(.object([.init("name", .string()), .init("problem", .string())])),
         "What is wrong, and what to do."),
@@ -95,6 +101,7 @@ public struct Operations: Sendable {
     var writer = JSONWriter()
     writer.object {
       $0.member("ready", isReady)
+      if isDevelopment { $0.member("warning", "auth.mode is development: everybody may do everything") }
       $0.list("failing", "problem", results.filter { !$0.isOK })
       if verbose != nil { $0.list("ok", "found", results.filter(\.isOK)) }
     }

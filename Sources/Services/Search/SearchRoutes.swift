@@ -14,7 +14,7 @@ struct SearchRoutes: Sendable {
       "Search",
       routes: [
         Route(
-          .get, "/search", "Full-text search over title, content and author, best first.", right: .read,
+          .get, "/search", "Full-text search over title, content and author, best first.", right: .identified,
           answers: [Answer(200, "A page of hits.", schema: Self.pageSchema)],
           Input<String?>(query: "q", "The text to search for; all documents if it is missing."),
           Self.status, Self.createdBy, Input(query: "from", default: 0, in: 0...9_900, "Hits to leave out."),
@@ -22,14 +22,14 @@ struct SearchRoutes: Sendable {
           Input(query: "mode", default: "keyword", oneOf: ["keyword"], "The kind of search."), AtLeast.header,
           AtLeast.query, handler: find),
         Route(
-          .get, "/documents", "List documents, newest first.", right: .read,
+          .get, "/documents", "List documents, newest first.", right: .identified,
           answers: [Answer(200, "A page of documents.", schema: Self.listSchema)],
           Self.status, Self.createdBy, Input<String?>(query: "content_type", "Only documents of this media type."),
           Input(query: "limit", default: 20, in: 1...100, "The most documents in the answer."),
           Input<Cursor?>(query: "cursor", "`next_cursor` of an earlier answer."), AtLeast.header, AtLeast.query,
           handler: list),
         Route(
-          .get, "/aggregations/{field}", "Count documents by the values of a field.", right: .read,
+          .get, "/aggregations/{field}", "Count documents by the values of a field.", right: .identified,
           answers: [Answer(200, "Values and counts, most frequent first; days in order.", schema: Self.countsSchema)],
           Input(path: "field", oneOf: SearchService.aggregations.map(\.field), "The field."), AtLeast.header,
           AtLeast.query, handler: aggregate),
@@ -73,7 +73,7 @@ struct SearchRoutes: Sendable {
   ) async throws -> Response {
     try await readers.wait(for: header, query)
     let page = try await search.search(
-      text ?? "", .init(status: status, createdBy: createdBy), from: from, size: size)
+      text ?? "", .init(status: status, createdBy: createdBy, for: request.caller), from: from, size: size)
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
       writer.member("total", page.total)
@@ -103,7 +103,8 @@ struct SearchRoutes: Sendable {
   ) async throws -> Response {
     try await readers.wait(for: header, query)
     let page = try await search.list(
-      .init(status: status, createdBy: createdBy, contentType: contentType), after: cursor?.sort, size: limit)
+      .init(status: status, createdBy: createdBy, contentType: contentType, for: request.caller), after: cursor?.sort,
+      size: limit)
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
       writer.member("total", page.total)
@@ -128,7 +129,7 @@ struct SearchRoutes: Sendable {
     guard let (_, aggregation) = SearchService.aggregations.first(where: { $0.field == field }) else {
       throw Problem.internalError
     }
-    let values = try await search.aggregate(aggregation)
+    let values = try await search.aggregate(aggregation, .init(for: request.caller))
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("field", field)

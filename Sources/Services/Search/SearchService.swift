@@ -17,9 +17,16 @@ struct SearchService: Sendable {
     var status: DocumentStatus?
     var createdBy: String?
     var contentType: String?
+    /// Only what this caller may see: everything that is found, counted or shown goes by it.
+    let caller: Caller
+
+    init(status: DocumentStatus? = nil, createdBy: String? = nil, contentType: String? = nil, for caller: Caller) {
+      (self.status, self.createdBy, self.contentType, self.caller) = (status, createdBy, contentType, caller)
+    }
 
     var clauses: [JSONValue] {
       var clauses: [JSONValue] = []
+      if !caller.seesAll { clauses.append(DocumentSearch.visible(to: caller.names, caller.groups)) }
       if let status { clauses.append(["term": ["status": .string(status.rawValue)]]) }
       if let createdBy { clauses.append(["term": ["created_by.keyword": .string(createdBy)]]) }
       if let contentType { clauses.append(["term": ["content_type": .string(contentType)]]) }
@@ -102,9 +109,10 @@ struct SearchService: Sendable {
   ]
 
   /// Documents by the values of a field: value and count, most frequent first (days in order).
-  func aggregate(_ aggregation: JSONValue) async throws -> [(value: JSONValue, count: Int64)] {
+  func aggregate(_ aggregation: JSONValue, _ filter: Filter) async throws -> [(value: JSONValue, count: Int64)] {
     let body: JSONValue = [
-      "size": 0, "query": ["bool": ["must_not": Self.alive]], "aggs": ["values": aggregation],
+      "size": 0, "query": ["bool": ["filter": .array(filter.clauses), "must_not": Self.alive]],
+      "aggs": ["values": aggregation],
     ]
     let (_, answer) = try await elasticsearch.send(
       .post, "/\(alias)/_search?allow_partial_search_results=false", body.bytes, operation: "counting documents")

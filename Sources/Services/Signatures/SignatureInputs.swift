@@ -1,3 +1,4 @@
+import Base64
 import Domain
 import HTTPServer
 import Identifiers
@@ -50,44 +51,9 @@ struct ImageData: InputValue {
       }
       text = text[text.utf8.index(after: comma)...]
     }
-    guard let bytes = Self.decode(text.utf8), !bytes.isEmpty else {
+    guard let bytes = Base64.decodeLeniently(text.utf8), !bytes.isEmpty else {
       throw JSONError(.invalid(String(text.prefix(40)), remedy: "base64 is expected, of one byte or more"))
     }
     self.bytes = bytes
-  }
-
-  private static func decode(_ text: Substring.UTF8View) -> [UInt8]? {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(text.count * 3 / 4)
-    var (group, digits, padding) = (UInt32(0), 0, 0)
-    for byte in text {
-      let digit: UInt8
-      switch byte {
-      case UInt8(ascii: "A")...UInt8(ascii: "Z"): digit = byte - UInt8(ascii: "A")
-      case UInt8(ascii: "a")...UInt8(ascii: "z"): digit = byte - UInt8(ascii: "a") + 26
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0") + 52
-      case UInt8(ascii: "+"), UInt8(ascii: "-"): digit = 62
-      case UInt8(ascii: "/"), UInt8(ascii: "_"): digit = 63
-      case UInt8(ascii: "="):
-        padding += 1
-        continue
-      default: return nil
-      }
-      guard padding == 0 else { return nil }
-      group = group << 6 | UInt32(digit)
-      digits += 1
-      if digits % 4 == 0 {
-        bytes += [
-          UInt8(truncatingIfNeeded: group >> 16), UInt8(truncatingIfNeeded: group >> 8),
-          UInt8(truncatingIfNeeded: group),
-        ]
-        group = 0
-      }
-    }
-    let rest = digits % 4
-    guard rest != 1, padding == 0 || padding == 4 - rest else { return nil }
-    if rest == 2 { bytes.append(UInt8(truncatingIfNeeded: group >> 4)) }
-    if rest == 3 { bytes += [UInt8(truncatingIfNeeded: group >> 10), UInt8(truncatingIfNeeded: group >> 2)] }
-    return bytes
   }
 }

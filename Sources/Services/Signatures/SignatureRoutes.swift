@@ -28,17 +28,18 @@ struct SignatureRoutes: Sendable {
       "Signatures",
       routes: [
         Route(
-          .post, "/signatures", "Sign a document.", right: .change, body: .fields(limit: maximumJSON),
+          .post, "/signatures", "Sign a document.", right: .sign, body: .fields(limit: maximumJSON),
           answers: [Answer(201, "The signature.", schema: Signature.schema)], SignatureInputs.documentID,
           SignatureInputs.email, SignatureInputs.name, SignatureInputs.data, SignatureInputs.status,
           IdempotencyKey.input,
           handler: sign),
         Route(
-          .get, "/documents/{id}/signatures", "The signatures of a document, oldest first.", right: .read,
+          .get, "/documents/{id}/signatures", "The signatures of a document, oldest first.", right: .view,
           answers: [Answer(200, "The signatures.", schema: Self.listSchema)], SignatureInputs.document, handler: list),
         Route(
           .get, "/signers/{email}/documents", "Documents that somebody has signed, the latest signature first.",
-          right: .read, answers: [Answer(200, "A page of documents with their signatures.", schema: Self.signedSchema)],
+          right: .person,
+          answers: [Answer(200, "A page of documents with their signatures.", schema: Self.signedSchema)],
           Input<String>(path: "email", "The signer's e-mail address."),
           Input(query: "limit", default: 10, in: 1...20, "The most documents in the answer."),
           Input<Cursor?>(query: "cursor", "`next_cursor` of an earlier answer."), AtLeast.header, AtLeast.query,
@@ -56,6 +57,7 @@ struct SignatureRoutes: Sendable {
     _ status: SignatureInputs.StatusAfterwards?, _ key: IdempotencyKey?
   ) async throws -> Response {
     try Signature.check(email: email, name: name)
+    try request.caller.require(name: email, in: "/signer_email")
     let metadata = request.metadata(named: email)
     let keyed = KeyedRequest(
       key, request, actor: metadata.actor,
@@ -146,7 +148,11 @@ struct SignatureRoutes: Sendable {
     _ request: Request, _ email: String, _ limit: Int, _ cursor: Cursor?, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
     try await readers.wait(for: header, query)
-    let (entries, next) = try await search.documents(signedBy: email, after: cursor?.sort, limit: limit)
+    var (entries, next) = try await search.documents(signedBy: email, after: cursor?.sort, limit: limit)
+    if let access = request.access, !request.caller.seesAll {
+      // Others' signatures are beside the caller's: a document that he may not see any more is left out.
+      entries = try await access.visible(entries, to: request.caller)
+    }
     return .page("documents", entries, next: next)
   }
 

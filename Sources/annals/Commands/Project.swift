@@ -13,7 +13,8 @@ extension Commands {
   ) { arguments in
     let runtime = try Runtime(arguments)
     try await Server(
-      runtime: runtime, features: [Features.projections], port: runtime.settings[ProjectionSettings.port]
+      runtime: runtime, features: [Features.operatorsIdentity, Features.projections],
+      port: runtime.settings[ProjectionSettings.port]
     ).run()
   }
 }

@@ -24,7 +24,7 @@ extension Commands {
     let wanted = arguments[port]
     guard (0...65_535).contains(wanted) else { throw UsageError("--port: “\(wanted)” is not a port from 1 to 65535") }
     try await Server(
-      runtime: runtime, features: [Features.log, Features.outbox] + chosen,
+      runtime: runtime, features: [Features.log, Features.outbox, Features.identity] + chosen,
       port: wanted == 0 ? runtime.settings[HTTPSettings.port] : wanted
     ).run()
   }

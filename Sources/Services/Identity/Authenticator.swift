@@ -1,0 +1,110 @@
+public import Configuration
+import Domain
+public import HTTPServer
+import JSON
+import JWT
+import Time
+
+/// Finds out who calls: by a token, or in development by the header `X-Actor`.
+public struct Authenticator: Sendable {
+  private let keys: TrustedKeys
+  let mode: IdentitySettings.Mode
+  private let rules: WebToken.Rules
+  private let rolesClaim: String
+  private let groupsClaim: String
+  private let defaultRole: Role
+
+  /// More roles or groups than a caller has.
+  private static let maximumClaims = 500
+
+  public init(_ settings: Configuration, keys: TrustedKeys) {
+    self.keys = keys
+    mode = settings[IdentitySettings.mode]
+    rules = WebToken.Rules(
+      issuer: settings[IdentitySettings.issuer], audience: settings[IdentitySettings.audience],
+      leeway: settings[IdentitySettings.leeway].components.seconds)
+    rolesClaim = settings[IdentitySettings.roles]
+    groupsClaim = settings[IdentitySettings.groups]
+    defaultRole = settings[IdentitySettings.defaultRole]
+  }
+
+  /// Who sends a request.
+  ///
+  /// - Throws: A problem with status 401 for a token that is refused, 400 for an unusable `X-Actor`.
+  func caller(of request: Request) throws(Problem) -> Caller {
+    let named = try actor(request)
+    guard let text = try token(request) else { return mode == .development ? .developer(named) : .nobody }
+    let caller = try caller(token: text)
+    if let named, named != caller.actor { try caller.require(name: named, in: Authorization.actor.name) }
+    return caller
+  }
+
+  /// Who a token is.
+  ///
+  /// - Throws: A problem with status 401.
+  public func caller(token text: String) throws(Problem) -> Caller {
+    let now = Timestamp.now().microseconds / 1_000_000
+    do { return caller(try WebToken(text, keys: keys.keys, rules: rules, now: now)) } catch {
+      // The issuer may have a new key. The request does not wait for it: the next one finds it.
+      if case .unknownKey = error { keys.want() }
+      throw Self.unauthorized("the token is refused: \(error)", isToken: true)
+    }
+  }
+
+  private func caller(_ token: WebToken) -> Caller {
+    var names: Set<String> = [token.subject]
+    // An address that its owner has not confirmed could be anybody's.
+    if let address = token.claims["email"]?.string, token.claims["email_verified"] != .bool(false), !address.isEmpty {
+      names.formUnion([address, address.lowercased()])
+    }
+    let roles = Set(strings(token, rolesClaim).compactMap { Role(rawValue: $0) })
+    return Caller(
+      actor: token.subject, names: names, groups: Set(strings(token, groupsClaim).map { Grantee(.group, $0).name }),
+      roles: roles.isEmpty ? [defaultRole] : roles, expires: token.expires)
+  }
+
+  /// A claim of one string, or of several.
+  private func strings(_ token: WebToken, _ claim: String) -> [String] {
+    switch token.claims[claim] {
+    case .string(let one): [one]
+    case .array(let several): several.prefix(Self.maximumClaims).compactMap(\.string)
+    default: []
+    }
+  }
+
+  private func token(_ request: Request) throws(Problem) -> String? {
+    guard let header = request.headers["Authorization"] else { return nil }
+    guard request.headers.count(of: "Authorization") == 1 else {
+      throw Self.unauthorized("there are several Authorization headers", isToken: true)
+    }
+    let parts = header.split(separator: " ", omittingEmptySubsequences: true)
+    guard parts.count == 2, parts[0].lowercased() == "bearer" else {
+      throw Self.unauthorized("Authorization must be “Bearer” and a token", isToken: true)
+    }
+    return String(parts[1])
+  }
+
+  private func actor(_ request: Request) throws(Problem) -> String? {
+    guard let name = request.headers[Authorization.actor.name] else { return nil }
+    guard Self.isName(name) else {
+      throw Problem(
+        400, "Malformed header",
+        detail: "\(Authorization.actor.name) needs 1 to 200 bytes and a character that is not blank",
+        field: Authorization.actor.name)
+    }
+    return name
+  }
+
+  /// - Parameter isToken: There was one (RFC 6750, section 3.1).
+  static func unauthorized(_ detail: String, isToken: Bool) -> Problem {
+    Problem(
+      401, "Unauthorized", detail: detail, field: "Authorization",
+      headers: [("WWW-Authenticate", #"Bearer realm="annals""# + (isToken ? #", error="invalid_token""# : ""))])
+  }
+
+  /// 1 to 200 bytes without control characters, not all of them blank.
+  static func isName(_ text: String) -> Bool {
+    (1...200).contains(text.utf8.count) && text.contains { !$0.isWhitespace }
+      && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+  }
+}

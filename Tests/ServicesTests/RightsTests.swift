@@ -1,0 +1,317 @@
+import Postgres
+import Configuration
+import Domain
+import HTTPClient
+import HTTPServer
+import JSON
+import Lifecycle
+import Reactor
+import Services
+import Support
+import Testing
+
+@testable import annals
+
+private let secret = "a-secret-of-these-tests-0123456789"
+private let tokens = [
+  "ANNALS_AUTH_MODE": "tokens", "ANNALS_AUTH_SECRET": secret, "ANNALS_PROJECTION_VIEWS": "document-cache",
+]
+
+/// Somebody with a token.
+private struct Person {
+  let name: String
+  let headers: [(name: String, value: String)]
+  var email: String { "\(name)@example.com" }
+
+  init(_ name: String, _ roles: [Role], groups: [String] = []) throws {
+    let settings = try Configuration(IdentitySettings.all, environment: ["ANNALS_AUTH_SECRET": secret])
+    self.name = name
+    headers = [
+      (
+        "Authorization",
+        "Bearer "
+          + DevelopmentTokens(settings: settings).token(
+            subject: name, email: "\(name)@example.com", roles: roles, groups: groups)
+      )
+    ]
+  }
+}
+
+extension RunningAnnals {
+  fileprivate func send(
+    _ person: Person, _ method: HTTPRequest.Method, _ path: String, _ body: String? = nil
+  ) async throws -> (status: Int, json: JSONValue, response: HTTPResponse) {
+    try await send(method, path, body, headers: person.headers)
+  }
+}
+
+@Suite("Rights", .timeLimit(.minutes(5))) struct RightsTests {
+  /// A request to each route that does what the route is for. A route without one fails the test.
+  private struct Sample {
+    let target: String
+    let body: String?
+    init(_ target: String, _ body: String? = nil) { (self.target, self.body) = (target, body) }
+  }
+
+  private func sample(_ route: Route, _ document: String, _ caller: Person, isSelf: Bool) -> Sample? {
+    let path = route.path.replacing("{id}", with: document)
+    return switch "\(route.method.rawValue) \(route.path)" {
+    case "POST /documents": Sample(path, #"{"title":"New"}"#)
+    case "PATCH /documents/{id}": Sample(path, #"{"title":"Changed"}"#)
+    case "PUT /documents/{id}/content": Sample(path, "other")
+    case "PUT /documents/{id}/shares/{with}":
+      Sample(path.replacing("{with}", with: "user:new"), #"{"rights":["view"]}"#)
+    case "DELETE /documents/{id}/shares/{with}": Sample(path.replacing("{with}", with: "user:other"))
+    case "POST /signatures":
+      Sample(
+        path,
+        #"{"document_id":"\#(document)","signer_email":"\#(caller.email)","signer_name":"N","signature_data":"aGk="}"#)
+    case "GET /signers/{email}/documents":
+      Sample(path.replacing("{email}", with: isSelf ? caller.email : "other@example.com"))
+    case "GET /aggregations/{field}": Sample(path.replacing("{field}", with: "status"))
+    case "GET /lists/status/{status}": Sample(path.replacing("{status}", with: "created"))
+    case "GET /lists/creator/{creator}": Sample(path.replacing("{creator}", with: "other"))
+    case "POST /admin/rebuilds": Sample(path, #"{"view":"none"}"#)
+    case "GET /documents/{id}", "DELETE /documents/{id}", "GET /documents/{id}/content", "GET /documents/{id}/stats",
+      "GET /documents/{id}/signatures", "GET /documents/{id}/audit", "GET /documents/{id}/shares", "GET /search",
+      "GET /documents", "GET /lists/counts", "GET /activity", "GET /healthz", "GET /livez", "GET /readyz",
+      "GET /metrics", "GET /openapi.json", "GET /docs", "GET /admin/rebuilds", "GET /admin/parked":
+      Sample(path)
+    case "DELETE /admin/rebuilds/{view}", "GET /admin/parked/{number}", "POST /admin/parked/{number}/{request}":
+      Sample(
+        path.replacing("{view}", with: "none").replacing("{number}", with: "999999").replacing(
+          "{request}", with: "retry"))
+    default: nil
+    }
+  }
+
+  @Test("are as the table says: each route, for each role, in each relation to the document, and without a token")
+  func matrix() async throws {
+    let (table, operators) = try await withRoutes { context, groups in
+      let operations = try Operations(context, checks: [], described: groups, stop: StopSignal())
+      return (RightsTable(groups + operations.everything), Set(operations.operators.flatMap(\.routes).map(\.path)))
+    }
+    try await withAnnals(tokens.merging(["ANNALS_PROJECTION_VIEWS": ""]) { $1 }) { annals in
+      let admin = try Person("admin", [.admin])
+      for path in ["/search", "/activity", "/signers/none/documents"] {
+        try await eventually("\(path) has its index", on: annals.reactor) {
+          try await annals.send(admin, .get, path).status == 200
+        }
+      }
+      var cells = 0
+      func check(_ route: Route, _ caller: Person?, _ relation: RightsTable.Relation?, _ expected: (Int) -> Bool)
+        async throws
+      {
+        let somebody = try caller ?? Person("nobody", [])
+        let id = try await document(annals, admin, of: somebody, relation)
+        let sample = try #require(
+          self.sample(route, id, somebody, isSelf: relation?.name == "self"),
+          "no sample for \(route.method) \(route.path)")
+        let isOperators = operators.contains(route.path) && route.right != .anyone
+        let method = try #require(HTTPRequest.Method(rawValue: route.method.rawValue))
+        let answer = try await annals.client.send(
+          HTTPRequest(
+            method, (isOperators || route.path == "/metrics" ? annals.operationsURL : annals.url) + sample.target,
+            headers: (caller?.headers ?? []) + (sample.body.map { _ in [("Content-Type", "application/json")] } ?? []),
+            body: sample.body.map { Array($0.utf8) }))
+        #expect(
+          expected(answer.status),
+          "\(route.method.rawValue) \(route.path), \(caller?.name ?? "no token") as \(relation?.name ?? "-"): \(answer.status) \(String(decoding: answer.body, as: UTF8.self).prefix(300))"
+        )
+        cells += 1
+      }
+      for row in table.rows {
+        try await check(row.route, nil, nil) { row.route.right == .anyone ? $0 == 200 : $0 == 401 }
+        for cell in row.cells {
+          let caller = try Person("\(cell.role.rawValue)-\(cells)", [cell.role])
+          try await check(row.route, caller, cell.relation) { status in
+            if cell.isAllowed {
+              // Those of operators are asked for what there is not.
+              return row.route.right == .operate ? ![401, 403].contains(status) : (200..<300).contains(status)
+            }
+            // A document that may not be seen is not there.
+            let sees = cell.role == .admin || cell.role == .auditor || cell.relation?.name != "stranger"
+            return row.route.right.isOfDocument && !sees ? status == 404 : status == 403
+          }
+        }
+      }
+      #expect(cells == table.rows.reduce(0) { $0 + $1.cells.count + 1 })
+      #expect(cells > 300)
+    }
+  }
+
+  /// A document that is to a caller what the relation says.
+  private func document(
+    _ annals: RunningAnnals, _ admin: Person, of caller: Person, _ relation: RightsTable.Relation?
+  ) async throws -> String {
+    let owner = relation?.name == "owner" ? caller.name : "somebody"
+    let created = try await annals.send(
+      admin, .post, "/documents", #"{"title":"It","content":"text","created_by":"\#(owner)"}"#)
+    let id = try #require(created.json["id"]?.string)
+    func share(_ with: String, _ rights: String) async throws {
+      let answer = try await annals.send(admin, .put, "/documents/\(id)/shares/\(with)", #"{"rights":["\#(rights)"]}"#)
+      #expect(answer.status == 200)
+    }
+    try await share("user:other", "view")
+    switch relation?.name {
+    case "viewer": try await share("user:\(caller.name)", "view")
+    case "signer": try await share("user:\(caller.email)", "sign")
+    case "changer": try await share("user:\(caller.name)", "change")
+    default: break
+    }
+    return id
+  }
+
+  @Test("follow shares: with users by subject or address, with groups, for a while, and until they are taken back")
+  func shares() async throws {
+    try await withAnnals(tokens) { annals in
+      let (owner, jane) = (try Person("owner", [.user]), try Person("jane", [.user], groups: ["legal"]))
+      let created = try await annals.send(owner, .post, "/documents", #"{"title":"Lease"}"#)
+      #expect(created.json["created_by"] == "owner")
+      let id = try #require(created.json["id"]?.string)
+      func sees() async throws -> Bool { try await annals.send(jane, .get, "/documents/\(id)/stats").status == 200 }
+      func share(_ with: String, _ body: String) async throws -> Int {
+        try await annals.send(owner, .put, "/documents/\(id)/shares/\(with)", body).status
+      }
+      func unshare(_ with: String) async throws -> Int {
+        try await annals.send(owner, .delete, "/documents/\(id)/shares/\(with)").status
+      }
+      #expect(try await !sees())
+      for with in ["user:jane", "user:Jane@Example.com", "group:legal"] {
+        #expect(try await share(with, #"{"rights":["view"]}"#) == 200)
+        #expect(try await sees(), "\(with)")
+        #expect(try await unshare(with) == 200)
+        #expect(try await !sees(), "\(with)")
+        #expect(try await unshare(with) == 404)
+      }
+      for with in ["user:JANE", "group:jane", "user:legal", "user:jane@example.com.org"] {
+        #expect(try await share(with, #"{"rights":["view"]}"#) == 200)
+        #expect(try await !sees(), "\(with)")
+      }
+      // The cached row says who may see it, as soon as it is the one with the share.
+      #expect(try await share("user:jane", #"{"rights":["change"]}"#) == 200)
+      try await eventually("the cached row is shared", on: annals.reactor) {
+        let answer = try await annals.send(jane, .get, "/documents/\(id)")
+        return answer.status == 200 && answer.response.header("x-annals-source") == "cache"
+      }
+      #expect(try await unshare("user:jane") == 200)
+      try await eventually("the cached row is not shared any more", on: annals.reactor) {
+        try await annals.send(jane, .get, "/documents/\(id)").status == 404
+      }
+      let soon = try #require(try await now(annals, plus: 2))
+      #expect(try await share("user:jane", #"{"rights":["view"],"until":"\#(soon)"}"#) == 200)
+      #expect(try await sees())
+      try await eventually("the share is over", on: annals.reactor) { try await !sees() }
+      for (with, body, status) in [
+        ("user:jane", #"{"rights":["view"],"until":"2020-01-01T00:00:00Z"}"#, 422),
+        ("user:jane", #"{"rights":[]}"#, 422),
+        ("user:jane", #"{"rights":["own"]}"#, 422), ("jane", #"{"rights":["view"]}"#, 400),
+        ("user:", #"{"rights":["view"]}"#, 400), ("group:%20", #"{"rights":["view"]}"#, 400),
+      ] {
+        #expect(try await share(with, body) == status, "\(with) \(body)")
+      }
+      let audit = try await annals.send(owner, .get, "/documents/\(id)/audit").json["entries"]?.array ?? []
+      #expect(audit.contains { $0["type"] == "DocumentShared" && $0["actor"] == "owner" })
+      let verified = try await annals.output(of: RunningAnnals.binary, ["verify"])
+      #expect(verified.contains("0 differences"), "\(verified)")
+    }
+  }
+
+  /// The server's time, some seconds on.
+  private func now(_ annals: RunningAnnals, plus seconds: Int) async throws -> String? {
+    let rows = try await annals.pool.query(
+      .init("", "select to_char(now() at time zone 'utc' + interval '\(seconds) s', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"))
+    return try rows[0].get(0, as: String.self)
+  }
+
+  @Test("limit what is found, listed, counted and highlighted to what the caller may see")
+  func search() async throws {
+    try await withAnnals(tokens.merging(["ANNALS_PROJECTION_VIEWS": "document-search,signature-search"]) { $1 }) {
+      annals in
+      let (owner, jane) = (try Person("owner", [.user]), try Person("jane", [.user], groups: ["legal"]))
+      let (auditor, stranger) = (try Person("auditor", [.auditor]), try Person("stranger", [.guest]))
+      var ids: [String] = []
+      for title in ["open secret", "shared secret", "late secret", "hidden secret"] {
+        let created = try await annals.send(
+          owner, .post, "/documents", #"{"title":"\#(title)","content":"the secret text"}"#)
+        ids.append(try #require(created.json["id"]?.string))
+      }
+      func share(_ id: String, _ with: String, _ body: String) async throws {
+        #expect(try await annals.send(owner, .put, "/documents/\(id)/shares/\(with)", body).status == 200)
+      }
+      try await share(ids[0], "group:legal", #"{"rights":["view"]}"#)
+      try await share(ids[1], "user:jane@example.com", #"{"rights":["sign"]}"#)
+      let soon = try #require(try await now(annals, plus: 3))
+      try await share(ids[2], "user:jane", #"{"rights":["view"],"until":"\#(soon)"}"#)
+      func found(_ caller: Person) async throws -> Set<String> {
+        let (status, answer, _) = try await annals.send(caller, .get, "/search?q=secret")
+        let documents = answer["documents"]?.array ?? []
+        // Until the index is made there is no answer.
+        #expect(status == 503 || answer["total"]?.integer == Int64(documents.count))
+        return Set(documents.compactMap { $0["id"]?.string })
+      }
+      try await eventually("the owner finds all", on: annals.reactor) { try await found(owner) == Set(ids) }
+      try await eventually("jane finds hers", on: annals.reactor) { try await found(jane) == Set(ids[..<2]) }
+      #expect(try await found(auditor) == Set(ids))
+      #expect(try await found(stranger) == [])
+      func counts(_ caller: Person) async throws -> JSONValue? {
+        try await annals.send(caller, .get, "/aggregations/status").json["values"]
+      }
+      #expect(try await counts(jane) == [["key": "created", "count": 2]])
+      #expect(try await counts(stranger) == [])
+      #expect(try await counts(auditor) == [["key": "created", "count": 4]])
+      let list = try await annals.send(jane, .get, "/documents?limit=100").json
+      #expect(list["total"] == 2)
+      #expect(Set(list["documents"]?.array?.compactMap { $0["id"]?.string } ?? []) == Set(ids[..<2]))
+      #expect(try await annals.send(stranger, .get, "/documents").json["total"] == 0)
+      // Jane signs in her own name alone; a document that she may not see any more is not among hers.
+      func sign(_ caller: Person, as email: String) async throws -> Int {
+        try await annals.send(
+          caller, .post, "/signatures",
+          #"{"document_id":"\#(ids[1])","signer_email":"\#(email)","signer_name":"J","signature_data":"aGk="}"#
+        ).status
+      }
+      #expect(try await sign(jane, as: "owner@example.com") == 403)
+      #expect(try await sign(jane, as: jane.email) == 201)
+      func signed() async throws -> Int? {
+        try await annals.send(jane, .get, "/signers/\(jane.email)/documents").json["documents"]?.array?.count
+      }
+      try await eventually("her signature is found", on: annals.reactor) { try await signed() == 1 }
+      #expect(try await annals.send(owner, .delete, "/documents/\(ids[1])/shares/user:jane@example.com").status == 200)
+      #expect(try await signed() == 0)
+    }
+  }
+
+  @Test("of a token: the actor comes from it, and nobody acts as another")
+  func actors() async throws {
+    try await withAnnals(tokens) { annals in
+      let jane = try Person("jane", [.user])
+      func create(_ caller: Person, _ body: String, _ more: [(name: String, value: String)] = []) async throws -> (
+        Int, JSONValue
+      ) {
+        let answer = try await annals.send(.post, "/documents", body, headers: caller.headers + more)
+        return (answer.status, answer.json)
+      }
+      #expect(try await create(jane, #"{"title":"x","created_by":"bob"}"#).0 == 403)
+      #expect(try await create(jane, #"{"title":"x","created_by":"bob"}"#).1["field"] == "/created_by")
+      for name in ["jane", "jane@example.com", "Jane@Example.com"] {
+        let (status, row) = try await create(jane, #"{"title":"x","created_by":"\#(name)"}"#)
+        #expect(status == 201 && row["created_by"] == .string(name))
+      }
+      #expect(try await create(jane, #"{"title":"x"}"#, [("X-Actor", "bob")]).0 == 403)
+      #expect(try await create(jane, #"{"title":"x"}"#, [("X-Actor", "jane")]).0 == 201)
+      #expect(
+        try await create(try Person("root", [.admin]), #"{"title":"x","created_by":"bob"}"#).1["created_by"] == "bob")
+      for header in [
+        "Bearer", "Basic abc", "Bearer a.b.c", "Bearer \(String(repeating: "a", count: 9_000))", "bearer  ",
+      ] {
+        let refused = try await annals.send(.get, "/documents", headers: [("Authorization", header)])
+        #expect(refused.status == 401, "\(header.prefix(20))")
+        #expect(refused.response.header("www-authenticate")?.contains("invalid_token") == true)
+      }
+      let nobody = try await annals.send(.get, "/documents", headers: [])
+      #expect(nobody.status == 401 && nobody.response.header("www-authenticate") == #"Bearer realm="annals""#)
+      #expect(try await annals.send(.get, "/auth/token?user_id=u", headers: []).status == 404)
+    }
+  }
+}
