@@ -43,8 +43,8 @@ test-promise: install ## Kill relay and projector again and again under load; no
 test-relay: install ## Break a relay's world under load (SCENARIO=exactly_once, or another file of Tests/Scenarios)
 	@$(ON_STACK) Tests/Scenarios/$(subst -,_,$(SCENARIO)).py $(ARGUMENTS)
 
-chaos: install ## Break everything under load by a seeded schedule (MINUTES=10 SEED=1; FAULT=drop must be convicted)
-	@$(ON_STACK) Tests/Scenarios/chaos.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
+chaos: install ## Break everything under load by a seeded schedule (MINUTES=10 SEED=1; BESIDE=BINARY of another version; FAULT=drop must be convicted)
+	@$(ON_STACK) Tests/Scenarios/chaos.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT)) $(if $(BESIDE),--beside $(BESIDE))
 
 golden: install ## Compare the relay's messages with recorded ones of Debezium (CASES=DIR)
 	@[ -n "$(CASES)" ] || { Tests/Golden/golden.py; exit 1; }

@@ -86,7 +86,7 @@ let package = Package(
     platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON", "PercentCoding"]),
     platform("S3", ["HTTPClient", "Crypto", "Reactor", "Time"]),
 
-    platform("Elasticsearch", ["HTTPClient", "JSON", "PercentCoding"]),
+    platform("Elasticsearch", ["HTTPClient", "JSON", "Base64", "PercentCoding"]),
 
     .target(
       name: "Schema", dependencies: ["Crypto"], path: "sql", exclude: ["migrations", "README.md", "schema.txt"],

@@ -29,14 +29,25 @@ public struct Context: Sendable {
   public let elasticsearch: ElasticsearchClient
   public let content: S3Client
   private let contentHTTP: HTTPClient
+  private let shared: Shared
   /// The process's keys for tokens.
-  public let keys: TrustedKeys
+  public var keys: TrustedKeys { shared.keys }
+  /// Where the process's readers of new events wait.
+  public var hub: EventHub { shared.hub }
+
+  /// What all reactors of a process have together.
+  public struct Shared: Sendable {
+    public let keys: TrustedKeys
+    let hub = EventHub()
+
+    public init(_ settings: Configuration) { keys = TrustedKeys(settings) }
+  }
 
   public init(
-    settings: Configuration, features: [any Feature], version: String, keys: TrustedKeys, on reactor: Reactor,
+    settings: Configuration, features: [any Feature], version: String, shared: Shared, on reactor: Reactor,
     logger: Logger, metrics: MetricsRegistry
   ) throws {
-    self.keys = keys
+    self.shared = shared
     (self.settings, self.reactor, self.logger, self.metrics) = (settings, reactor, logger, metrics)
     (self.features, self.version) = (features, version)
     pool = PostgresPool(.init(settings), on: reactor, logger: logger, metrics: metrics)

@@ -8,6 +8,7 @@ enum Features {
     Signatures(),
     Search(),
     Audit(),
+    Streams(),
   ]
 
   /// The event log itself, in every process that serves requests.

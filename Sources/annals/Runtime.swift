@@ -14,9 +14,9 @@ struct Runtime: Sendable {
   let settings: Configuration
   let logger: Logger
   let metrics = MetricsRegistry()
-  private let keys: TrustedKeys
+  private let shared: Context.Shared
   /// There is a shared secret, to sign tokens with.
-  var hasSecret: Bool { keys.hasSecret }
+  var hasSecret: Bool { shared.keys.hasSecret }
 
   init(_ arguments: Arguments) throws {
     var flags = arguments.shared
@@ -32,7 +32,7 @@ struct Runtime: Sendable {
       case .json: .json
       }
     logger = Logger(label: "annals", level: settings[LogSettings.level], handler: StandardErrorLog(form: form))
-    keys = TrustedKeys(settings)
+    shared = Context.Shared(settings)
     for warning in settings.warnings { logger.warning("A variable names no setting", metadata: [.error: "\(warning)"]) }
   }
 
@@ -45,7 +45,7 @@ struct Runtime: Sendable {
   /// All that a reactor owns. Nothing is connected yet.
   func context(on reactor: Reactor) throws -> Context {
     try Context(
-      settings: settings, features: Features.all, version: Self.version, keys: keys, on: reactor, logger: logger,
+      settings: settings, features: Features.all, version: Self.version, shared: shared, on: reactor, logger: logger,
       metrics: metrics)
   }
 

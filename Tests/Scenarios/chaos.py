@@ -39,7 +39,7 @@ SERVERS = {"postgres": "ANNALS_POSTGRES_URL", "redis": "ANNALS_REDIS_URL", "elas
 PARTS = {"serve": ("postgres", "redis", "elasticsearch", "s3"), "relay": ("postgres",),
          "project": ("postgres", "redis", "elasticsearch", "s3")}
 NOT_TESTED = ("loss of power (a killed process leaves what the kernel has), damaged disks, clocks that jump, partitions among the "
-              "brokers themselves, two versions of the program")
+              "brokers themselves")
 
 
 def with_port(url, port):
@@ -125,8 +125,10 @@ def pause(victim):
 
 
 class World:
-    def __init__(self, binary, fault):
+    def __init__(self, binary, fault, beside=None):
         self.fault, self.binary = fault, binary
+        # During a deploy two versions run side by side: the second relay and projector are this one.
+        self.second = beside or binary
         self.at_end = []
         self.stopping, self.faults = threading.Event(), []
 
@@ -188,7 +190,7 @@ class World:
         environment[{"serve": "ANNALS_HTTP_PORT", "relay": "ANNALS_RELAY_PORT", "project": "ANNALS_PROJECTION_PORT"}[part]] = str(port)
         if part == "relay" and self.fault:
             environment["RELAY_FAULT"] = self.fault
-        program = Program([self.binary, word], environment, os.path.join(FOLDER, f"{part}-{number}.log"), port)
+        program = Program([self.binary if number == 1 else self.second, word], environment, os.path.join(FOLDER, f"{part}-{number}.log"), port)
         self.at_end.append(program.stop)
         return program
 
@@ -594,11 +596,12 @@ def main():
     parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--fault", choices=["drop", "swap"])
+    parser.add_argument("--beside", help="another version's binary, for the second relay and the second projector")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     stack.need_engines("chaos")
-    world = World(stack.binary("debug" if options.fault else "release"), options.fault)
+    world = World(stack.binary("debug" if options.fault else "release"), options.fault, options.beside)
     holds = False
     try:
         world.start()

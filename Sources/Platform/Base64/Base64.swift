@@ -59,7 +59,19 @@ public enum Base64 {
 
   /// base64url without padding.
   public static func url(_ bytes: some Collection<UInt8>) -> String {
-    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+    String(decoding: encode(bytes, ending: "-_"), as: UTF8.self)
+  }
+
+  /// base64 with padding.
+  public static func standard(_ bytes: some Collection<UInt8>) -> String {
+    var text = encode(bytes, ending: "+/")
+    while !text.count.isMultiple(of: 4) { text.append(UInt8(ascii: "=")) }
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  /// - Parameter ending: The last two characters of the alphabet.
+  private static func encode(_ bytes: some Collection<UInt8>, ending: String) -> [UInt8] {
+    let alphabet = Array(("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + ending).utf8)
     var text: [UInt8] = []
     text.reserveCapacity(bytes.count * 4 / 3 + 2)
     var (group, bits) = (UInt32(0), 0)
@@ -72,6 +84,6 @@ public enum Base64 {
       }
     }
     if bits > 0 { text.append(alphabet[Int(group << UInt32(6 - bits) & 63)]) }
-    return String(decoding: text, as: UTF8.self)
+    return text
   }
 }

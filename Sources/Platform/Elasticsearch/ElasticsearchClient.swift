@@ -1,3 +1,4 @@
+import Base64
 import PercentCoding
 public import HTTPClient
 public import JSON
@@ -41,7 +42,7 @@ public struct ElasticsearchClient: Sendable {
     if let scheme = url.firstRange(of: "://"), let at = url.lastIndex(of: "@") {
       let credentials = url[scheme.upperBound..<at]
       authorization =
-        "Basic " + Self.base64(Array((PercentCoding.decoded(credentials.utf8) ?? String(credentials)).utf8))
+        "Basic " + Base64.standard(Array((PercentCoding.decoded(credentials.utf8) ?? String(credentials)).utf8))
       endpoint = String(url[..<scheme.upperBound] + url[url.index(after: at)...])
     } else {
       authorization = nil
@@ -62,7 +63,11 @@ public struct ElasticsearchClient: Sendable {
     do {
       response = try await client.send(
         HTTPRequest(method, endpoint + path, headers: headers, body: body, timeout: timeout))
-    } catch { throw .unreachable(endpoint: endpoint, reason: error.reason) }
+    } catch {
+      // An answer that is too large comes again as large.
+      if error.kind == .tooLarge { throw .notUnderstood(operation: operation, reason: error.reason) }
+      throw .unreachable(endpoint: endpoint, reason: error.reason)
+    }
     guard response.isSuccess || accepting.contains(response.status) else {
       throw .refused(
         operation: operation, status: response.status,
@@ -74,18 +79,5 @@ public struct ElasticsearchClient: Sendable {
       if !response.isSuccess { return (response.status, .null) }
       throw .notUnderstood(operation: operation, reason: "\(error)")
     }
-  }
-
-  private static func base64(_ bytes: [UInt8]) -> String {
-    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-    var text: [UInt8] = []
-    for start in stride(from: 0, to: bytes.count, by: 3) {
-      let group = bytes[start..<min(start + 3, bytes.count)]
-      let value = group.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - group.count))
-      for index in 0..<4 {
-        text.append(index <= group.count ? alphabet[value >> (18 - 6 * index) & 63] : UInt8(ascii: "="))
-      }
-    }
-    return String(decoding: text, as: UTF8.self)
   }
 }

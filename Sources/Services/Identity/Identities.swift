@@ -70,10 +70,9 @@ private struct KeyReading: Worker {
   let context: Context
 
   func run(until stop: StopSignal) async throws {
-    let reading = Task { try await context.keys.follow(context.http, on: context.reactor, logger: context.logger) }
-    await stop.wait()
-    reading.cancel()
-    _ = await reading.result
+    try await stop.cancels {
+      try await context.keys.follow(context.http, on: context.reactor, logger: context.logger)
+    }
   }
 
   var problem: String? { get async { context.keys.problem } }

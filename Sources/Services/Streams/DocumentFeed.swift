@@ -1,0 +1,144 @@
+import Time
+import Domain
+import EventStore
+import Events
+import Identifiers
+import JSON
+import Reactor
+
+/// What happens to one document, from some version on, without a gap: from the log until it has caught up, then as it comes.
+///
+/// One task uses it, on its reactor.
+final class DocumentFeed {
+  /// One thing that happened, as clients are told.
+  struct Message: Sendable {
+    /// `document.viewed`, `signature.given`.
+    let name: String
+    /// The envelope: `type`, `data`, `timestamp`.
+    let json: [UInt8]
+    let version: StreamVersion
+    let event: UUID
+    /// It is the last of its event's.
+    let isLast: Bool
+  }
+
+  enum Step: Sendable {
+    case messages([Message])
+    /// Nothing came in time.
+    case nothing
+    /// The caller may not see the document any more.
+    case hidden
+    case closed
+  }
+
+  private let id: UUID
+  private let documents: AggregateStore<Document>
+  private let signatures: AggregateStore<Signature>
+  private let caller: Caller
+  private let inbox: Inbox
+  private var state: Document?
+  private(set) var version: StreamVersion
+  private var readsLog = true
+
+  private static let pageSize = 100
+
+  /// - Parameter document: As it was when the feed begins; nil: before it was.
+  init(
+    _ id: UUID, after document: Document?, for caller: Caller, store: EventStore, hub: EventHub, on reactor: Reactor
+  ) {
+    (self.id, state, version) = (id, document, document?.version ?? .none)
+    (documents, signatures, self.caller) = (AggregateStore(store), AggregateStore(store), caller)
+    inbox = hub.subscribe(.stream(Document.stream(id.description)), on: reactor)
+  }
+
+  /// On its reactor.
+  func close() { inbox.close() }
+
+  /// What comes next, at most after some time.
+  func next(within timeout: Duration, isolation: isolated (any Actor)? = #isolation) async throws -> Step {
+    if readsLog {
+      let page = try await documents.store.read(
+        Document.stream(id.description), after: version, limit: Self.pageSize)
+      readsLog = page.hasMore
+      if !page.events.isEmpty { return try await step(page.events) }
+    }
+    switch await inbox.next(within: timeout) {
+    case .closed: return .closed
+    case .nothing: return .nothing
+    case .overflow:
+      readsLog = true
+      return .messages([])
+    case .events(let events): return try await step(events)
+    }
+  }
+
+  private func step(_ events: [RecordedEvent], isolation: isolated (any Actor)? = #isolation) async throws -> Step {
+    var messages: [Message] = []
+    for event in events where event.version > version {
+      guard event.version == version.next else {
+        // Some are missing in between: they come from the log, with this one.
+        readsLog = true
+        break
+      }
+      let (before, what) = (state, try Document.event(event.body, of: event.stream))
+      state = Document.evolve(before, what, at: event.version)
+      version = event.version
+      guard mayBeSeen else {
+        // What came before is his to know.
+        isHidden = true
+        break
+      }
+      messages += try await told(event, what, before)
+    }
+    return messages.isEmpty && isHidden ? .hidden : .messages(messages)
+  }
+
+  private var isHidden = false
+
+  private var mayBeSeen: Bool {
+    guard !caller.seesAll, let state else { return true }
+    return !caller.permissions(on: state).isEmpty
+  }
+
+  private func told(
+    _ recorded: RecordedEvent, _ event: DocumentEvent, _ before: Document?,
+    isolation: isolated (any Actor)? = #isolation
+  ) async throws -> [Message] {
+    let actor = try recorded.metadata.actor
+    func message(_ name: String, _ signature: Signature? = nil, isLast: Bool = true) -> Message {
+      var writer = JSONWriter(reserving: 320)
+      writer.object { writer in
+        writer.member("type", name)
+        writer.name("data")
+        writer.object {
+          $0.member("id", id.description)
+          $0.member("title", state?.title ?? "")
+          $0.member("old_status", orNull: before?.status.rawValue)
+          $0.member("new_status", orNull: state?.status.rawValue)
+          $0.member("version", version.value)
+          $0.member("actor", actor)
+          if let signature {
+            $0.member("signature_id", signature.id.description)
+            $0.member("signer_email", signature.signerEmail)
+            $0.member("signer_name", signature.signerName)
+          }
+        }
+        writer.member("timestamp", recorded.recordedAt.microseconds / 1_000)
+      }
+      return Message(name: name, json: writer.bytes, version: version, event: recorded.id, isLast: isLast)
+    }
+    switch event {
+    case .created: return [message("document.created")]
+    case .retitled: return [message("document.retitled")]
+    case .contentReplaced: return [message("document.content_replaced")]
+    case .statusChanged(_, let to, _): return [message("document.\(to.rawValue)")]
+    case .shared: return [message("document.shared")]
+    case .unshared: return [message("document.unshared")]
+    case .deleted: return [message("document.deleted")]
+    case .signed(let id, _, _):
+      // Both events are of one transaction.
+      let signature = try await signatures.load(id.description).state
+      return [message("signature.given", signature, isLast: false), message("document.signed")]
+    }
+  }
+}

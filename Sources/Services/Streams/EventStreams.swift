@@ -1,0 +1,185 @@
+import Domain
+import EventStore
+import Events
+import HTTPServer
+import Identifiers
+import JSON
+import Reactor
+import Time
+
+/// Server-sent events (WHATWG HTML, section 9.2): `/documents/{id}/events` and `/events`.
+struct EventStreams: Sendable {
+  private let store: EventStore
+  private let hub: EventHub
+  private let reactor: Reactor
+
+  /// A comment is sent after so long a silence: proxies cut connections that say nothing.
+  static let heartbeat = Duration.seconds(15)
+  /// How long a client waits before it connects again, in milliseconds.
+  private static let retry = 2_000
+  static let lastEventID = "Annals-Last-Event-ID"
+
+  init(_ store: EventStore, hub: EventHub, on reactor: Reactor) {
+    (self.store, self.hub, self.reactor) = (store, hub, reactor)
+  }
+
+  var group: RouteGroup {
+    RouteGroup(
+      "Streams",
+      routes: [
+        Route(
+          .get, "/documents/{id}/events", "What happens to a document, as server-sent events.", right: .view,
+          answers: [Self.answer], DocumentInputs.id, Self.header, Self.query, handler: ofDocument),
+        Route(
+          .get, "/events", "Every event of the log, as server-sent events.", right: .overview,
+          answers: [Self.answer], Input<String?>(query: "category", "Only events of this category: `document`."),
+          Input<String?>(query: "type", "Only events of these types, separated by commas: `DocumentSigned`."),
+          Self.header, Self.query, handler: ofLog),
+      ])
+  }
+
+  private static let answer = Answer(
+    200,
+    "A stream of events. The header Annals-Last-Event-ID names the event after which it begins: `earliest` where the one that was asked for is not in the log (any more).",
+    schema: .string(), mediaType: "text/event-stream")
+  private static let header = Input<StreamCursor?>(
+    header: "Last-Event-ID", "The id of the last event that was received: what came after it is sent first.")
+  private static let query = Input<StreamCursor?>(
+    query: "last_event_id", "The same as the header Last-Event-ID, which goes before it.")
+
+  private static let earliest = "earliest"
+
+  // MARK: A document
+
+  @Sendable
+  private func ofDocument(
+    _ request: Request, _ id: UUID, _ header: StreamCursor?, _ query: StreamCursor?
+  ) async throws -> Response {
+    let (documents, name) = (AggregateStore<Document>(store), Document.stream(id.description))
+    let (start, begin): (Document?, String)
+    if let cursor = header ?? query {
+      let version = StreamVersion(cursor.number)
+      let isThere = try await store.read(name, after: StreamVersion(cursor.number - 1), limit: 1).events.first.map {
+        $0.version == version && $0.id == cursor.event
+      }
+      (start, begin) =
+        isThere == true
+        ? (try await documents.load(id.description, asOf: .version(version)).state, cursor.text) : (nil, Self.earliest)
+    } else {
+      let now = try await documents.load(id.description)
+      guard let state = now.state else { throw DocumentRefusal.notFound }
+      guard !state.isDeleted else { throw DocumentRefusal.deleted }
+      let newest = try await store.read(name, after: StreamVersion(now.version.value - 1), limit: 1).events.first
+      (start, begin) = (state, newest.map { StreamCursor($0.version.value, $0.id).text } ?? Self.earliest)
+    }
+    return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
+      let feed = DocumentFeed(id, after: start, for: caller, store: store, hub: hub, on: reactor)
+      defer { feed.close() }
+      while let wait = Self.wait(caller) {
+        switch try await feed.next(within: wait) {
+        case .closed, .hidden: return
+        case .nothing: try await writer.write(Self.comment)
+        case .messages(let messages):
+          var bytes: [UInt8] = []
+          for message in messages {
+            // A place between two messages of one event is none: both come again.
+            let id = message.isLast ? StreamCursor(message.version.value, message.event).text : nil
+            bytes += Self.event(message.name, id: id, message.json)
+          }
+          if !bytes.isEmpty { try await writer.write(bytes) }
+        }
+      }
+    }
+  }
+
+  // MARK: The log
+
+  @Sendable
+  private func ofLog(
+    _ request: Request, _ category: String?, _ type: String?, _ header: StreamCursor?, _ query: StreamCursor?
+  ) async throws -> Response {
+    let filter = LogFeed.Filter(
+      category: category ?? "", types: Set((type ?? "").split(separator: ",").map { String($0) }))
+    let (start, begin): (LogIndex, String)
+    if let cursor = header ?? query {
+      let index = LogIndex(cursor.number)
+      let isThere = try await store.readLog(from: index, limit: 1).events.first?.id == cursor.event
+      (start, begin) = isThere ? (index.next, cursor.text) : (.start, Self.earliest)
+    } else {
+      start = try await store.end()
+      let last = try await store.readLogBackward(before: start, limit: 1).events.first
+      begin = last.map { StreamCursor($0.index?.value ?? 0, $0.id).text } ?? Self.earliest
+    }
+    return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
+      let feed = LogFeed(filter, from: start, store: store, hub: hub, on: reactor)
+      defer { feed.close() }
+      while let wait = Self.wait(caller) {
+        switch try await feed.next(within: wait) {
+        case .closed: return
+        case .nothing: try await writer.write(Self.comment)
+        case .events(let events):
+          var bytes: [UInt8] = []
+          for event in events {
+            let id = event.index.map { StreamCursor($0.value, event.id).text }
+            bytes += Self.event(event.type, id: id, try Self.json(event))
+          }
+          if !bytes.isEmpty { try await writer.write(bytes) }
+        }
+      }
+    }
+  }
+
+  private static func json(_ event: RecordedEvent) throws -> [UInt8] {
+    var writer = JSONWriter(reserving: event.data.count + 256)
+    let actor = try event.metadata.actor
+    writer.object {
+      if let index = event.index { $0.member("index", index.value) }
+      $0.member("stream", event.stream.description)
+      $0.member("version", event.version.value)
+      $0.member("event_id", event.id.description)
+      $0.member("type", event.type)
+      $0.member("actor", actor)
+      $0.member("recorded_at", event.recordedAt.description)
+      $0.name("data")
+      $0.splice(event.data)
+    }
+    return writer.bytes
+  }
+
+  // MARK: The form
+
+  private func answer(
+    from begin: String, for caller: Caller, _ body: @escaping @Sendable (Caller, BodyWriter) async throws -> Void
+  ) -> Response {
+    Response(
+      200,
+      headers: [
+        ("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"),
+        (Self.lastEventID, begin),
+      ],
+      body: .stream(length: nil) { writer in
+        try await writer.write(Array("retry: \(Self.retry)\n\n".utf8))
+        try await body(caller, writer)
+      })
+  }
+
+  /// How long the next event is waited for; nil: the caller's token has ended.
+  private static func wait(_ caller: Caller) -> Duration? {
+    guard let expires = caller.expires else { return heartbeat }
+    let left = Duration.microseconds(expires * 1_000_000 - Timestamp.now().microseconds)
+    return left > .zero ? min(heartbeat, left) : nil
+  }
+
+  private static let comment = Array(":\n\n".utf8)
+
+  /// - Parameter data: JSON on one line.
+  private static func event(_ name: String, id: String?, _ data: [UInt8]) -> [UInt8] {
+    var bytes = Array("event: \(name)\n".utf8)
+    if let id { bytes += Array("id: \(id)\n".utf8) }
+    bytes += Array("data: ".utf8)
+    // Stored JSON may have line ends between its parts; within a text they are escaped.
+    bytes += data.filter { $0 != 0x0A && $0 != 0x0D }
+    bytes += Array("\n\n".utf8)
+    return bytes
+  }
+}

@@ -1,0 +1,61 @@
+import EventStore
+import Events
+import Reactor
+
+/// The events of the log, or of one category, from an index on, without a gap.
+///
+/// One task uses it, on its reactor.
+final class LogFeed {
+  enum Step: Sendable {
+    case events([RecordedEvent])
+    case nothing
+    case closed
+  }
+
+  /// What is wanted; empty: everything.
+  struct Filter: Sendable {
+    var category = ""
+    var types: Set<String> = []
+
+    func accepts(_ event: RecordedEvent) -> Bool {
+      (category.isEmpty || event.stream.category == category) && (types.isEmpty || types.contains(event.type))
+    }
+  }
+
+  private let store: EventStore
+  private let filter: Filter
+  private let inbox: Inbox
+  private var next: LogIndex
+  private var readsLog = true
+
+  init(_ filter: Filter, from start: LogIndex, store: EventStore, hub: EventHub, on reactor: Reactor) {
+    (self.filter, next, self.store) = (filter, start, store)
+    inbox = hub.subscribe(.matching { filter.accepts($0) }, on: reactor)
+  }
+
+  func close() { inbox.close() }
+
+  func next(within timeout: Duration, isolation: isolated (any Actor)? = #isolation) async throws -> Step {
+    if readsLog {
+      let page =
+        try await filter.category.isEmpty
+        ? store.readLog(from: next) : store.readCategory(filter.category, from: next)
+      readsLog = page.hasMore
+      if let last = page.events.last?.index {
+        next = last.next
+        return .events(page.events.filter { filter.accepts($0) })
+      }
+    }
+    switch await inbox.next(within: timeout) {
+    case .closed: return .closed
+    case .nothing: return .nothing
+    case .overflow:
+      readsLog = true
+      return .events([])
+    case .events(let events):
+      let new = events.filter { ($0.index ?? next) >= next }
+      if let last = new.last?.index { next = last.next }
+      return .events(new)
+    }
+  }
+}

@@ -1,0 +1,14 @@
+import Configuration
+
+/// Events as they come: server-sent events and sockets.
+public struct Streams: Feature {
+  public let name = "streams"
+
+  public init() {}
+
+  public func routes(_ context: Context) throws -> [RouteGroup] {
+    [EventStreams(context.store, hub: context.hub, on: context.reactor).group]
+  }
+
+  public func workers(_ context: Context) throws -> [any Worker] { [LogTail(context)] }
+}
