@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -76,6 +76,10 @@ bench-rebuild: ## Rebuilding views beside _bulk, redis-cli --pipe and COPY (ARGU
 bench-freshness: ## How soon a write is cached and searchable, beside Redis and Elasticsearch alone
 	@scripts/install $(EXTRA)
 	@$(ON_STACK) Benchmarks/freshness.py $(ARGUMENTS)
+
+bench-sockets: ## 10,000 sockets: memory, fan-out, deliveries, a long way back
+	@scripts/install $(EXTRA)
+	@$(ON_STACK) Benchmarks/sockets.py $(ARGUMENTS)
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench

@@ -60,6 +60,7 @@ let package = Package(
     cLibrary("CHiredis", in: "Redis", apt: "libhiredis-dev"),
     cLibrary("CMicrohttpd", in: "HTTPServer", pkgConfig: "libmicrohttpd", apt: "libmicrohttpd-dev"),
     cLibrary("CCrypto", in: "Crypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
+    cLibrary("CWslay", in: "WebSocket", apt: "libwslay-dev"),
     cLibrary("CYaml", in: "Configuration", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
     cLibrary("CMagic", in: "MediaType", apt: "libmagic-dev"),
 
@@ -84,6 +85,7 @@ let package = Package(
     platform("Redis", over: "CHiredis", ["Reactor", "Logging", "Metrics", "PercentCoding"]),
     platform("HTTPClient", over: "CCurl", ["Reactor", "Metrics"]),
     platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON", "PercentCoding"]),
+    platform("WebSocket", over: "CWslay", ["Reactor", "Base64", "Crypto"]),
     platform("S3", ["HTTPClient", "Crypto", "Reactor", "Time"]),
 
     platform("Elasticsearch", ["HTTPClient", "JSON", "Base64", "PercentCoding"]),
@@ -112,7 +114,7 @@ let package = Package(
     .target(
       name: "Services",
       dependencies: [
-        "Events", "EventStore", "Domain", "Relay", "Connector", "Projections", "HTTPServer", "HTTPClient",
+        "Events", "EventStore", "Domain", "Relay", "Connector", "Projections", "HTTPServer", "WebSocket", "HTTPClient",
         "Elasticsearch", "Redis",
         "S3", "Kafka", "Postgres", "MediaType", "Lifecycle", "Reactor", "Configuration", "CommandLine", "Files",
         "Logging", "Metrics", "JSON", "Crypto", "JWT", "Base64", "Spelling", "Identifiers", "Time",

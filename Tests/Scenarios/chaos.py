@@ -514,7 +514,9 @@ class Judge:
         begin = time.monotonic()
         end = begin + self.limit
         self.unseen.append(self.curve())
-        while not all(self.world.programs[name].is_ready() for name in ("serve", "project-1", "project-2")):
+        # An older projector is not ready: a newer one keeps the views whose form it does not know.
+        parts = ("serve", "project-1") + (("project-2",) if self.world.second == self.world.binary else ())
+        while not all(self.world.programs[name].is_ready() for name in parts):
             if time.monotonic() > end:
                 self.differences.append(f"not all parts are ready after {self.limit} s")
                 break

@@ -11,11 +11,11 @@ import Testing
 
 /// All features that have routes, on a context that nobody has connected.
 func withRoutes<Value: Sendable>(
-  _ body: @Sendable (Context, [RouteGroup]) async throws -> Value
+  _ environment: [String: String] = [:], _ body: @Sendable (Context, [RouteGroup]) async throws -> Value
 ) async throws -> Value {
   try await withReactor { reactor in
     let features = Features.all
-    let settings = try Configuration(ConnectionSettings.all + features.flatMap(\.settings))
+    let settings = try Configuration(ConnectionSettings.all + features.flatMap(\.settings), environment: environment)
     let context = try Context(
       settings: settings, features: features, version: "1", shared: Context.Shared(settings), on: reactor,
       logger: quiet,
@@ -51,6 +51,21 @@ func withRoutes<Value: Sendable>(
         let name = String(reference.split(separator: "/").last ?? "")
         #expect(document["components"]?["schemas"]?[name] != nil, "\(reference)")
       }
+    }
+  }
+
+  @Test(
+    "is one of processes that serve documents: relay and projections have operators' routes alone, in development too")
+  func operatorsAlone() async throws {
+    try await withRoutes(["ANNALS_AUTH_MODE": "development"]) { context, _ in
+      for feature in [Features.operatorsIdentity, Features.outbox, Features.relay, Features.projections]
+        as [any Feature]
+      {
+        let routes = try feature.routes(context)
+        #expect(routes.isEmpty, "\(feature.name)")
+      }
+      let tokens = try Features.identity.routes(context)
+      #expect(!tokens.isEmpty)
     }
   }
 

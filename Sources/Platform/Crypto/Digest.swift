@@ -76,6 +76,17 @@ extension Collection<UInt8> {
   }
 }
 
+/// SHA-1, for formats that require it. It is not secure.
+public enum SHA1 {
+  /// The 20 bytes of the hash.
+  public static func hash(_ bytes: some ContiguousBytes) -> [UInt8] {
+    var digest = [UInt8](repeating: 0, count: 20)
+    let status = bytes.withBytes { EVP_Digest($0.baseAddress, $0.count, &digest, nil, EVP_sha1(), nil) }
+    precondition(status == 1, "SHA-1 is not available in OpenSSL")
+    return digest
+  }
+}
+
 /// MD5, for formats that require it. It is not secure.
 public enum MD5 {
   /// The 16 bytes of the hash.

@@ -2,6 +2,15 @@ import CMicrohttpd
 import Glibc
 import Reactor
 
+/// What takes a connection over, on its way through libmicrohttpd.
+private final class Upgrade {
+  let server: ListenerContext
+  let take: @Sendable (UpgradedConnection) async -> Void
+  init(server: ListenerContext, take: @escaping @Sendable (UpgradedConnection) async -> Void) {
+    (self.server, self.take) = (server, take)
+  }
+}
+
 /// One request and its answer. libmicrohttpd's callbacks and the handler's task both run on the reactor's loop.
 ///
 /// The handler starts at the request's head. The body is read when the handler asks for it, so a handler that refuses
@@ -47,6 +56,8 @@ actor Exchange {
   private var answer: Response?
   /// Status of the answer that was sent; nil: none yet.
   private var status: Int?
+  /// It lives as long as libmicrohttpd may call it.
+  private var upgrade: Upgrade?
 
   private var upload = Upload(declared: 0)
   private var reader: CheckedContinuation<Void, Never>?
@@ -280,6 +291,18 @@ actor Exchange {
           nonisolated(unsafe) let space = UnsafeMutableRawBufferPointer(start: buffer, count: count)
           return exchange.assumeIsolated { $0.produce(into: space) }
         }, Unmanaged.passRetained(self).toOpaque(), { Unmanaged<Exchange>.fromOpaque($0!).release() })
+    case .upgrade(let take):
+      // libmicrohttpd closes its descriptor: the taker has another one for the same connection.
+      let upgrade = Upgrade(server: server, take: take)
+      self.upgrade = upgrade
+      made = MHD_create_response_for_upgrade(
+        { context, _, _, extra, count, descriptor, handle in
+          let upgrade = Unmanaged<Upgrade>.fromOpaque(context!).takeUnretainedValue()
+          let bytes = extra.map { Array(UnsafeRawBufferPointer(start: $0, count: count)) } ?? []
+          let own = dup(descriptor)
+          annals_mhd_close_upgraded(handle)
+          if own >= 0 { upgrade.server.upgraded(UpgradedConnection(descriptor: own, extra: bytes), upgrade.take) }
+        }, Unmanaged.passUnretained(upgrade).toOpaque())
     }
     guard let made else { return .NO }
     defer { MHD_destroy_response(made) }

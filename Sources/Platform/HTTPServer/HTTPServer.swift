@@ -36,7 +36,9 @@ public actor HTTPServer {
   public func start(isFirst: Bool = true) throws(HTTPServerError) -> UInt16 {
     let address = try ListeningAddress(options.address, port: options.port)
     if isFirst { try address.requireFree() }
-    var flags = MHD_USE_EPOLL.rawValue | MHD_ALLOW_SUSPEND_RESUME.rawValue | MHD_USE_TURBO.rawValue
+    var flags =
+      MHD_USE_EPOLL.rawValue | MHD_ALLOW_SUSPEND_RESUME.rawValue | MHD_USE_TURBO.rawValue
+      | MHD_ALLOW_UPGRADE.rawValue
     if address.isVersion6 { flags |= MHD_USE_IPv6.rawValue }
     let me = Unmanaged.passUnretained(context).toOpaque()
     var items = listenerOptions(me)
@@ -156,7 +158,7 @@ public actor HTTPServer {
         Glibc.shutdown(client.descriptor, Int32(SHUT_RDWR))
       }
       turn()
-      if context.clients.isEmpty || .now > deadline { break }
+      if context.clients.isEmpty && !context.hasUpgraded || .now > deadline { break }
       do { try await reactor.sleep(for: .milliseconds(10)) } catch { break }
     }
     abandonAll()
@@ -171,6 +173,7 @@ public actor HTTPServer {
   /// Resumes every suspended connection: libmicrohttpd aborts the process if one is left when the daemon stops.
   private func abandonAll() {
     context.isStopping = true
+    context.cancelUpgraded()
     for client in context.clients.values { client.exchange?.assumeIsolated { $0.abandon() } }
     turn()
   }

@@ -42,6 +42,25 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: used only on t
 
   func wasResumed() { needsTurn = true }
 
+  // MARK: Connections that have left HTTP
+
+  private var takers: [Int: Task<Void, Never>] = [:]
+  private var nextTaker = 0
+  var hasUpgraded: Bool { !takers.isEmpty }
+
+  func upgraded(_ connection: UpgradedConnection, _ take: @escaping @Sendable (UpgradedConnection) async -> Void) {
+    // libmicrohttpd closes its own descriptor in the next turn.
+    wasResumed()
+    let number = nextTaker
+    nextTaker += 1
+    takers[number] = Task(executorPreference: reactor) {
+      await take(connection)
+      self.reactor.post { self.takers[number] = nil }
+    }
+  }
+
+  func cancelUpgraded() { for taker in takers.values { taker.cancel() } }
+
   func began() {
     count += 1
     running.set(count)

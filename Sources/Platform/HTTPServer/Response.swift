@@ -4,6 +4,9 @@ public struct Response: Sendable {
     case bytes([UInt8])
     /// A body that is produced while it is sent; the writer waits for the client. `length`: in bytes; nil: unknown.
     case stream(length: Int?, @Sendable (BodyWriter) async throws -> Void)
+    /// The connection leaves HTTP (RFC 9110, section 7.8): status 101. What takes it over runs on the reactor; the server's
+    /// stop waits for its end, and cancels it at last.
+    case upgrade(@Sendable (UpgradedConnection) async -> Void)
   }
 
   public var status: Int
@@ -33,6 +36,14 @@ public struct Response: Sendable {
     Response(
       status, headers: [("Content-Type", "text/plain; charset=utf-8")], body: .bytes(Array(text.utf8)))
   }
+}
+
+/// A connection that has left HTTP.
+public struct UpgradedConnection: Sendable {
+  /// The taker's, to be closed by it.
+  public let descriptor: Int32
+  /// What the client sent behind the request.
+  public let extra: [UInt8]
 }
 
 /// Writes a streamed body. `write` waits while the client is slow, and throws `ClientGone` after it has disconnected.

@@ -34,6 +34,8 @@ public struct Route: Sendable {
   public let inputs: [InputDescription]
   /// It shows a document's cached row, and asks that row again who may see it.
   let showsCachedRow: Bool
+  /// The token may be in the query too: browsers send no headers with sockets and event streams.
+  let takesTokenInQuery: Bool
   let handler: Handler
 
   /// - Parameters:
@@ -43,12 +45,14 @@ public struct Route: Sendable {
   ///   - handler: Throws `Problem`, or an error that `ErrorResponses` knows.
   public init<each V: Sendable>(
     _ method: Request.Method, _ path: String, _ summary: String, right: Right, body: Body = .none,
-    ignoresQuery: Bool = false, showsCachedRow: Bool = false, answers: [Answer], _ inputs: repeat Input<each V>,
+    ignoresQuery: Bool = false, showsCachedRow: Bool = false, takesTokenInQuery: Bool = false,
+    answers: [Answer], _ inputs: repeat Input<each V>,
     handler: @escaping @Sendable (Request, repeat each V) async throws -> Response
   ) {
     (self.method, self.path, self.summary, self.right) = (method, path, summary, right)
     (self.body, self.answers, self.showsCachedRow) = (body, answers, showsCachedRow)
-    var descriptions: [InputDescription] = []
+    self.takesTokenInQuery = takesTokenInQuery
+    var descriptions: [InputDescription] = takesTokenInQuery ? [Authorization.token] : []
     for input in repeat each inputs { descriptions.append(input.description) }
     self.inputs = descriptions
     let declarations = descriptions

@@ -101,8 +101,16 @@ struct Authorization: Middleware {
   private let access: Access
   private let right: Right
   private let byCache: Bool
+  private let takesTokenInQuery: Bool
 
-  init(_ access: Access, _ route: Route) { (self.access, right, byCache) = (access, route.right, route.showsCachedRow) }
+  init(_ access: Access, _ route: Route) {
+    (self.access, right, byCache) = (access, route.right, route.showsCachedRow)
+    takesTokenInQuery = route.takesTokenInQuery
+  }
+
+  static let token = InputDescription(
+    .query, "token", isRequired: false, schema: .string(maxLength: 8_192),
+    "The token, for clients that send no Authorization header. Addresses are logged by proxies: a short-lived one.")
 
   static let actor = InputDescription(
     .header, "X-Actor", isRequired: false, schema: .string(minLength: 1, maxLength: 200),
@@ -111,7 +119,7 @@ struct Authorization: Middleware {
 
   func handle(_ request: Request, next: Handler) async throws -> Response {
     guard right != .anyone else { return try await next(request) }
-    let caller = try access.authenticator.caller(of: request)
+    let caller = try access.authenticator.caller(of: request, takesTokenInQuery: takesTokenInQuery)
     guard !caller.roles.isEmpty else {
       throw Authenticator.unauthorized("send a token: “Authorization: Bearer …”", isToken: false)
     }

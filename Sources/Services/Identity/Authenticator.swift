@@ -31,9 +31,11 @@ public struct Authenticator: Sendable {
   /// Who sends a request.
   ///
   /// - Throws: A problem with status 401 for a token that is refused, 400 for an unusable `X-Actor`.
-  func caller(of request: Request) throws(Problem) -> Caller {
+  func caller(of request: Request, takesTokenInQuery: Bool = false) throws(Problem) -> Caller {
     let named = try actor(request)
-    guard let text = try token(request) else { return mode == .development ? .developer(named) : .nobody }
+    guard let text = try token(request) ?? (takesTokenInQuery ? request.query(Authorization.token.name) : nil) else {
+      return mode == .development ? .developer(named) : .nobody
+    }
     let caller = try caller(token: text)
     if let named, named != caller.actor { try caller.require(name: named, in: Authorization.actor.name) }
     return caller

@@ -34,6 +34,12 @@ public struct Caller: Sendable {
     names.contains(name) || name.contains("@") && names.contains(name.lowercased())
   }
 
+  /// How long its token is still valid; a day without one.
+  var left: Duration {
+    guard let expires else { return .seconds(86_400) }
+    return .microseconds(expires * 1_000_000 - Timestamp.now().microseconds)
+  }
+
   /// What it may do with a document.
   func permissions(on document: Document, at now: Timestamp = .now()) -> Permissions {
     document.permissions(names: names, groups: groups, at: now)

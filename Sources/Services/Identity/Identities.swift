@@ -38,7 +38,9 @@ public struct Identities: Feature {
   }
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
-    context.settings[IdentitySettings.mode] == .development ? [DevelopmentTokens(settings: context.settings).group] : []
+    // A process with routes of its own for operators alone must not get an API by this one.
+    needsKeys && context.settings[IdentitySettings.mode] == .development
+      ? [DevelopmentTokens(settings: context.settings).group] : []
   }
 
   public func checks(_ context: Context) throws -> [Check] {

@@ -16,9 +16,9 @@ final class DocumentFeed {
     let name: String
     /// The envelope: `type`, `data`, `timestamp`.
     let json: [UInt8]
-    let version: StreamVersion
-    let event: UUID
-    /// It is the last of its event's.
+    /// Going on after it begins with the next message.
+    let cursor: StreamCursor
+    /// It is the last of its event's: a place between two of one event is none.
     let isLast: Bool
   }
 
@@ -50,6 +50,9 @@ final class DocumentFeed {
     (documents, signatures, self.caller) = (AggregateStore(store), AggregateStore(store), caller)
     inbox = hub.subscribe(.stream(Document.stream(id.description)), on: reactor)
   }
+
+  /// Whoever waits for the next step is told that the feed is closed.
+  func wake() { inbox.end() }
 
   /// On its reactor.
   func close() { inbox.close() }
@@ -107,6 +110,7 @@ final class DocumentFeed {
     let actor = try recorded.metadata.actor
     func message(_ name: String, _ signature: Signature? = nil, isLast: Bool = true) -> Message {
       var writer = JSONWriter(reserving: 320)
+      let cursor = StreamCursor(version.value, recorded.id)
       writer.object { writer in
         writer.member("type", name)
         writer.name("data")
@@ -124,8 +128,10 @@ final class DocumentFeed {
           }
         }
         writer.member("timestamp", recorded.recordedAt.microseconds / 1_000)
+        // A place between two messages of one event is none: both come again.
+        if isLast { writer.member("cursor", cursor.text) }
       }
-      return Message(name: name, json: writer.bytes, version: version, event: recorded.id, isLast: isLast)
+      return Message(name: name, json: writer.bytes, cursor: cursor, isLast: isLast)
     }
     switch event {
     case .created: return [message("document.created")]

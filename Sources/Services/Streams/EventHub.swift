@@ -117,6 +117,7 @@ final class Inbox: Sendable {
     var events: [RecordedEvent] = []
     var bytes = 0
     var hasOverflown = false
+    var hasEnded = false
   }
   let number: Int
   let selection: EventHub.Selection
@@ -135,7 +136,7 @@ final class Inbox: Sendable {
     let wasEmpty = state.withLock { state in
       guard !state.hasOverflown else { return false }
       guard state.bytes + size <= Self.limit else {
-        state = State(hasOverflown: true)
+        state = State(hasOverflown: true, hasEnded: state.hasEnded)
         return false
       }
       defer {
@@ -148,7 +149,7 @@ final class Inbox: Sendable {
   }
 
   func overflow() {
-    state.withLock { $0 = State(hasOverflown: true) }
+    state.withLock { $0 = State(hasOverflown: true, hasEnded: $0.hasEnded) }
     wake()
   }
 
@@ -161,15 +162,22 @@ final class Inbox: Sendable {
     let deadline = ContinuousClock.now + timeout
     while true {
       if hub.isClosed { return .closed }
-      let (events, hasOverflown) = state.withLock { state in
-        defer { state = State() }
-        return (state.events, state.hasOverflown)
+      let (events, hasOverflown, hasEnded) = state.withLock { state in
+        defer { state = State(hasEnded: state.hasEnded) }
+        return (state.events, state.hasOverflown, state.hasEnded)
       }
+      if hasEnded { return .closed }
       if hasOverflown { return .overflow }
       if !events.isEmpty { return .events(events) }
       guard .now < deadline else { return .nothing }
       if await bell.wait(timeout: deadline - .now) == .cancelled { return .closed }
     }
+  }
+
+  /// Whoever waits is told that it is closed.
+  func end() {
+    state.withLock { $0.hasEnded = true }
+    wake()
   }
 
   /// Ends it, on its reactor.

@@ -29,9 +29,11 @@ struct EventStreams: Sendable {
       routes: [
         Route(
           .get, "/documents/{id}/events", "What happens to a document, as server-sent events.", right: .view,
+          takesTokenInQuery: true,
           answers: [Self.answer], DocumentInputs.id, Self.header, Self.query, handler: ofDocument),
         Route(
           .get, "/events", "Every event of the log, as server-sent events.", right: .overview,
+          takesTokenInQuery: true,
           answers: [Self.answer], Input<String?>(query: "category", "Only events of this category: `document`."),
           Input<String?>(query: "type", "Only events of these types, separated by commas: `DocumentSigned`."),
           Self.header, Self.query, handler: ofLog),
@@ -75,16 +77,14 @@ struct EventStreams: Sendable {
     return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
       let feed = DocumentFeed(id, after: start, for: caller, store: store, hub: hub, on: reactor)
       defer { feed.close() }
-      while let wait = Self.wait(caller) {
-        switch try await feed.next(within: wait) {
+      while caller.left > .zero {
+        switch try await feed.next(within: min(Self.heartbeat, caller.left)) {
         case .closed, .hidden: return
         case .nothing: try await writer.write(Self.comment)
         case .messages(let messages):
           var bytes: [UInt8] = []
           for message in messages {
-            // A place between two messages of one event is none: both come again.
-            let id = message.isLast ? StreamCursor(message.version.value, message.event).text : nil
-            bytes += Self.event(message.name, id: id, message.json)
+            bytes += Self.event(message.name, id: message.isLast ? message.cursor.text : nil, message.json)
           }
           if !bytes.isEmpty { try await writer.write(bytes) }
         }
@@ -113,8 +113,8 @@ struct EventStreams: Sendable {
     return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
       let feed = LogFeed(filter, from: start, store: store, hub: hub, on: reactor)
       defer { feed.close() }
-      while let wait = Self.wait(caller) {
-        switch try await feed.next(within: wait) {
+      while caller.left > .zero {
+        switch try await feed.next(within: min(Self.heartbeat, caller.left)) {
         case .closed: return
         case .nothing: try await writer.write(Self.comment)
         case .events(let events):
@@ -161,13 +161,6 @@ struct EventStreams: Sendable {
         try await writer.write(Array("retry: \(Self.retry)\n\n".utf8))
         try await body(caller, writer)
       })
-  }
-
-  /// How long the next event is waited for; nil: the caller's token has ended.
-  private static func wait(_ caller: Caller) -> Duration? {
-    guard let expires = caller.expires else { return heartbeat }
-    let left = Duration.microseconds(expires * 1_000_000 - Timestamp.now().microseconds)
-    return left > .zero ? min(heartbeat, left) : nil
   }
 
   private static let comment = Array(":\n\n".utf8)

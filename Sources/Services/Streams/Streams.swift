@@ -7,7 +7,10 @@ public struct Streams: Feature {
   public init() {}
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
-    [EventStreams(context.store, hub: context.hub, on: context.reactor).group]
+    [
+      EventStreams(context.store, hub: context.hub, on: context.reactor).group,
+      Sockets(context.store, hub: context.hub, on: context.reactor, logger: context.logger).group,
+    ]
   }
 
   public func workers(_ context: Context) throws -> [any Worker] { [LogTail(context)] }

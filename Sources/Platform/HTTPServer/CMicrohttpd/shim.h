@@ -32,6 +32,9 @@ static inline void *annals_mhd_socket_context(struct MHD_Connection *connection)
 static inline void annals_mhd_without_chunks(struct MHD_Response *response) {
   MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
 }
+static inline void annals_mhd_close_upgraded(struct MHD_UpgradeResponseHandle *handle) {
+  MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+}
 // Macros with casts, which Swift does not import.
 static const ssize_t ANNALS_MHD_END_OF_STREAM = -1;
 static const ssize_t ANNALS_MHD_END_WITH_ERROR = -2;

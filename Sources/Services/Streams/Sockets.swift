@@ -1,0 +1,140 @@
+import Domain
+import EventStore
+import Events
+import HTTPServer
+import Identifiers
+import JSON
+import Logging
+import Reactor
+import Time
+import WebSocket
+
+/// `/ws/{id}`: what happens to a document, as messages on a WebSocket.
+struct Sockets: Sendable {
+  private let store: EventStore
+  private let hub: EventHub
+  private let reactor: Reactor
+  private let logger: Logger
+
+  /// Codes of a close, beyond those of RFC 6455.
+  private enum Code {
+    static let tokenEnded: UInt16 = 4001
+    static let hidden: UInt16 = 4003
+    static let tooSlow: UInt16 = 4008
+  }
+
+  /// How often a socket is looked at whose document is at rest.
+  private static let look = Duration.seconds(15)
+
+  init(_ store: EventStore, hub: EventHub, on reactor: Reactor, logger: Logger) {
+    (self.store, self.hub, self.reactor, self.logger) = (store, hub, reactor, logger.labelled("sockets"))
+  }
+
+  var group: RouteGroup {
+    RouteGroup(
+      "Sockets",
+      routes: [
+        Route(
+          .get, "/ws/{id}", "A WebSocket with what happens to a document.", right: .view, takesTokenInQuery: true,
+          answers: [Answer(101, "Messages in JSON: type, data, timestamp, cursor.")], DocumentInputs.id,
+          Input<Int64?>(query: "from_version", "Send what came after this version of the document first."),
+          Input<StreamCursor?>(query: "from", "Send what came after the message with this cursor first."),
+          handler: open)
+      ])
+  }
+
+  @Sendable
+  private func open(_ request: Request, _ id: UUID, _ version: Int64?, _ cursor: StreamCursor?) async throws -> Response
+  {
+    let accept = try Self.handshake(request)
+    let start = try await start(id, version, cursor)
+    let caller = request.caller
+    return Response(
+      101, headers: [("Upgrade", "websocket"), ("Sec-WebSocket-Accept", accept)],
+      body: .upgrade { connection in await serve(connection, id, start, caller) })
+  }
+
+  private static func handshake(_ request: Request) throws(Problem) -> String {
+    do {
+      return try WebSocketHandshake.accept { name in
+        let values = request.headers.fields.filter { $0.name.lowercased() == name.lowercased() }.map(\.value)
+        return values.isEmpty ? nil : values.joined(separator: ",")
+      }
+    } catch {
+      let headers = [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
+      throw error == .key
+        ? Problem(400, "Bad request", detail: "\(error)", field: "Sec-WebSocket-Key")
+        : Problem(426, "Upgrade required", detail: "\(error)", headers: headers)
+    }
+  }
+
+  /// The document as the client has seen it.
+  private func start(_ id: UUID, _ version: Int64?, _ cursor: StreamCursor?) async throws -> Document? {
+    let documents = AggregateStore<Document>(store)
+    guard let wanted = cursor?.number ?? version else {
+      guard let now = try await documents.load(id.description).state else { throw DocumentRefusal.notFound }
+      guard !now.isDeleted else { throw DocumentRefusal.deleted }
+      return now
+    }
+    guard wanted > 0 else { return nil }
+    let event = try await store.read(Document.stream(id.description), after: StreamVersion(wanted - 1), limit: 1).events
+      .first
+    guard event?.version.value == wanted, cursor == nil || event?.id == cursor?.event else {
+      throw Problem(
+        409, "Conflict", detail: "the document has no such version \(wanted): read it again, and connect without it",
+        field: cursor == nil ? "from_version" : "from")
+    }
+    return try await documents.load(id.description, asOf: .version(StreamVersion(wanted))).state
+  }
+
+  private func serve(_ connection: UpgradedConnection, _ id: UUID, _ start: Document?, _ caller: Caller) async {
+    // The server has started this on the reactor's executor; the loop's own thread is needed as well.
+    await reactor.run { await follow(connection, id, start, caller) }
+  }
+
+  private func follow(_ connection: UpgradedConnection, _ id: UUID, _ start: Document?, _ caller: Caller) async {
+    let socket: WebSocket
+    do { socket = try WebSocket(connection.descriptor, extra: connection.extra, on: reactor) } catch {
+      logger.warning("A socket cannot be watched", metadata: [.error: "\(error)"])
+      return
+    }
+    let feed = DocumentFeed(id, after: start, for: caller, store: store, hub: hub, on: reactor)
+    // Its end wakes whoever waits for the document.
+    socket.onEnd = { feed.wake() }
+    do { try await pass(feed, to: socket, caller) } catch {
+      if !(error is CancellationError) {
+        logger.warning("A socket is closed", metadata: ["document": "\(id)", .error: "\(error)"])
+      }
+      socket.close(WebSocket.Code.internalError, "the log cannot be read: connect again")
+    }
+    feed.close()
+    // Until the client has answered the close.
+    while socket.end == nil {
+      do { try await reactor.sleep(for: .milliseconds(50)) } catch { break }
+    }
+    socket.finish()
+  }
+
+  private func pass(
+    _ feed: DocumentFeed, to socket: WebSocket, _ caller: Caller, isolation: isolated (any Actor)? = #isolation
+  ) async throws {
+    while socket.end == nil {
+      let left = caller.left
+      guard left > .zero else { return socket.close(Code.tokenEnded, "the token has ended: connect with another one") }
+      switch try await feed.next(within: min(Self.look, left)) {
+      case .closed:
+        if socket.end == nil { socket.close(WebSocket.Code.goingAway, "the server stops: connect again") }
+        return
+      case .hidden: return socket.close(Code.hidden, "the document is not shared with you any more")
+      case .nothing: break
+      case .messages(let messages):
+        for message in messages {
+          guard socket.send(WebSocketFrame(text: message.json)) else {
+            return socket.close(Code.tooSlow, "too slow: connect again with from=\(message.cursor.text)")
+          }
+        }
+      }
+      socket.look()
+    }
+  }
+}

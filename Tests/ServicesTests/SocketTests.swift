@@ -1,0 +1,13 @@
+import Support
+import Testing
+
+@Suite("Sockets", .timeLimit(.minutes(5))) struct SocketTests {
+  @Test("tell, resume and end as clients expect, and speak RFC 6455 frame by frame")
+  func conformance() async throws {
+    try await withAnnals { annals in
+      let folder = #filePath.split(separator: "/").dropLast(2).map { "/\($0)" }.joined()
+      let printed = try await annals.output(of: "\(folder)/Sockets/sockets.py", [annals.url])
+      #expect(printed.hasSuffix("19 of 19 cases hold\n"), "\(printed)")
+    }
+  }
+}
