@@ -22,8 +22,8 @@ install: ## Install what is missing (apt, pip)
 build: install ## Build the binary, optimized
 	@swift build -c release --product annals
 
-up: install ## Start everything, load documents and show a tour (PORTS=well-known: on the usual ports)
-	@scripts/up $(PORTS)
+up: install ## Start everything, load documents and show a tour (PORTS=well-known: on the usual ports; SERVICES=apart: each in its process)
+	@scripts/up $(or $(PORTS),own) $(SERVICES)
 
 down: ## Stop exactly what `make up` started
 	@scripts/down

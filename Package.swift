@@ -108,7 +108,7 @@ let package = Package(
       "Projections",
       [
         "Schema", "Events", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "HTTPClient", "S3",
-        "Reactor",
+        "Reactor", "Crypto",
         "Logging", "Metrics", "JSON", "Identifiers", "Time",
       ]),
     .target(
@@ -181,7 +181,8 @@ let package = Package(
     tests(
       "Services",
       [
-        "Support", "annals", "Services", "Domain", "EventStore", "Events", "HTTPServer", "HTTPClient", "Lifecycle",
+        "Support", "annals", "Services", "Domain", "EventStore", "Events", "HTTPServer", "HTTPClient", "JWT",
+        "Lifecycle",
         "Configuration",
         "Postgres", "Redis", "Reactor", "Logging", "Metrics", "JSON",
       ]),

@@ -12,7 +12,7 @@ public enum Schema {
     PackageResources.relays_sql, PackageResources.relay_checkpoints_sql, PackageResources.relay_snapshots_sql,
     PackageResources.parked_messages_sql, PackageResources.log_index_sql, PackageResources.checkpoints_sql,
     PackageResources.commands_sql, PackageResources.snapshots_sql, PackageResources.view_generations_sql,
-    PackageResources.parked_changes_sql, PackageResources.publication_sql,
+    PackageResources.parked_changes_sql, PackageResources.document_views_sql, PackageResources.publication_sql,
     PackageResources.first_partitions_sql,
   ]
 
@@ -60,6 +60,10 @@ public enum Schema {
   public static let readCategory = text(PackageResources.read_category_sql)
   public static let readCorrelation = text(PackageResources.read_correlation_sql)
   public static let logBounds = text(PackageResources.log_bounds_sql)
+  public static let saveViews = text(PackageResources.save_views_sql)
+  public static let savedViews = text(PackageResources.saved_views_sql)
+  public static let viewsByDay = text(PackageResources.views_by_day_sql)
+  public static let mostViewed = text(PackageResources.most_viewed_sql)
   public static let newestIndex = text(PackageResources.newest_index_sql)
   public static let logIdentity = text(PackageResources.log_identity_sql)
   public static let adoptServer = text(PackageResources.adopt_server_sql)

@@ -191,7 +191,12 @@ public actor Relay {
   /// Opens a separate session for parking: the main one may be running a COPY when a message has to be parked.
   private func openLot() async throws -> ParkingLot? {
     let session = try await PostgresSession.connect(options.postgres, on: reactor, logger: logger)
-    guard let lot = try await ParkingLot.open(relay: options.slot, session) else {
+    let lot: ParkingLot?
+    do { lot = try await ParkingLot.open(relay: options.slot, session) } catch {
+      session.close()
+      throw error
+    }
+    guard let lot else {
       logger.warning(
         "Any message that Kafka refuses will stop the relay: run annals migrate to create annals.parked_messages"
       )

@@ -8,6 +8,7 @@ enum Features {
     Signatures(),
     Search(),
     Audit(),
+    Analytics(),
     Streams(),
   ]
 

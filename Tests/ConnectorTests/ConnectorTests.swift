@@ -145,6 +145,44 @@ import Testing
     }
   }
 
+  @Test("parks a message whose time the broker refuses, and nothing else")
+  func timestamp() async throws {
+    try await withDatabase { database in
+      let prefix = Stack.uniqueName("cdc")
+      let session = try await database.session()
+      try await session.execute(
+        "create table public.outbox (id uuid primary key, aggregatetype text, aggregateid text, payload text, at bigint)"
+      )
+      // The broker takes no message that is more than an hour in the future.
+      try await KafkaAdmin(KafkaOptions(brokers: try Stack.kafka)).createTopic(
+        "\(prefix).thing", partitions: 1, settings: ["message.timestamp.after.max.ms": "3600000"])
+      let options = try options(
+        database, prefix,
+        """
+        transforms=outbox
+        transforms.outbox.type=io.debezium.transforms.outbox.EventRouter
+        transforms.outbox.route.topic.replacement=\(prefix).${routedByValue}
+        transforms.outbox.table.field.event.timestamp=at
+        """)
+      try await whileRelaying(options, on: database.reactor) { _ in
+        for (number, days) in [0, 400, 0].enumerated() {
+          try await session.execute(
+            """
+            insert into public.outbox
+            values (gen_random_uuid(), 'thing', 'k\(number)', '\(number)', extract(epoch from now() + interval '\(days) days') * 1000)
+            """)
+        }
+        let all = try await readMessages(of: "\(prefix).thing", on: database.reactor) { Set($0.map(\.text)).count >= 2 }
+        #expect(Set(all.map(\.text)) == [#""0""#, #""2""#])
+        try await eventually("it is parked", on: database.reactor) {
+          let parked = try await ParkedMessages(session).list()
+          return parked.count == 1 && parked[0].key.contains("k1") && parked[0].reason.contains("INVALID_TIMESTAMP")
+        }
+      }
+      session.close()
+    }
+  }
+
   @Test("creates topics as topic.creation says, or none")
   func topicCreation() async throws {
     try await withDatabase { database in

@@ -104,6 +104,49 @@ private func row(of hit: JSONValue?) -> JSONValue? {
     }
   }
 
+  @Test("Search: phrases, exclusions and prefixes, fields, times, orders, suggestions, similar documents")
+  func search() async throws {
+    try await withAnnals(searching) { annals in
+      var ids: [String] = []
+      for (title, content) in [
+        ("Annual report", "The report of the year in numbers"),
+        ("Report, annual and draft", "numbers and more numbers"),
+        ("Contract of sale", "the annual report is attached"), ("Contractor list", "names"),
+      ] {
+        let made = try await annals.send(.post, "/documents", #"{"title":"\#(title)","content":"\#(content)"}"#)
+        ids.append(made.json["id"]?.string ?? "")
+      }
+      func found(_ query: String) async throws -> [Int] {
+        let answer = try await annals.send(.get, "/search?\(query)").json
+        return (answer["documents"]?.array ?? []).compactMap { hit in ids.firstIndex { .string($0) == hit["id"] } }
+      }
+      try await eventually("all are found", on: annals.reactor) { try await found("").count == 4 }
+      #expect(try await Set(found("q=annual")) == [0, 1, 2])
+      #expect(try await Set(found("q=%22annual+report%22")) == [0, 2])
+      #expect(try await Set(found("q=%22annual+report%22&fields=title")) == [0])
+      #expect(try await Set(found("q=%2Bannual+-draft")) == [0, 2])
+      #expect(try await Set(found("q=contr*&fields=title")) == [2, 3])
+      #expect(try await found("sort=created_at") == [0, 1, 2, 3])
+      #expect(try await found("sort=-created_at") == [3, 2, 1, 0])
+      #expect(try await found("sort=title") == [0, 2, 3, 1])
+      let third = try await annals.send(.get, "/documents/\(ids[2])").json["created_at"]?.string ?? ""
+      #expect(try await Set(found("created_from=\(third)")) == [2, 3])
+      #expect(try await Set(found("created_before=\(third)")) == [0, 1])
+      let suggested = try await annals.send(.get, "/suggestions?q=annual+rep").json["suggestions"]?.array ?? []
+      #expect(suggested.map { $0["title"]?.string } == ["Annual report"])
+      let similar = try await annals.send(.get, "/documents/\(ids[0])/similar").json["documents"]?.array ?? []
+      #expect(Set(similar.compactMap { $0["id"]?.string }).isSubset(of: Set(ids[1...])) && !similar.isEmpty)
+      for (query, place) in [("q=%22annual", "character 1"), ("q=a+(b", "character 3"), ("q=b)", "character 2")] {
+        let refused = try await annals.send(.get, "/search?\(query)")
+        #expect(refused.status == 400 && refused.json["field"] == "q")
+        #expect(refused.json["detail"]?.string?.contains(place) == true, "\(refused.json)")
+      }
+      for query in ["fields=colour", "sort=colour", "created_from=yesterday"] {
+        #expect(try await annals.send(.get, "/search?\(query)").status == 400)
+      }
+    }
+  }
+
   @Test("Bad input gets a problem that names the field and the remedy, and nothing is written")
   func badInput() async throws {
     try await withAnnals(searching) { annals in

@@ -282,6 +282,29 @@ import Time
     }
   }
 
+  @Test("a session that an error leaves without closing it takes its watch with it")
+  func droppedSession() async throws {
+    let options = PostgresOptions(url: try Stack.postgres)
+    try await withReactor { reactor in
+      for _ in 0..<20 {
+        let abandoned = Task(executorPreference: reactor) {
+          try await reactor.run {
+            let session = try await PostgresSession.connect(options, on: reactor, logger: quietLogger())
+            try await session.execute("select 1 from pg_sleep(0.002)")
+            // Cancelled at once: the wait begins, and is over before the loop knows of it.
+            withUnsafeCurrentTask { $0?.cancel() }
+            try await session.execute("select 1 from pg_sleep(5)")
+          }
+        }
+        await #expect(throws: PostgresError.cancelled) { try await abandoned.value }
+        // The descriptor's number is the next connection's.
+        let next = try await PostgresSession.connect(options, on: reactor, logger: quietLogger())
+        #expect(try await next.execute("select 1") == [["1"]])
+        next.close()
+      }
+    }
+  }
+
   @Test("a look-up has a time limit and hears a cancellation")
   func lookUp() async throws {
     try await withReactor { reactor in

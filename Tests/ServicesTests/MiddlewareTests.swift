@@ -42,6 +42,9 @@ private struct Mark: Middleware {
     }
     #expect(try await answer([("X-Actor", "alice")]).status == 200)
     #expect(try await answer([]).status == 200)
+    // A page of another site that a developer has open.
+    #expect(try await answer([("Sec-Fetch-Site", "cross-site")]).status == 403)
+    #expect(try await answer([("Sec-Fetch-Site", "same-origin")]).status == 200)
     for name in [" ", "", String(repeating: "x", count: 201)] {
       let refused = try await answer([("X-Actor", name)])
       #expect(refused.status == 400)

@@ -1,19 +1,32 @@
 public import JSON
 public import Time
 
+/// A name of a person or group. It is compared byte by byte; one with “@” is an address, whose letters A to Z have no case.
+public struct ExactName: Hashable, Sendable {
+  private let bytes: [UInt8]
+
+  public init(_ text: String) {
+    let isAddress = text.utf8.contains(UInt8(ascii: "@"))
+    bytes = text.utf8.map { isAddress && (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+  }
+
+  public var text: String { String(decoding: bytes, as: UTF8.self) }
+}
+
 /// A person or a group with whom a document is shared: `user:jane@example.com`, `group:legal`.
 public struct Grantee: Hashable, Sendable, CustomStringConvertible {
   public enum Kind: String, CaseIterable, Sendable { case user, group }
 
   public let kind: Kind
-  /// A user's name is what a token's `sub` or `email` says. Addresses are kept in lower case.
-  public let name: String
+  /// A user's name is what a token's `sub` or `email` says.
+  public let exactName: ExactName
+  public var name: String { exactName.text }
 
   /// How long a name may be, in bytes of UTF-8.
   public static let maximumName = 200
 
   public init(_ kind: Kind, _ name: String) {
-    (self.kind, self.name) = (kind, name.contains("@") ? name.lowercased() : name)
+    (self.kind, exactName) = (kind, ExactName(name))
   }
 
   /// Reads `user:…` or `group:…`.
@@ -127,20 +140,27 @@ extension Share: JSONReadable {
 }
 
 extension Document {
+  /// Without its shares, for those who may not see them.
+  public var withoutShares: Document {
+    var document = self
+    document.shares = []
+    return document
+  }
+
   /// How many grantees a document may be shared with.
   public static let maximumShares = 200
 
   /// What somebody of these names and groups may do at a time.
   ///
   /// - Parameter names: Each is compared with the creator's and with those of shares with users.
-  public func permissions(names: Set<String>, groups: Set<String>, at now: Time.Timestamp) -> Permissions {
-    var permissions: Permissions = names.contains(createdBy) ? .owner : []
+  public func permissions(names: Set<ExactName>, groups: Set<ExactName>, at now: Time.Timestamp) -> Permissions {
+    var permissions: Permissions = names.contains(ExactName(createdBy)) ? .owner : []
     for share in shares {
       if let until = share.until, until <= now { continue }
       let isMeant =
         switch share.with.kind {
-        case .user: names.contains(share.with.name)
-        case .group: groups.contains(share.with.name)
+        case .user: names.contains(share.with.exactName)
+        case .group: groups.contains(share.with.exactName)
         }
       if isMeant { permissions.formUnion(share.permissions) }
     }

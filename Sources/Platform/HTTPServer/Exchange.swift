@@ -291,6 +291,10 @@ actor Exchange {
           nonisolated(unsafe) let space = UnsafeMutableRawBufferPointer(start: buffer, count: count)
           return exchange.assumeIsolated { $0.produce(into: space) }
         }, Unmanaged.passRetained(self).toOpaque(), { Unmanaged<Exchange>.fromOpaque($0!).release() })
+    case .upgrade where server.upgradedCount >= server.options.maximumConnections * 4:
+      // They count no more as connections.
+      return queue(
+        Problem(503, "Too many sockets", detail: "try again later", headers: [("Retry-After", "5")]).response)
     case .upgrade(let take):
       // libmicrohttpd closes its descriptor: the taker has another one for the same connection.
       let upgrade = Upgrade(server: server, take: take)

@@ -46,6 +46,7 @@ final class ListenerContext: @unchecked Sendable {  // unchecked: used only on t
 
   private var takers: [Int: Task<Void, Never>] = [:]
   private var nextTaker = 0
+  var upgradedCount: Int { takers.count }
   var hasUpgraded: Bool { !takers.isEmpty }
 
   func upgraded(_ connection: UpgradedConnection, _ take: @escaping @Sendable (UpgradedConnection) async -> Void) {

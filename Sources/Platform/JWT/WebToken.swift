@@ -79,8 +79,12 @@ public struct WebToken: Sendable {
   public var expires: Int64 { claims["exp"]?.double.map { Int64($0) } ?? 0 }
 
   /// Signs claims with a shared secret (HS256).
-  public static func sign(_ claims: JSONValue, secret: [UInt8]) -> String {
-    let message = Base64.url(Array(#"{"alg":"HS256","typ":"JWT"}"#.utf8)) + "." + Base64.url(claims.bytes)
+  ///
+  /// - Parameter keyID: The secret's name; nil: it has none.
+  public static func sign(_ claims: JSONValue, secret: [UInt8], keyID: String? = nil) -> String {
+    var header: [JSONObject.Member] = [.init(name: "alg", value: "HS256"), .init(name: "typ", value: "JWT")]
+    if let keyID { header.append(.init(name: "kid", value: .string(keyID))) }
+    let message = Base64.url(JSONValue.object(JSONObject(header)).bytes) + "." + Base64.url(claims.bytes)
     return message + "." + Base64.url(SHA256.authenticationCode(of: Array(message.utf8), key: secret))
   }
 }

@@ -46,6 +46,10 @@ public final class PostgresSession {
     timeout = options.statementTimeout + options.margin
   }
 
+  // Whoever leaves it by an error may not have closed it. The loop must not watch a descriptor that is closed: libuv ends the
+  // process for that without a word. Away from its loop a session is never dropped with a watch.
+  deinit { if watch != nil, reactor.isCurrent { close() } }
+
   /// Closes the connection, on the loop.
   public func close() {
     watch?.cancel()

@@ -66,6 +66,9 @@ private struct DigitWriter {
 }
 
 private struct DateParser {
+  /// 0000-01-01 to 9999-12-31, in microseconds since 1970.
+  private static let years: Range<Int64> = -62_167_219_200_000_000..<253_402_300_800_000_000
+
   private let bytes: [UInt8]
   private var index = 0
 
@@ -82,7 +85,9 @@ private struct DateParser {
       index == bytes.count
     else { return nil }
     let seconds = Int64(hour * 3_600 + minute * 60 + second - offset)
-    return Timestamp(microseconds: midnight + seconds * 1_000_000 + Int64(fraction))
+    let microseconds = midnight + seconds * 1_000_000 + Int64(fraction)
+    // With an offset it may lie beyond the years that have four digits, and could not be read back.
+    return Self.years.contains(microseconds) ? Timestamp(microseconds: microseconds) : nil
   }
 
   private mutating func number(_ digits: Int) -> Int? {

@@ -37,6 +37,7 @@ public final class WebSocket {
   public enum Code {
     public static let goingAway: UInt16 = 1001
     static let protocolError: UInt16 = 1002
+    static let tooLarge: UInt16 = 1009
     public static let internalError: UInt16 = 1011
   }
 
@@ -62,9 +63,16 @@ public final class WebSocket {
   private var isRefused = false
   /// A close of one byte came: half a code, which wslay takes for none.
   private var isMalformed = false
+  /// Of the message that arrives, in bytes.
+  private var messageSize = 0
+  private var isTooLarge = false
 
   /// nil: it is open.
   public private(set) var end: End?
+  /// Bytes that the client has not taken yet, beside those that the kernel has.
+  public var waiting: Int { output.count - outputOffset }
+  /// When the client last took some.
+  public private(set) var lastTaken = ContinuousClock.now
   /// Called once, on the loop, when it has ended.
   public var onEnd: (() -> Void)?
 
@@ -129,13 +137,24 @@ public final class WebSocket {
   private func write(_ bytes: [UInt8]) {
     guard outputOffset == output.count else {
       output += bytes
+      // Pongs and closes are answers to the client: one that sends and does not read gets no more memory.
+      if waiting > options.outgoing * 2 { finish(.gone) }
+      updateInterest()
       return
     }
     let sent = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
     if sent == bytes.count { return }
     guard sent >= 0 || errno == EAGAIN || errno == EINTR else { return finish(.gone) }
     (output, outputOffset) = (Array(bytes[max(0, sent)...]), 0)
-    watch?.update([.readable, .writable])
+    updateInterest()
+  }
+
+  /// Nothing is read of a client that does not take its answers.
+  private func updateInterest() {
+    guard end == nil else { return }
+    var interest: Readiness = waiting > options.outgoing / 4 ? [] : .readable
+    if waiting > 0 { interest.insert(.writable) }
+    watch?.update(interest)
   }
 
   private func flush() {
@@ -145,12 +164,18 @@ public final class WebSocket {
       }
       guard sent > 0 else {
         guard errno == EAGAIN || errno == EINTR else { return finish(.gone) }
-        return
+        // What is sent is let go: a client that keeps pace, and never quite, would have it all kept.
+        if outputOffset > 64 << 10 {
+          output.removeFirst(outputOffset)
+          outputOffset = 0
+        }
+        return updateInterest()
       }
       outputOffset += sent
+      lastTaken = .now
     }
     (output, outputOffset) = ([], 0)
-    watch?.update(.readable)
+    updateInterest()
     if hasSentClose { farewell?.start(after: options.farewell) }
     if isRefused { shutdown(descriptor, Int32(SHUT_WR)) }
     endIfClosed()
@@ -180,7 +205,10 @@ public final class WebSocket {
     (input, inputOffset) = (bytes, 0)
     given += bytes.count
     guard !isRefused else { return }
-    guard wslay_event_recv(opened()) == 0, !isMalformed else { return refuse() }
+    guard wslay_event_recv(opened()) == 0, !isMalformed else {
+      return refuse(WebSocketFrame.protocolError, Code.protocolError)
+    }
+    guard !isTooLarge else { return refuse(WebSocketFrame.tooLarge, Code.tooLarge) }
     pump()
     rest()
   }
@@ -203,6 +231,8 @@ public final class WebSocket {
       wslay_event_context_server_init(&new, &callbacks, Unmanaged.passUnretained(self).toOpaque()) == 0, "out of memory"
     )
     wslay_event_config_set_max_recv_msg_length(new, UInt64(options.incoming))
+    // A message's text is checked and not kept: in small fragments it would take a hundred times its size.
+    wslay_event_config_set_no_buffering(new, 1)
     parser = new
     return new!
   }
@@ -226,11 +256,11 @@ public final class WebSocket {
   }
 
   /// The client's bytes are no frames. What it still sends is not looked at.
-  private func refuse() {
+  private func refuse(_ farewell: WebSocketFrame, _ code: UInt16) {
     guard !hasSentClose else { return }
     isRefused = true
-    write(WebSocketFrame.protocolError.bytes)
-    hasSaidGoodbye(Code.protocolError)
+    write(farewell.bytes)
+    hasSaidGoodbye(code)
     if end == nil, outputOffset == output.count { shutdown(descriptor, Int32(SHUT_WR)) }
   }
 
@@ -295,7 +325,11 @@ public final class WebSocket {
       let length = Int(clamping: frame.payload_length)
       // A client's frames are masked: four bytes more.
       me.parsed += 6 + (length < 126 ? 0 : length < 65_536 ? 2 : 8) + length
-      if frame.opcode < 8 { me.isInMessage = frame.fin == 0 }
+      guard frame.opcode < 8 else { return }
+      me.messageSize += min(length, me.options.incoming + 1)
+      if me.messageSize > me.options.incoming { me.isTooLarge = true }
+      me.isInMessage = frame.fin == 0
+      if frame.fin == 1 { me.messageSize = 0 }
     },
     on_frame_recv_chunk_callback: nil, on_frame_recv_end_callback: nil,
     // What a client says is checked and not used.

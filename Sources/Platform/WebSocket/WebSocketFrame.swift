@@ -7,6 +7,8 @@ public struct WebSocketFrame: Sendable {
 
   /// A close with the code 1002.
   static let protocolError = WebSocketFrame(raw: frame(0x88, [0x03, 0xEA]))
+  /// A close with the code 1009.
+  static let tooLarge = WebSocketFrame(raw: frame(0x88, [0x03, 0xF1]))
   static let ping = WebSocketFrame(raw: frame(0x89, []))
 
   private init(raw: [UInt8]) { bytes = raw }

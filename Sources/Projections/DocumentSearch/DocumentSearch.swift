@@ -1,4 +1,4 @@
-import Domain
+public import Domain
 public import Elasticsearch
 public import Events
 public import JSON
@@ -47,6 +47,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
      "created_by":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
      "created_at":{"type":"date"},
      "updated_at":{"type":"date"},
+     "owner":{"type":"keyword"},
      "shared":{"type":"nested","properties":{"with":{"type":"keyword"},"until":{"type":"date"}}},
      "version":{"type":"long"},
      "content":{"type":"text"},
@@ -55,7 +56,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
      "deleted":{"type":"boolean"}}
     """
   /// Fields that are not the row's.
-  public static let ownFields = ["content", "indexed_sha256", "content_missing", "deleted"]
+  public static let ownFields = ["content", "owner", "indexed_sha256", "content_missing", "deleted"]
 
   public var store: any ViewStore { index }
 
@@ -109,6 +110,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
         return
       }
       for member in row.members { writer.member(member.name, member.value) }
+      if let creator = row["created_by"]?.string { writer.member("owner", ExactName(creator).text) }
       switch content {
       case .none: break
       case .text(let text, let hash):
@@ -125,11 +127,10 @@ public struct DocumentSearch: ComparableView, AwaitableView {
 
   /// Finds the documents that somebody of these names and groups may see: his own, and those that are shared with him now. An index
   /// without shares has none.
-  public static func visible(to names: Set<String>, _ groups: Set<String>) -> JSONValue {
-    let names = names.sorted()
-    // As they are: a name that differs in case alone is another one, but for addresses, which callers have in lower case too.
+  public static func visible(to names: Set<ExactName>, _ groups: Set<ExactName>) -> JSONValue {
+    let (names, groups) = (names.map(\.text), groups.map(\.text))
     let grantees =
-      names.map { "\(Grantee.Kind.user.rawValue):\($0)" } + groups.sorted().map { "\(Grantee(.group, $0))" }
+      names.map { "\(Grantee.Kind.user.rawValue):\($0)" } + groups.map { "\(Grantee.Kind.group.rawValue):\($0)" }
     let lasts: JSONValue = [
       "bool": [
         "should": [
@@ -140,7 +141,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
     return [
       "bool": [
         "should": [
-          ["terms": ["created_by.keyword": .array(names.map { .string($0) })]],
+          ["terms": ["owner": .array(names.map { .string($0) })]],
           [
             "nested": [
               "path": "shared", "ignore_unmapped": true,

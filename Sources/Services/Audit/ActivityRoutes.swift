@@ -48,7 +48,7 @@ struct ActivityRoutes: Sendable {
     _ request: Request, _ document: String?, _ actor: String?, _ event: String?, _ text: String?, _ from: Timestamp?,
     _ before: Timestamp?, _ limit: Int, _ cursor: Cursor?, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
-    try await readers.wait(for: header, query)
+    try await readers.wait(for: header, query, request)
     var filter = Activity.Filter()
     (filter.document, filter.actor, filter.event, filter.text) = (document, actor, event, text)
     (filter.from, filter.before) = (from?.description, before?.description)

@@ -16,10 +16,6 @@ extension DocumentService {
     var document: Document { get throws { try Document(rowImage: JSONValue(parsing: row)) } }
   }
 
-  // Other programs read these keys by their names.
-  static func viewsKey(_ id: UUID) -> String { "analytics:views:\(id)" }
-  static func visitorsKey(_ id: UUID) -> String { "analytics:unique_views:\(id)" }
-
   /// - Parameters:
   ///   - visitor: The client's address; views are counted for it.
   ///   - token: The cache may be behind what its owner has seen; the log is not.
@@ -47,22 +43,23 @@ extension DocumentService {
     if row then
       redis.call('INCR', KEYS[2])
       redis.call('PFADD', KEYS[3], ARGV[1])
+      redis.call('ZINCRBY', KEYS[4], 1, ARGV[2])
     end
     return row
     """)
 
   private func cached(_ id: UUID, visitor: String) async -> Reading? {
     do {
-      let (key, views, visitors) = (DocumentCache.key(id.description), Self.viewsKey(id), Self.visitorsKey(id))
+      let key = DocumentCache.key(id.description)
       let reply: RedisValue
       if known.contains(id) {
-        // Three commands cost Redis less than a script.
-        reply = try await redis.pipeline([
-          RedisCommand("GET", key), RedisCommand("INCR", views), RedisCommand("PFADD", visitors, visitor),
-        ])[0]
+        // Four commands cost Redis less than a script.
+        reply = try await redis.pipeline([RedisCommand("GET", key)] + views.counting(id, visitor))[0]
       } else {
         reply = try await redis.evaluate(
-          Self.readAndCount, keys: [key, views, visitors], arguments: [Array(visitor.utf8)])
+          Self.readAndCount,
+          keys: [key, ViewCounts.viewsKey(id), ViewCounts.visitorsKey(id), views.minuteKey(ViewCounts.minute())],
+          arguments: [Array(visitor.utf8), Array(id.description.utf8)])
       }
       guard let row = reply.bytes, let version = DocumentCache.version(of: row) else { return nil }
       known.insert(id)
@@ -76,21 +73,6 @@ extension DocumentService {
   /// Counts a view of a document that the cache does not have yet.
   private func countView(of id: UUID, _ visitor: String) async {
     // Documents are readable without Redis, uncounted.
-    _ = try? await redis.pipeline([
-      RedisCommand("INCR", Self.viewsKey(id)), RedisCommand("PFADD", Self.visitorsKey(id), visitor),
-    ])
-  }
-
-  struct Statistics {
-    let views: Int64
-    let uniqueVisitors: Int64
-  }
-
-  /// How often a document was read, and by how many (an estimate: HyperLogLog, standard error 0.81 %).
-  func statistics(_ id: UUID) async throws -> Statistics {
-    let replies = try await redis.pipeline([
-      RedisCommand("GET", Self.viewsKey(id)), RedisCommand("PFCOUNT", Self.visitorsKey(id)),
-    ])
-    return Statistics(views: replies[0].text.flatMap { Int64($0) } ?? 0, uniqueVisitors: replies[1].integer ?? 0)
+    _ = try? await redis.pipeline(views.counting(id, visitor))
   }
 }

@@ -57,17 +57,8 @@ struct DocumentRoutes: Sendable {
           answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id,
           Input<MediaTypeName?>(header: "Content-Type", "The media type. It is found out if it is missing."),
           DocumentInputs.ifMatch, handler: replaceContent),
-        Route(
-          .get, "/documents/{id}/stats", "How often a document was read, and by how many.", right: .view,
-          answers: [Answer(200, "The counts.", schema: Self.statisticsSchema)], DocumentInputs.id, handler: statistics),
       ])
   }
-
-  private static let statisticsSchema = JSONSchema.object([
-    .init("document_id", .string(format: "uuid")),
-    .init("total_views", .integer),
-    .init("unique_views", .integer, "Client addresses; an estimate with a standard error of 0.81 %."),
-  ])
 
   // MARK: Commands
 
@@ -133,7 +124,7 @@ struct DocumentRoutes: Sendable {
     }
     return Self.answer(
       try await documents.amend(
-        id, title: title, status: status, expecting: tag?.version, metadata: request.metadata()))
+        id, title: title, status: status, expecting: tag?.version, metadata: request.metadata()), to: request.caller)
   }
 
   @Sendable
@@ -156,8 +147,19 @@ struct DocumentRoutes: Sendable {
     let stored = try await contents.store(
       of: id, type: type?.text, length: request.body.length, body: request.body
     ) { try await chunks.next() }
+    do {
+      // The content may have taken hours: whoever could begin may not be allowed to end.
+      guard request.caller.left > .zero else {
+        throw Authenticator.unauthorized("the token has expired", isToken: true)
+      }
+      try await request.access?.require(.change, on: id, for: request.caller)
+    } catch {
+      await contents.discard(stored)
+      throw error
+    }
     return Self.answer(
-      try await documents.replaceContent(id, stored, expecting: tag?.version, metadata: request.metadata()))
+      try await documents.replaceContent(id, stored, expecting: tag?.version, metadata: request.metadata()),
+      to: request.caller)
   }
 
   @Sendable
@@ -173,12 +175,13 @@ struct DocumentRoutes: Sendable {
     _ request: Request, _ id: UUID, _ moment: Moment?, _ older: AtLeast?, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
     if let moment {
-      try await request.access?.require(.view, on: id, for: request.caller)
+      // What it was is its history.
+      try await request.access?.require(.audit, on: id, for: request.caller)
       guard let document = try await documents.document(id, asOf: moment) else {
         throw Problem(404, "Not found", detail: "the document did not exist then", field: "as_of")
       }
       guard !document.isDeleted else { throw DocumentRefusal.deleted }
-      return Self.answer(document)
+      return Self.answer(document, to: request.caller)
     }
     let reading = try await documents.read(
       id, visitor: request.clientAddress, notBefore: [older, header, query].compactMap(\.self))
@@ -186,10 +189,10 @@ struct DocumentRoutes: Sendable {
     if try !request.caller.seesAll && request.caller.permissions(on: reading.document).isEmpty {
       let document = try await documents.existing(id)
       guard !request.caller.permissions(on: document).isEmpty else { throw DocumentRefusal.notFound }
-      return Self.answer(document)
+      return Self.answer(document, to: request.caller)
     }
     return .json(
-      reading.row,
+      try request.caller.shown(reading.row),
       headers: [("ETag", "\"\(reading.version)\""), ("X-Annals-Source", reading.isFromCache ? "cache" : "log")])
   }
 
@@ -263,21 +266,8 @@ struct DocumentRoutes: Sendable {
     try await body.write(last)
   }
 
-  @Sendable
-  private func statistics(_ request: Request, _ id: UUID) async throws -> Response {
-    let document = try await documents.existing(id)
-    let statistics = try await documents.statistics(id)
-    var writer = JSONWriter()
-    writer.object {
-      $0.member("document_id", document.id.description)
-      $0.member("total_views", statistics.views)
-      $0.member("unique_views", statistics.uniqueVisitors)
-    }
-    return .json(writer.bytes)
-  }
-
-  private static func answer(_ document: Document) -> Response {
-    .json(document.rowImage, headers: headers(of: document))
+  private static func answer(_ document: Document, to caller: Caller) -> Response {
+    .json(caller.shown(document), headers: headers(of: document))
   }
 
   private static func headers(of document: Document) -> [(name: String, value: String)] {

@@ -11,12 +11,14 @@ struct DocumentService: Sendable {
   let store: AggregateStore<Document>
   let redis: RedisClient
   let cache: DocumentCache
+  let views: ViewCounts
   let content: ContentStore
   /// Documents that exist: reading one again needs no look before its view is counted.
   let known = RecentIDs(limit: 10_000)
 
-  init(store: EventStore, redis: RedisClient, cache: DocumentCache, content: ContentStore) {
-    (self.store, self.redis, self.cache, self.content) = (AggregateStore(store), redis, cache, content)
+  init(store: EventStore, redis: RedisClient, cache: DocumentCache, views: ViewCounts, content: ContentStore) {
+    (self.store, self.redis, self.cache) = (AggregateStore(store), redis, cache)
+    (self.views, self.content) = (views, content)
   }
 
   // MARK: Commands
@@ -74,6 +76,7 @@ struct DocumentService: Sendable {
 
   func delete(_ id: UUID, expecting: StreamVersion?, metadata: EventMetadata) async throws {
     _ = try await execute(.delete(at: .now()), on: id, expecting, metadata)
+    await forget(id)
   }
 
   func share(
@@ -85,7 +88,15 @@ struct DocumentService: Sendable {
   func unshare(
     _ id: UUID, _ grantee: Grantee, expecting: StreamVersion?, metadata: EventMetadata
   ) async throws -> Document {
-    try await execute(.unshare(grantee, at: .now()), on: id, expecting, metadata)
+    let document = try await execute(.unshare(grantee, at: .now()), on: id, expecting, metadata)
+    await forget(id)
+    return document
+  }
+
+  /// Nobody shall see the cached row any more, not even until the view has the change.
+  private func forget(_ id: UUID) async {
+    // Without Redis nobody reads from it.
+    _ = try? await redis.command(RedisCommand("UNLINK", DocumentCache.key(id.description)))
   }
 
   private func execute(

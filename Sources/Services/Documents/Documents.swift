@@ -25,7 +25,8 @@ public struct Documents: Feature {
       context.content, detector: try MediaTypeDetector(), maximum: context.settings[Self.maximumContent].bytes)
     let documents = DocumentService(
       store: context.store, redis: context.redis,
-      cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]), content: contents)
+      cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]),
+      views: ViewCounts(context), content: contents)
     let routes = DocumentRoutes(
       documents, maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes, logger: context.logger)
     let lists = DocumentLists(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix])

@@ -20,21 +20,21 @@ struct ListRoutes: Sendable {
           Input<String>(path: "status", oneOf: DocumentStatus.allCases.map(\.rawValue), "The status."), Self.from,
           Self.limit, AtLeast.header, AtLeast.query
         ) { request, status, from, limit, header, query in
-          try await answer(.status(status), from, limit, header, query)
+          try await answer(request, .status(status), from, limit, header, query)
         },
         Route(
           .get, "/lists/creator/{creator}", "Ids of the documents of a creator, newest first.", right: .overview,
           answers: [Answer(200, "A part of the list.", schema: Self.listSchema)],
           Input<String>(path: "creator", "Who created them."), Self.from, Self.limit, AtLeast.header, AtLeast.query
         ) { request, creator, from, limit, header, query in
-          try await answer(.creator(creator), from, limit, header, query)
+          try await answer(request, .creator(creator), from, limit, header, query)
         },
         Route(
           .get, "/lists/counts", "How many documents there are of each status and day of creation.", right: .overview,
           answers: [Answer(200, "The counts, by day and status.", schema: Self.countsSchema)], AtLeast.header,
           AtLeast.query
         ) { request, header, query in
-          try await readers.wait(for: header, query)
+          try await readers.wait(for: header, query, request)
           let counts = try await lists.counts()
           var writer = JSONWriter()
           writer.object { writer in
@@ -68,9 +68,9 @@ struct ListRoutes: Sendable {
   ])
 
   private func answer(
-    _ list: DocumentLists.List, _ from: Int, _ limit: Int, _ header: AtLeast?, _ query: AtLeast?
+    _ request: Request, _ list: DocumentLists.List, _ from: Int, _ limit: Int, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
-    try await readers.wait(for: header, query)
+    try await readers.wait(for: header, query, request)
     let (total, ids) = try await lists.documents(in: list, from: from, limit: limit)
     var writer = JSONWriter()
     writer.object { writer in

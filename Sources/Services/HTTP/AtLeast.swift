@@ -49,9 +49,11 @@ struct ViewReaders: Sendable {
   /// Waits until the view shows all changes of its categories.
   ///
   /// - Throws: A problem with status 504 that says how far the view is.
-  func wait(for header: AtLeast?, _ query: AtLeast?) async throws {
+  func wait(for header: AtLeast?, _ query: AtLeast?, _ request: Request) async throws {
     let deadline = ContinuousClock.now + Self.limit
     for token in (header?.tokens ?? []) + (query?.tokens ?? []) where view.categories.contains(token.stream.category) {
+      // How far a view is with a document tells of that document.
+      guard try await request.access?.mayView(token.stream, request.caller) ?? true else { continue }
       var backoff = Backoff(first: .milliseconds(20), limit: .milliseconds(250))
       while true {
         let visible = try await view.visibleVersion(of: token.stream, atLeast: token.version)

@@ -1,3 +1,4 @@
+import Events
 public import Domain
 import EventStore
 public import HTTPServer
@@ -11,6 +12,8 @@ public struct Access: Sendable {
   let authenticator: Authenticator
   private let document: @Sendable (UUID) async throws -> Document?
   private let cached: @Sendable (UUID) async -> Document?
+  /// The document of a signature; nil: there is no such signature.
+  private let signedDocument: @Sendable (UUID) async throws -> UUID?
 
   public init(_ context: Context) {
     let (documents, redis) = (AggregateStore<Document>(context.store), context.redis)
@@ -26,6 +29,8 @@ public struct Access: Sendable {
         // Redis does not answer, or somebody else has written the key: the log knows.
         return nil
       }
+    } signedDocument: { id in
+      try await AggregateStore<Signature>(context.store).load(id.description).state?.documentID
     }
   }
 
@@ -34,9 +39,11 @@ public struct Access: Sendable {
   ///   - cached: As the cache has it; nil: it has none.
   public init(
     _ authenticator: Authenticator, document: @escaping @Sendable (UUID) async throws -> Document?,
-    cached: @escaping @Sendable (UUID) async -> Document? = { _ in nil }
+    cached: @escaping @Sendable (UUID) async -> Document? = { _ in nil },
+    signedDocument: @escaping @Sendable (UUID) async throws -> UUID? = { _ in nil }
   ) {
-    (self.authenticator, self.document, self.cached) = (authenticator, document, cached)
+    (self.authenticator, self.document) = (authenticator, document)
+    (self.cached, self.signedDocument) = (cached, signedDocument)
   }
 
   /// What a caller may do with a document, deleted ones too; nil: there is none.
@@ -59,6 +66,15 @@ public struct Access: Sendable {
       throw DocumentRefusal.notFound
     }
     throw forbidden(right)
+  }
+
+  /// Whether a caller may see the document that a stream is of, or belongs to.
+  func mayView(_ stream: StreamID, _ caller: Caller) async throws -> Bool {
+    if caller.seesAll { return true }
+    guard let id = UUID(stream.id), let id = stream.category == "document" ? id : try await signedDocument(id) else {
+      return false
+    }
+    return try await permissions(of: caller, on: id)?.contains(.view) == true
   }
 
   /// Those entries whose `id` is a document that the caller may see.

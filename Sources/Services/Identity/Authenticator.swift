@@ -13,6 +13,7 @@ public struct Authenticator: Sendable {
   private let rolesClaim: String
   private let groupsClaim: String
   private let defaultRole: Role
+  private let trustsAddresses: Bool
 
   /// More roles or groups than a caller has.
   private static let maximumClaims = 500
@@ -25,6 +26,7 @@ public struct Authenticator: Sendable {
       leeway: settings[IdentitySettings.leeway].components.seconds)
     rolesClaim = settings[IdentitySettings.roles]
     groupsClaim = settings[IdentitySettings.groups]
+    trustsAddresses = settings[IdentitySettings.trustsAddresses]
     defaultRole = settings[IdentitySettings.defaultRole]
   }
 
@@ -34,7 +36,12 @@ public struct Authenticator: Sendable {
   func caller(of request: Request, takesTokenInQuery: Bool = false) throws(Problem) -> Caller {
     let named = try actor(request)
     guard let text = try token(request) ?? (takesTokenInQuery ? request.query(Authorization.token.name) : nil) else {
-      return mode == .development ? .developer(named) : .nobody
+      guard mode == .development else { return .nobody }
+      // Every page that a developer opens could otherwise send requests in his name.
+      guard request.headers["Sec-Fetch-Site"] != "cross-site" else {
+        throw Problem(403, "Forbidden", detail: "a page of another site has no access in development: send a token")
+      }
+      return .developer(named)
     }
     let caller = try caller(token: text)
     if let named, named != caller.actor { try caller.require(name: named, in: Authorization.actor.name) }
@@ -54,15 +61,23 @@ public struct Authenticator: Sendable {
   }
 
   private func caller(_ token: WebToken) -> Caller {
-    var names: Set<String> = [token.subject]
-    // An address that its owner has not confirmed could be anybody's.
-    if let address = token.claims["email"]?.string, token.claims["email_verified"] != .bool(false), !address.isEmpty {
-      names.formUnion([address, address.lowercased()])
+    var names: Set<ExactName> = [ExactName(token.subject)]
+    // An address that nobody has confirmed could be anybody's.
+    if let address = token.claims["email"]?.string, address.utf8.contains(UInt8(ascii: "@")), isConfirmed(token) {
+      names.insert(ExactName(address))
     }
     let roles = Set(strings(token, rolesClaim).compactMap { Role(rawValue: $0) })
     return Caller(
-      actor: token.subject, names: names, groups: Set(strings(token, groupsClaim).map { Grantee(.group, $0).name }),
+      actor: token.subject, names: names, groups: Set(strings(token, groupsClaim).map { ExactName($0) }),
       roles: roles.isEmpty ? [defaultRole] : roles, expires: token.expires)
+  }
+
+  private func isConfirmed(_ token: WebToken) -> Bool {
+    switch token.claims["email_verified"] {
+    case .bool(true), .string("true"): true
+    case nil: trustsAddresses
+    default: false
+    }
   }
 
   /// A claim of one string, or of several.

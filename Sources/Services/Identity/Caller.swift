@@ -1,4 +1,5 @@
-import Domain
+import JSON
+public import Domain
 import HTTPServer
 import Time
 
@@ -7,8 +8,8 @@ public struct Caller: Sendable {
   /// Recorded in every event; nil: nobody said, so the request may name somebody.
   public let actor: String?
   /// Names by which documents are owned and shared: a token's subject and its address.
-  public let names: Set<String>
-  public let groups: Set<String>
+  public let names: Set<ExactName>
+  public let groups: Set<ExactName>
   public let roles: Set<Role>
   /// When the token ends, in seconds since 1970; nil: there is none.
   public let expires: Int64?
@@ -20,7 +21,7 @@ public struct Caller: Sendable {
 
   static let nobody = Caller(actor: nil, names: [], groups: [], roles: [], expires: nil)
 
-  init(actor: String?, names: Set<String>, groups: Set<String>, roles: Set<Role>, expires: Int64?) {
+  init(actor: String?, names: Set<ExactName>, groups: Set<ExactName>, roles: Set<Role>, expires: Int64?) {
     (self.actor, self.names, self.groups) = (actor, names, groups)
     (self.roles, self.expires) = (roles, expires)
   }
@@ -29,9 +30,20 @@ public struct Caller: Sendable {
   /// True if no document is hidden from it.
   public var seesAll: Bool { Right.overview.isGiven(to: roles) }
 
-  /// True if this is one of its names. Addresses are compared in lower case.
-  func isCalled(_ name: String) -> Bool {
-    names.contains(name) || name.contains("@") && names.contains(name.lowercased())
+  /// True if this is one of its names.
+  func isCalled(_ name: String) -> Bool { names.contains(ExactName(name)) }
+
+  /// A row as this caller may see it: with whom it is shared is for those who have the right to its history.
+  func shown(_ row: [UInt8]) throws -> [UInt8] {
+    guard !seesAll else { return row }
+    return shown(try Document(rowImage: JSONValue(parsing: row)))
+  }
+
+  func shown(_ document: Document) -> [UInt8] {
+    guard !seesAll, !document.shares.isEmpty, !permissions(on: document).contains(.own) else {
+      return document.rowImage
+    }
+    return document.withoutShares.rowImage
   }
 
   /// How long its token is still valid; a day without one.

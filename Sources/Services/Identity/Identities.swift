@@ -46,9 +46,8 @@ public struct Identities: Feature {
   public func checks(_ context: Context) throws -> [Check] {
     [
       Check("Identity", isPublic: true) {
-        if let problem = context.keys.problem {
-          throw CheckProblem(
-            "the keys for tokens cannot be read; the log says why. \(problem.isEmpty ? "" : "See auth.jwks")")
+        guard context.keys.problem == nil else {
+          throw CheckProblem("the keys for tokens (auth.jwks) cannot be read; the log says why")
         }
         switch context.settings[IdentitySettings.mode] {
         case .development: return "development: without a token everybody may do everything"
@@ -77,12 +76,15 @@ private struct KeyReading: Worker {
     }
   }
 
-  var problem: String? { get async { context.keys.problem } }
+  var problem: String? {
+    get async { context.keys.problem == nil ? nil : "the keys for tokens cannot be read; the log says why" }
+  }
 }
 
 /// Tokens for trying things out.
 public struct DevelopmentTokens: Sendable {
   private let secret: [UInt8]
+  private let keyID: String?
   private let issuer: String
   private let audience: String
   private let roles: String
@@ -91,8 +93,10 @@ public struct DevelopmentTokens: Sendable {
   public static let lifetime = Duration.seconds(12 * 3_600)
 
   public init(settings: Configuration) {
-    let secret = settings[IdentitySettings.secret]
-    self.secret = secret.isEmpty ? TrustedKeys.developmentSecret : Array(secret.utf8)
+    // In development the installation's own secret signs nothing: anybody gets a token there.
+    let isDevelopment = settings[IdentitySettings.mode] == .development
+    secret = isDevelopment ? TrustedKeys.developmentSecret : Array(settings[IdentitySettings.secret].utf8)
+    keyID = isDevelopment ? TrustedKeys.developmentKey : nil
     (issuer, audience) = (settings[IdentitySettings.issuer], settings[IdentitySettings.audience])
     (roles, groups) = (settings[IdentitySettings.roles], settings[IdentitySettings.groups])
   }
@@ -107,12 +111,15 @@ public struct DevelopmentTokens: Sendable {
       .init(name: "sub", value: .string(subject)), .init(name: "iat", value: .integer(now)),
       .init(name: "exp", value: .integer(now + lifetime.components.seconds)),
     ]
-    if let email { claims.append(.init(name: "email", value: .string(email))) }
+    if let email {
+      claims.append(.init(name: "email", value: .string(email)))
+      claims.append(.init(name: "email_verified", value: true))
+    }
     if !roles.isEmpty {
       claims.append(.init(name: self.roles, value: .array(roles.map { .string($0.rawValue) })))
     }
     if !groups.isEmpty { claims.append(.init(name: self.groups, value: .array(groups.map { .string($0) }))) }
-    return WebToken.sign(.object(JSONObject(claims)), secret: secret)
+    return WebToken.sign(.object(JSONObject(claims)), secret: secret, keyID: keyID)
   }
 
   var group: RouteGroup {

@@ -32,12 +32,17 @@ public enum IdentitySettings {
     accepts: { $0 >= .zero && $0 <= .seconds(600) }, remedy: "a duration from 0s to 10m")
   static let roles = Setting("auth.roles-claim", default: "roles", "The claim with the caller's roles.")
   static let groups = Setting("auth.groups-claim", default: "groups", "The claim with the caller's groups.")
+  static let trustsAddresses = Setting(
+    "auth.trust-unverified-email", default: false,
+    "Take the address of a token without email_verified for the caller's. Only for an issuer that confirms every address."
+  )
   static let defaultRole = Setting(
     "auth.default-role", default: Role.user, "The role of a token that names none of admin, user, guest, auditor.")
 
   public static let all: [SettingDescription] = [
     mode.description, secret.description, keys.description, refresh.description, issuer.description,
-    audience.description, leeway.description, roles.description, groups.description, defaultRole.description,
+    audience.description, leeway.description, roles.description, groups.description, trustsAddresses.description,
+    defaultRole.description,
   ]
 }
 

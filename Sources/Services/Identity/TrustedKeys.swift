@@ -10,6 +10,7 @@ import Synchronization
 /// ones are used until there are new ones.
 public final class TrustedKeys: Sendable {
   /// Signs tokens of development, where nothing is protected anyway.
+  static let developmentKey = "development"
   static let developmentSecret = Array("annals-development-only-not-a-secret".utf8)
 
   private struct State {
@@ -33,8 +34,8 @@ public final class TrustedKeys: Sendable {
     self.pause = pause
     let mode = settings[IdentitySettings.mode]
     let secret = Array(settings[IdentitySettings.secret].utf8)
-    let secrets = secret.isEmpty && mode == .development ? [Self.developmentSecret] : [secret]
-    shared = secrets.compactMap { WebKey(secret: $0) }
+    let development = mode == .development ? [WebKey(secret: Self.developmentSecret, id: Self.developmentKey)] : []
+    shared = ([WebKey(secret: secret)] + development).compactMap(\.self)
     place = settings[IdentitySettings.keys]
     refresh = settings[IdentitySettings.refresh]
     state = Mutex(State(keys: WebKeys(shared), problem: place.isEmpty ? nil : "not read yet"))

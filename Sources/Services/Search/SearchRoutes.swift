@@ -1,3 +1,5 @@
+import Identifiers
+import Time
 import Domain
 import HTTPServer
 import JSON
@@ -16,11 +18,24 @@ struct SearchRoutes: Sendable {
         Route(
           .get, "/search", "Full-text search over title, content and author, best first.", right: .identified,
           answers: [Answer(200, "A page of hits.", schema: Self.pageSchema)],
-          Input<String?>(query: "q", "The text to search for; all documents if it is missing."),
-          Self.status, Self.createdBy, Input(query: "from", default: 0, in: 0...9_900, "Hits to leave out."),
+          Input<SearchText?>(query: "q", SearchText.meaning),
+          Input<SearchFields?>(query: "fields", SearchFields.meaning),
+          Self.status, Self.createdBy, Self.createdFrom, Self.createdBefore, Self.updatedFrom, Self.updatedBefore,
+          Input<SearchOrder?>(query: "sort", SearchOrder.meaning),
+          Input(query: "from", default: 0, in: 0...9_900, "Hits to leave out."),
           Input(query: "size", default: 10, in: 1...100, "The most hits in the answer."),
           Input(query: "mode", default: "keyword", oneOf: ["keyword"], "The kind of search."), AtLeast.header,
           AtLeast.query, handler: find),
+        Route(
+          .get, "/suggestions", "Titles that go on with what was typed so far.", right: .identified,
+          answers: [Answer(200, "Documents by their titles, best first.", schema: Self.suggestionsSchema)],
+          Input<String?>(query: "q", "What was typed."),
+          Input(query: "size", default: 5, in: 1...20, "The most titles in the answer."), handler: suggest),
+        Route(
+          .get, "/documents/{id}/similar", "Documents with the words of another one, the most alike first.",
+          right: .view,
+          answers: [Answer(200, "A page of hits.", schema: Self.pageSchema)], DocumentInputs.id,
+          Input(query: "size", default: 10, in: 1...50, "The most hits in the answer."), handler: similar),
         Route(
           .get, "/documents", "List documents, newest first.", right: .identified,
           answers: [Answer(200, "A page of documents.", schema: Self.listSchema)],
@@ -37,6 +52,12 @@ struct SearchRoutes: Sendable {
   }
 
   private static let status = Input<DocumentStatus?>(query: "status", "Only documents with this status.")
+  private static let createdFrom = Input<Timestamp?>(query: "created_from", "Only documents created from this time on.")
+  private static let createdBefore = Input<Timestamp?>(
+    query: "created_before", "Only documents created before this time.")
+  private static let updatedFrom = Input<Timestamp?>(query: "updated_from", "Only documents changed from this time on.")
+  private static let updatedBefore = Input<Timestamp?>(
+    query: "updated_before", "Only documents last changed before this time.")
   private static let createdBy = Input<String?>(query: "created_by", "Only documents of this creator.")
 
   private static let hitSchema = JSONSchema.named(
@@ -68,23 +89,61 @@ struct SearchRoutes: Sendable {
 
   @Sendable
   private func find(
-    _ request: Request, _ text: String?, _ status: DocumentStatus?, _ createdBy: String?, _ from: Int, _ size: Int,
-    _ mode: String, _ header: AtLeast?, _ query: AtLeast?
+    _ request: Request, _ text: SearchText?, _ fields: SearchFields?, _ status: DocumentStatus?, _ createdBy: String?,
+    _ createdFrom: Timestamp?, _ createdBefore: Timestamp?, _ updatedFrom: Timestamp?, _ updatedBefore: Timestamp?,
+    _ sort: SearchOrder?, _ from: Int, _ size: Int, _ mode: String, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
-    try await readers.wait(for: header, query)
-    let page = try await search.search(
-      text ?? "", .init(status: status, createdBy: createdBy, for: request.caller), from: from, size: size)
+    try await readers.wait(for: header, query, request)
+    var text = text ?? SearchText()
+    if let fields { text.fields = fields.names }
+    var filter = SearchService.Filter(status: status, createdBy: createdBy, for: request.caller)
+    (filter.created, filter.updated) = ((createdFrom, createdBefore), (updatedFrom, updatedBefore))
+    let page = try await search.search(text, filter, sort: sort ?? .score, from: from, size: size)
+    return try Self.answer(page, from: from, size: size, to: request.caller)
+  }
+
+  @Sendable
+  private func suggest(_ request: Request, _ text: String?, _ size: Int) async throws -> Response {
+    let hits =
+      text?.isEmpty == false ? try await search.suggest(text ?? "", .init(for: request.caller), size: size).hits : []
+    var writer = JSONWriter()
+    writer.object { writer in
+      writer.name("suggestions")
+      writer.array { writer in
+        for hit in hits {
+          writer.element()
+          writer.splice(hit.row)
+        }
+      }
+    }
+    return .json(writer.bytes)
+  }
+
+  @Sendable
+  private func similar(_ request: Request, _ id: UUID, _ size: Int) async throws -> Response {
+    let page = try await search.similar(to: id.description, .init(for: request.caller), size: size)
+    return try Self.answer(page, from: 0, size: size, to: request.caller)
+  }
+
+  private static let suggestionsSchema = JSONSchema.object([
+    .init(
+      "suggestions", .array(.object([.init("id", .string(format: "uuid")), .init("title", .string())])))
+  ])
+
+  private static func answer(_ page: SearchService.Page, from: Int, size: Int, to caller: Caller) throws -> Response {
+    let rows = try page.hits.map { try caller.shown($0.row) }
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
       writer.member("total", page.total)
       writer.name("documents")
       writer.array { writer in
-        for hit in page.hits {
+        for (hit, row) in zip(page.hits, rows) {
           writer.element()
           writer.object {
             // The members of the row, then those of the hit.
-            $0.spliceMembers(of: hit.row)
-            $0.member("score", hit.score)
+            $0.spliceMembers(of: row)
+            // It tells how many documents have a word, hidden ones too.
+            $0.member("score", caller.seesAll ? hit.score : .null)
             $0.member("highlights", hit.highlights)
           }
         }
@@ -101,18 +160,19 @@ struct SearchRoutes: Sendable {
     _ request: Request, _ status: DocumentStatus?, _ createdBy: String?, _ contentType: String?, _ limit: Int,
     _ cursor: Cursor?, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
-    try await readers.wait(for: header, query)
+    try await readers.wait(for: header, query, request)
     let page = try await search.list(
       .init(status: status, createdBy: createdBy, contentType: contentType, for: request.caller), after: cursor?.sort,
       size: limit)
+    let rows = try page.hits.map { try request.caller.shown($0.row) }
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
       writer.member("total", page.total)
       writer.name("documents")
       writer.array { writer in
-        for hit in page.hits {
+        for row in rows {
           writer.element()
-          writer.splice(hit.row)
+          writer.splice(row)
         }
       }
       writer.member(
@@ -125,7 +185,7 @@ struct SearchRoutes: Sendable {
   private func aggregate(
     _ request: Request, _ field: String, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
-    try await readers.wait(for: header, query)
+    try await readers.wait(for: header, query, request)
     guard let (_, aggregation) = SearchService.aggregations.first(where: { $0.field == field }) else {
       throw Problem.internalError
     }

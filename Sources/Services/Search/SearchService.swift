@@ -1,3 +1,4 @@
+import Time
 import Domain
 import Elasticsearch
 import HTTPClient
@@ -17,6 +18,9 @@ struct SearchService: Sendable {
     var status: DocumentStatus?
     var createdBy: String?
     var contentType: String?
+    /// Times of creation and of the last change: from one, before another.
+    var created: (from: Timestamp?, before: Timestamp?) = (nil, nil)
+    var updated: (from: Timestamp?, before: Timestamp?) = (nil, nil)
     /// Only what this caller may see: everything that is found, counted or shown goes by it.
     let caller: Caller
 
@@ -29,6 +33,12 @@ struct SearchService: Sendable {
       if !caller.seesAll { clauses.append(DocumentSearch.visible(to: caller.names, caller.groups)) }
       if let status { clauses.append(["term": ["status": .string(status.rawValue)]]) }
       if let createdBy { clauses.append(["term": ["created_by.keyword": .string(createdBy)]]) }
+      for (field, range) in [("created_at", created), ("updated_at", updated)] {
+        var bounds: [JSONObject.Member] = []
+        if let from = range.from { bounds.append(.init(name: "gte", value: .string(from.description))) }
+        if let before = range.before { bounds.append(.init(name: "lt", value: .string(before.description))) }
+        if !bounds.isEmpty { clauses.append(["range": [field: .object(JSONObject(bounds))]]) }
+      }
       if let contentType { clauses.append(["term": ["content_type": .string(contentType)]]) }
       return clauses
     }
@@ -52,17 +62,15 @@ struct SearchService: Sendable {
     let hits: [Hit]
   }
 
-  /// Full text over title, content and author, best first.
-  func search(_ text: String, _ filter: Filter, from: Int, size: Int) async throws -> Page {
-    let query: JSONValue =
-      text.isEmpty
-      ? ["match_all": [:]]
-      : ["multi_match": ["query": .string(text), "fields": ["title^3", "content", "created_by"]]]
-    return try await page(
+  /// Full text, best first or in another order.
+  func search(
+    _ text: SearchText, _ filter: Filter, sort: SearchOrder, from: Int, size: Int
+  ) async throws -> Page {
+    try await page(
       [
         "from": .integer(Int64(from)), "size": .integer(Int64(size)), "track_total_hits": true,
-        "_source": Self.sourceFields,
-        "query": ["bool": ["must": [query], "filter": .array(filter.clauses), "must_not": Self.alive]],
+        "track_scores": true, "_source": Self.sourceFields, "sort": sort.clause,
+        "query": ["bool": ["must": [text.query], "filter": .array(filter.clauses), "must_not": Self.alive]],
         "highlight": [
           "encoder": "html",
           "fields": [
@@ -70,6 +78,40 @@ struct SearchService: Sendable {
           ],
         ],
       ], operation: "searching")
+  }
+
+  /// Documents whose titles have a word that begins with the last word of a text, and the other words before it.
+  func suggest(_ text: String, _ filter: Filter, size: Int) async throws -> Page {
+    try await page(
+      [
+        "size": .integer(Int64(size)), "_source": ["id", "title"],
+        "query": [
+          "bool": [
+            "must": [["match_phrase_prefix": ["title": ["query": .string(text), "max_expansions": 50]]]],
+            "filter": .array(filter.clauses), "must_not": Self.alive,
+          ]
+        ],
+      ], operation: "suggesting")
+  }
+
+  /// Documents whose words are those of another one.
+  func similar(to id: String, _ filter: Filter, size: Int) async throws -> Page {
+    try await page(
+      [
+        "size": .integer(Int64(size)), "track_total_hits": true, "_source": Self.sourceFields,
+        "query": [
+          "bool": [
+            "must": [
+              [
+                "more_like_this": [
+                  "fields": ["title", "content"], "like": [["_index": .string(alias), "_id": .string(id)]],
+                  "min_term_freq": 1, "min_doc_freq": 2, "max_query_terms": 25, "minimum_should_match": "30%",
+                ]
+              ]
+            ], "filter": .array(filter.clauses), "must_not": Self.alive,
+          ]
+        ],
+      ], operation: "looking for similar documents")
   }
 
   /// All documents, newest first, after a place in that order.

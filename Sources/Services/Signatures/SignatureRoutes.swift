@@ -147,7 +147,7 @@ struct SignatureRoutes: Sendable {
   private func signed(
     _ request: Request, _ email: String, _ limit: Int, _ cursor: Cursor?, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
-    try await readers.wait(for: header, query)
+    try await readers.wait(for: header, query, request)
     var (entries, next) = try await search.documents(signedBy: email, after: cursor?.sort, limit: limit)
     if let access = request.access, !request.caller.seesAll {
       // Others' signatures are beside the caller's: a document that he may not see any more is left out.

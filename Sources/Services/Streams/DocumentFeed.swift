@@ -28,6 +28,8 @@ final class DocumentFeed {
     case nothing
     /// The caller may not see the document any more.
     case hidden
+    /// The event that was handed over last is not in the log any more.
+    case diverged
     case closed
   }
 
@@ -37,16 +39,27 @@ final class DocumentFeed {
   private let caller: Caller
   private let inbox: Inbox
   private var state: Document?
-  private(set) var version: StreamVersion
+  private var version: StreamVersion
   private var readsLog = true
+  /// The event of `version`; nil: it is not known.
+  private var event: UUID?
+  /// The log has to say whether that event is still there: it may be another server's.
+  private var asksLast = false
 
-  private static let pageSize = 100
+  // Messages have two kilobytes and a half at most.
+  private static let pageSize = 50
 
-  /// - Parameter document: As it was when the feed begins; nil: before it was.
+  /// Where it goes on; nil: from the beginning, or from an event that is not known.
+  var cursor: StreamCursor? { event.map { StreamCursor(version.value, $0) } }
+
+  /// - Parameters:
+  ///   - document: As it was when the feed begins; nil: before it was.
+  ///   - event: That made it so.
   init(
-    _ id: UUID, after document: Document?, for caller: Caller, store: EventStore, hub: EventHub, on reactor: Reactor
+    _ id: UUID, after document: Document?, event: UUID?, for caller: Caller, store: EventStore, hub: EventHub,
+    on reactor: Reactor
   ) {
-    (self.id, state, version) = (id, document, document?.version ?? .none)
+    (self.id, state, version, self.event) = (id, document, document?.version ?? .none, event)
     (documents, signatures, self.caller) = (AggregateStore(store), AggregateStore(store), caller)
     inbox = hub.subscribe(.stream(Document.stream(id.description)), on: reactor)
   }
@@ -59,17 +72,25 @@ final class DocumentFeed {
 
   /// What comes next, at most after some time.
   func next(within timeout: Duration, isolation: isolated (any Actor)? = #isolation) async throws -> Step {
+    if asksLast, let event {
+      let last = try await documents.store.read(
+        Document.stream(id.description), after: StreamVersion(version.value - 1), limit: 1)
+      guard last.events.first?.id == event else { return .diverged }
+      asksLast = false
+    }
     if readsLog {
       let page = try await documents.store.read(
         Document.stream(id.description), after: version, limit: Self.pageSize)
       readsLog = page.hasMore
       if !page.events.isEmpty { return try await step(page.events) }
     }
+    // It has caught up, so this is how the document is now.
+    guard permissions.contains(.view) else { return .hidden }
     switch await inbox.next(within: timeout) {
     case .closed: return .closed
     case .nothing: return .nothing
     case .overflow:
-      readsLog = true
+      (readsLog, asksLast) = (true, true)
       return .messages([])
     case .events(let events): return try await step(events)
     }
@@ -85,22 +106,17 @@ final class DocumentFeed {
       }
       let (before, what) = (state, try Document.event(event.body, of: event.stream))
       state = Document.evolve(before, what, at: event.version)
-      version = event.version
-      guard mayBeSeen else {
-        // What came before is his to know.
-        isHidden = true
-        break
-      }
-      messages += try await told(event, what, before)
+      (version, self.event) = (event.version, event.id)
+      // What happened while it was not shared with him is not his to know.
+      if permissions.contains(.view) { messages += try await told(event, what, before) }
     }
-    return messages.isEmpty && isHidden ? .hidden : .messages(messages)
+    return .messages(messages)
   }
 
-  private var isHidden = false
-
-  private var mayBeSeen: Bool {
-    guard !caller.seesAll, let state else { return true }
-    return !caller.permissions(on: state).isEmpty
+  /// What the caller may do with the document as it is here.
+  private var permissions: Permissions {
+    guard !caller.seesAll, let state else { return .owner }
+    return caller.permissions(on: state)
   }
 
   private func told(
@@ -120,7 +136,8 @@ final class DocumentFeed {
           $0.member("old_status", orNull: before?.status.rawValue)
           $0.member("new_status", orNull: state?.status.rawValue)
           $0.member("version", version.value)
-          $0.member("actor", actor)
+          // Who did what is for those who may see its history.
+          if permissions.contains(.own) { $0.member("actor", actor) }
           if let signature {
             $0.member("signature_id", signature.id.description)
             $0.member("signer_email", signature.signerEmail)

@@ -136,8 +136,8 @@ final class Inbox: Sendable {
     let wasEmpty = state.withLock { state in
       guard !state.hasOverflown else { return false }
       guard state.bytes + size <= Self.limit else {
-        state = State(hasOverflown: true, hasEnded: state.hasEnded)
-        return false
+        defer { state = State(hasOverflown: true, hasEnded: state.hasEnded) }
+        return state.events.isEmpty
       }
       defer {
         state.events.append(event)

@@ -58,28 +58,31 @@ struct EventStreams: Sendable {
     _ request: Request, _ id: UUID, _ header: StreamCursor?, _ query: StreamCursor?
   ) async throws -> Response {
     let (documents, name) = (AggregateStore<Document>(store), Document.stream(id.description))
-    let (start, begin): (Document?, String)
+    let (start, begin, event): (Document?, String, UUID?)
     if let cursor = header ?? query {
       let version = StreamVersion(cursor.number)
       let isThere = try await store.read(name, after: StreamVersion(cursor.number - 1), limit: 1).events.first.map {
         $0.version == version && $0.id == cursor.event
       }
-      (start, begin) =
+      (start, begin, event) =
         isThere == true
-        ? (try await documents.load(id.description, asOf: .version(version)).state, cursor.text) : (nil, Self.earliest)
+        ? (try await documents.load(id.description, asOf: .version(version)).state, cursor.text, cursor.event)
+        : (nil, Self.earliest, nil)
     } else {
       let now = try await documents.load(id.description)
       guard let state = now.state else { throw DocumentRefusal.notFound }
       guard !state.isDeleted else { throw DocumentRefusal.deleted }
       let newest = try await store.read(name, after: StreamVersion(now.version.value - 1), limit: 1).events.first
-      (start, begin) = (state, newest.map { StreamCursor($0.version.value, $0.id).text } ?? Self.earliest)
+      (start, begin, event) = (
+        state, newest.map { StreamCursor($0.version.value, $0.id).text } ?? Self.earliest, newest?.id
+      )
     }
     return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
-      let feed = DocumentFeed(id, after: start, for: caller, store: store, hub: hub, on: reactor)
+      let feed = DocumentFeed(id, after: start, event: event, for: caller, store: store, hub: hub, on: reactor)
       defer { feed.close() }
       while caller.left > .zero {
         switch try await feed.next(within: min(Self.heartbeat, caller.left)) {
-        case .closed, .hidden: return
+        case .closed, .hidden, .diverged: return
         case .nothing: try await writer.write(Self.comment)
         case .messages(let messages):
           var bytes: [UInt8] = []
@@ -113,16 +116,20 @@ struct EventStreams: Sendable {
     return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
       let feed = LogFeed(filter, from: start, store: store, hub: hub, on: reactor)
       defer { feed.close() }
+      var written = ContinuousClock.now
       while caller.left > .zero {
         switch try await feed.next(within: min(Self.heartbeat, caller.left)) {
-        case .closed: return
+        case .closed, .diverged: return
         case .nothing: try await writer.write(Self.comment)
-        case .events(let events):
+        case .events(let events, let place):
           var bytes: [UInt8] = []
+          // A long way without an event of this kind: the client hears of it, and begins here next time.
+          if events.isEmpty, let place, .now - written > Self.heartbeat { bytes = Array("id: \(place.text)\n\n".utf8) }
           for event in events {
             let id = event.index.map { StreamCursor($0.value, event.id).text }
             bytes += Self.event(event.type, id: id, try Self.json(event))
           }
+          if !bytes.isEmpty { written = .now }
           if !bytes.isEmpty { try await writer.write(bytes) }
         }
       }

@@ -1,3 +1,4 @@
+import Configuration
 import Synchronization
 import EventStore
 import Events
@@ -31,14 +32,20 @@ struct LogTail: Worker {
   func run(until stop: StopSignal) async throws {
     let bell = Doorbell(on: context.reactor)
     context.hub.begin { [reactor = context.reactor] in reactor.post { bell.ring() } }
-    try await stop.cancels { await context.reactor.run { await follow(bell) } }
+    let following = Task { await context.reactor.run { await follow(bell) } }
+    await stop.wait()
+    // New requests come in for a while yet: a stream that ended at once would be asked for again at once.
+    try? await context.reactor.sleep(for: context.settings[HTTPSettings.stopDelay])
     context.hub.close()
+    following.cancel()
+    await following.value
   }
 
   private func follow(_ bell: Doorbell) async {
     var backoff = Backoff()
     while !Task.isCancelled {
-      do { try await follow(bell, &backoff) } catch is CancellationError { break } catch {
+      do { try await follow(bell, &backoff) } catch {
+        if Task.isCancelled { return }
         state.problem = "the log cannot be read"
         logger.warning("Streams cannot follow the log", metadata: [.error: "\(error)"])
         try? await context.reactor.sleep(for: backoff.next())

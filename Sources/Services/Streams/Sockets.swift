@@ -21,8 +21,13 @@ struct Sockets: Sendable {
     static let tokenEnded: UInt16 = 4001
     static let hidden: UInt16 = 4003
     static let tooSlow: UInt16 = 4008
+    static let diverged: UInt16 = 4009
   }
 
+  /// While more than this waits for the client, the document is not read on: the log is the buffer.
+  private static let lowWater = 64 << 10
+  /// How long a client may take nothing.
+  private static let patience = Duration.seconds(10)
   /// How often a socket is looked at whose document is at rest.
   private static let look = Duration.seconds(15)
 
@@ -46,6 +51,9 @@ struct Sockets: Sendable {
   @Sendable
   private func open(_ request: Request, _ id: UUID, _ version: Int64?, _ cursor: StreamCursor?) async throws -> Response
   {
+    guard request.method == .get else {
+      throw Problem(405, "Method not allowed", detail: "a WebSocket begins with GET", headers: [("Allow", "GET")])
+    }
     let accept = try Self.handshake(request)
     let start = try await start(id, version, cursor)
     let caller = request.caller
@@ -69,14 +77,19 @@ struct Sockets: Sendable {
   }
 
   /// The document as the client has seen it.
-  private func start(_ id: UUID, _ version: Int64?, _ cursor: StreamCursor?) async throws -> Document? {
+  private func start(
+    _ id: UUID, _ version: Int64?, _ cursor: StreamCursor?
+  ) async throws -> (document: Document?, event: UUID?) {
     let documents = AggregateStore<Document>(store)
     guard let wanted = cursor?.number ?? version else {
       guard let now = try await documents.load(id.description).state else { throw DocumentRefusal.notFound }
       guard !now.isDeleted else { throw DocumentRefusal.deleted }
-      return now
+      let newest = try await store.read(
+        Document.stream(id.description), after: StreamVersion(now.version.value - 1), limit: 1
+      ).events.first
+      return (now, newest?.id)
     }
-    guard wanted > 0 else { return nil }
+    guard wanted > 0 else { return (nil, nil) }
     let event = try await store.read(Document.stream(id.description), after: StreamVersion(wanted - 1), limit: 1).events
       .first
     guard event?.version.value == wanted, cursor == nil || event?.id == cursor?.event else {
@@ -84,28 +97,35 @@ struct Sockets: Sendable {
         409, "Conflict", detail: "the document has no such version \(wanted): read it again, and connect without it",
         field: cursor == nil ? "from_version" : "from")
     }
-    return try await documents.load(id.description, asOf: .version(StreamVersion(wanted))).state
+    return (try await documents.load(id.description, asOf: .version(StreamVersion(wanted))).state, event?.id)
   }
 
-  private func serve(_ connection: UpgradedConnection, _ id: UUID, _ start: Document?, _ caller: Caller) async {
+  private func serve(
+    _ connection: UpgradedConnection, _ id: UUID, _ start: (document: Document?, event: UUID?), _ caller: Caller
+  ) async {
     // The server has started this on the reactor's executor; the loop's own thread is needed as well.
     await reactor.run { await follow(connection, id, start, caller) }
   }
 
-  private func follow(_ connection: UpgradedConnection, _ id: UUID, _ start: Document?, _ caller: Caller) async {
+  private func follow(
+    _ connection: UpgradedConnection, _ id: UUID, _ start: (document: Document?, event: UUID?), _ caller: Caller
+  ) async {
     let socket: WebSocket
     do { socket = try WebSocket(connection.descriptor, extra: connection.extra, on: reactor) } catch {
       logger.warning("A socket cannot be watched", metadata: [.error: "\(error)"])
       return
     }
-    let feed = DocumentFeed(id, after: start, for: caller, store: store, hub: hub, on: reactor)
+    let feed = DocumentFeed(
+      id, after: start.document, event: start.event, for: caller, store: store, hub: hub, on: reactor)
     // Its end wakes whoever waits for the document.
     socket.onEnd = { feed.wake() }
     do { try await pass(feed, to: socket, caller) } catch {
-      if !(error is CancellationError) {
+      if Task.isCancelled {
+        socket.close(WebSocket.Code.goingAway, "the server stops: connect again")
+      } else {
         logger.warning("A socket is closed", metadata: ["document": "\(id)", .error: "\(error)"])
+        socket.close(WebSocket.Code.internalError, "the log cannot be read: connect again")
       }
-      socket.close(WebSocket.Code.internalError, "the log cannot be read: connect again")
     }
     feed.close()
     // Until the client has answered the close.
@@ -118,7 +138,17 @@ struct Sockets: Sendable {
   private func pass(
     _ feed: DocumentFeed, to socket: WebSocket, _ caller: Caller, isolation: isolated (any Actor)? = #isolation
   ) async throws {
+    // After this one the client has everything: the message behind it is the first that is missing.
+    var last = feed.cursor
     while socket.end == nil {
+      if socket.waiting > Self.lowWater {
+        guard ContinuousClock.now - socket.lastTaken < Self.patience else {
+          let place = last.map { "from=\($0.text)" } ?? "from_version=0"
+          return socket.close(Code.tooSlow, "too slow: connect again with \(place)")
+        }
+        try await reactor.sleep(for: .milliseconds(50))
+        continue
+      }
       let left = caller.left
       guard left > .zero else { return socket.close(Code.tokenEnded, "the token has ended: connect with another one") }
       switch try await feed.next(within: min(Self.look, left)) {
@@ -129,10 +159,15 @@ struct Sockets: Sendable {
       case .nothing: break
       case .messages(let messages):
         for message in messages {
+          // What a page has fits: before each there is room for it, beside one that is larger than all the room.
           guard socket.send(WebSocketFrame(text: message.json)) else {
-            return socket.close(Code.tooSlow, "too slow: connect again with from=\(message.cursor.text)")
+            let place = last.map { "from=\($0.text)" } ?? "from_version=0"
+            return socket.close(Code.tooSlow, "too slow: connect again with \(place)")
           }
+          if message.isLast { last = message.cursor }
         }
+      case .diverged:
+        return socket.close(Code.diverged, "the log has lost its end: read the document again, and connect")
       }
       socket.look()
     }
