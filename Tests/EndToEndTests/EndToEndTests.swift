@@ -147,6 +147,51 @@ private func row(of hit: JSONValue?) -> JSONValue? {
     }
   }
 
+  @Test("Versions: labels, what differs, and an older content as a new version")
+  func versions() async throws {
+    try await withAnnals { annals in
+      let id =
+        try await annals.send(.post, "/documents", #"{"title":"Lease","content":"one\ntwo\nthree"}"#).json["id"]?.string
+        ?? ""
+      let replaced = try await annals.send(
+        .put, "/documents/\(id)/content", "one\n2\nthree\nfour", contentType: "text/plain")
+      #expect(replaced.json["version"] == 2)
+      #expect(try await annals.send(.patch, "/documents/\(id)", #"{"title":"Lease, amended"}"#).status == 200)
+      let compared = try await annals.send(.get, "/documents/\(id)/compare?from=1").json
+      #expect(compared["to"] == 3 && compared["content_changed"] == .bool(true))
+      #expect(
+        compared["changes"]?.array?.contains(["field": "title", "before": "Lease", "after": "Lease, amended"]) == true)
+      #expect(
+        compared["lines"] == [
+          ["change": "removed", "line": 2, "text": "two"], ["change": "added", "line": 2, "text": "2"],
+          ["change": "added", "line": 4, "text": "four"],
+        ])
+      let label = try await annals.send(.put, "/documents/\(id)/versions/1/label", #"{"label":"as sent"}"#)
+      #expect(label.json["versions"] == [["version": 1, "label": "as sent"]])
+      let restored = try await annals.send(.post, "/documents/\(id)/restore", #"{"version":1}"#)
+      #expect(restored.status == 200 && restored.json["title"] == "Lease, amended" && restored.json["version"] == 5)
+      #expect(try await annals.send(.get, "/documents/\(id)/content").response.body == Array("one\ntwo\nthree".utf8))
+      #expect(
+        try await annals.send(.get, "/documents/\(id)/compare?from=1&to=5").json["content_changed"] == .bool(false))
+      let bare = try await annals.send(.post, "/documents", #"{"title":"Bare"}"#).json["id"]?.string ?? ""
+      for (method, path, body, status) in [
+        (.put, "/documents/\(id)/versions/9/label", #"{"label":"x"}"#, 404),
+        (.put, "/documents/\(id)/versions/1/label", #"{"label":" "}"#, 422),
+        (.post, "/documents/\(id)/restore", #"{"version":99}"#, 404),
+        (.post, "/documents/\(bare)/restore", #"{"version":1}"#, 409),
+        (.get, "/documents/\(id)/compare", nil, 400), (.get, "/documents/\(id)/compare?from=0", nil, 404),
+      ] as [(HTTPRequest.Method, String, String?, Int)] {
+        #expect(try await annals.send(method, path, body).status == status, "\(method) \(path)")
+      }
+      #expect(try await annals.send(.delete, "/documents/\(id)/versions/1/label").json["versions"] == [])
+      try await eventually("the cache has it", on: annals.reactor) {
+        try await annals.send(.get, "/documents/\(id)").response.header("x-annals-source") == "cache"
+      }
+      let verified = try await annals.output(of: RunningAnnals.binary, ["verify"])
+      #expect(verified.contains("0 differences"), "\(verified)")
+    }
+  }
+
   @Test("Bad input gets a problem that names the field and the remedy, and nothing is written")
   func badInput() async throws {
     try await withAnnals(searching) { annals in

@@ -88,6 +88,12 @@ extension RunningAnnals {
     case "POST /admin/rebuilds": Sample(path, #"{"view":"none"}"#)
     case "GET /documents/{id}/events", "GET /events": Sample(path)
     case "GET /ws/{id}": Sample(path)
+    case "GET /documents/{id}/versions": Sample(path)
+    case "GET /documents/{id}/compare": Sample(path + "?from=1&to=1")
+    case "PUT /documents/{id}/versions/{version}/label":
+      Sample(path.replacing("{version}", with: "1"), #"{"label":"first"}"#)
+    case "DELETE /documents/{id}/versions/{version}/label": Sample(path.replacing("{version}", with: "1"))
+    case "POST /documents/{id}/restore": Sample(path, #"{"version":1}"#)
     case "GET /analytics/top", "GET /suggestions", "GET /documents/{id}/similar": Sample(path)
     case "GET /documents/{id}", "DELETE /documents/{id}", "GET /documents/{id}/content", "GET /documents/{id}/stats",
       "GET /documents/{id}/signatures", "GET /documents/{id}/audit", "GET /documents/{id}/shares", "GET /search",

@@ -18,6 +18,13 @@ public struct Document: Equatable, Sendable {
   /// Its signatures, oldest first. They are no part of the row.
   public internal(set) var signatures: [UUID] = []
 
+  /// Names of versions, by version. They are no part of the row.
+  public internal(set) var labels: [StreamVersion: String] = [:]
+
+  /// How many versions of a document may have a label, and how long one may be, in bytes of UTF-8.
+  public static let maximumLabels = 200
+  public static let maximumLabel = 200
+
   /// With whom it is shared, in the order of their beginning. Part of the row if there is one: whoever has a row can say who may
   /// see it.
   public internal(set) var shares: [Share] = []

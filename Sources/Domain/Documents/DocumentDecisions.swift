@@ -14,6 +14,8 @@ public enum DocumentCommand: Sendable {
   /// Shares it, or changes how it is shared with the same grantee.
   case share(Share, at: Time.Timestamp)
   case unshare(Grantee, at: Time.Timestamp)
+  /// Names a version; nil: takes its name away.
+  case label(StreamVersion, String?, at: Time.Timestamp)
   case delete(at: Time.Timestamp)
 }
 
@@ -29,20 +31,24 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
   case tooManySignatures(limit: Int)
   case tooManyShares(limit: Int)
   case notShared(Grantee)
+  case noSuchVersion(StreamVersion)
+  case labelIsMalformed(limit: Int)
+  case tooManyLabels(limit: Int)
   case shareIsOver(until: Time.Timestamp)
 
   public var kind: RefusalKind {
     switch self {
-    case .notFound, .notShared: .notFound
+    case .notFound, .notShared, .noSuchVersion: .notFound
     case .deleted: .gone
-    case .exists, .noTransition, .tooManySignatures, .tooManyShares: .conflict
-    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL, .shareIsOver: .invalid
+    case .exists, .noTransition, .tooManySignatures, .tooManyShares, .tooManyLabels: .conflict
+    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL, .shareIsOver, .labelIsMalformed: .invalid
     }
   }
 
   public var field: String? {
     switch self {
-    case .notFound, .deleted, .tooManySignatures, .tooManyShares, .notShared: nil
+    case .notFound, .deleted, .tooManySignatures, .tooManyShares, .notShared, .tooManyLabels, .noSuchVersion: nil
+    case .labelIsMalformed: "/label"
     case .shareIsOver: "/until"
     case .exists: "/id"
     case .noTransition: "/status"
@@ -60,6 +66,10 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .titleHasNUL: "a title must not have the character U+0000"
     case .tooManySignatures(let limit): "a document has at most \(limit) signatures"
     case .tooManyShares(let limit): "a document is shared with at most \(limit); share it with a group"
+    case .noSuchVersion(let version): "the document has no version \(version)"
+    case .labelIsMalformed(let limit):
+      "a label has 1 to \(limit) bytes of UTF-8, not all of them blank, and no character U+0000"
+    case .tooManyLabels(let limit): "at most \(limit) versions of a document have a label"
     case .notShared(let grantee): "the document is not shared with \(grantee)"
     case .shareIsOver(let until): "\(until) has passed: name a later time, or none"
     case .noTransition(let from, let to):
@@ -101,6 +111,7 @@ extension Document: Aggregate {
     case .unshare(let grantee, let at):
       guard document.shares.contains(where: { $0.with == grantee }) else { throw .notShared(grantee) }
       return [.unshared(grantee, at: at)]
+    case .label(let version, let label, let at): return try self.label(document, version, label, at)
     case .delete(let at): return [.deleted(at: at)]
     }
   }
@@ -130,6 +141,22 @@ extension Document: Aggregate {
     let others = document.shares.count { $0.with != share.with }
     guard others < maximumShares else { throw .tooManyShares(limit: maximumShares) }
     return [.shared(share, at: at)]
+  }
+
+  private static func label(
+    _ document: Document, _ version: StreamVersion, _ label: String?, _ at: Time.Timestamp
+  ) throws(DocumentRefusal) -> [DocumentEvent] {
+    guard version > .none, version <= document.version else { throw .noSuchVersion(version) }
+    guard document.labels[version] != label else { return [] }
+    if let label {
+      guard (1...maximumLabel).contains(label.utf8.count), label.contains(where: { !$0.isWhitespace }),
+        !label.utf8.contains(0)
+      else { throw .labelIsMalformed(limit: maximumLabel) }
+      guard document.labels[version] != nil || document.labels.count < maximumLabels else {
+        throw .tooManyLabels(limit: maximumLabels)
+      }
+    }
+    return [.labelled(version, label, at: at)]
   }
 
   private static func checked(_ title: String) throws(DocumentRefusal) -> String {
@@ -164,6 +191,7 @@ extension Document: Aggregate {
     case .unshared(let grantee, let at):
       document.shares.removeAll { $0.with == grantee }
       document.updatedAt = at
+    case .labelled(let labelled, let label, let at): (document.labels[labelled], document.updatedAt) = (label, at)
     case .deleted(let at): (document.isDeleted, document.updatedAt) = (true, at)
     }
     return document

@@ -14,6 +14,8 @@ public enum DocumentEvent: DomainEvent, Equatable {
   /// Replaces what was shared with the same grantee before.
   case shared(Share, at: Time.Timestamp)
   case unshared(Grantee, at: Time.Timestamp)
+  /// nil: the version has no label any more.
+  case labelled(StreamVersion, String?, at: Time.Timestamp)
   case deleted(at: Time.Timestamp)
 }
 
@@ -28,13 +30,15 @@ extension DocumentEvent {
     case .signed: "DocumentSigned"
     case .shared: "DocumentShared"
     case .unshared: "DocumentUnshared"
+    case .labelled: "DocumentVersionLabelled"
     case .deleted: "DocumentDeleted"
     }
   }
 
   public static let schemaVersions: [String: Int32] = [
     "DocumentCreated": 1, "DocumentRetitled": 1, "DocumentContentReplaced": 1, "DocumentStatusChanged": 1,
-    "DocumentSigned": 1, "DocumentShared": 1, "DocumentUnshared": 1, "DocumentDeleted": 1,
+    "DocumentSigned": 1, "DocumentShared": 1, "DocumentUnshared": 1, "DocumentVersionLabelled": 1,
+    "DocumentDeleted": 1,
   ]
 
   public static let personalFields: [String: [String]] = [
@@ -71,6 +75,10 @@ extension DocumentEvent {
         writer.member("at", at.description)
       case .unshared(let grantee, let at):
         write(grantee, &writer)
+        writer.member("at", at.description)
+      case .labelled(let version, let label, let at):
+        writer.member("version", version.value)
+        writer.member("label", orNull: label)
         writer.member("at", at.description)
       case .deleted(let at): writer.member("at", at.description)
       }
@@ -115,6 +123,8 @@ extension DocumentEvent {
       self = .signed(signature: try fields.required("signature"), from: try fields.required("from"), at: at)
     case "DocumentShared": self = .shared(try Share(with: Self.grantee(&fields), &fields), at: at)
     case "DocumentUnshared": self = .unshared(try Self.grantee(&fields), at: at)
+    case "DocumentVersionLabelled":
+      self = .labelled(StreamVersion(try fields.required("version")), try fields.optional("label"), at: at)
     case "DocumentDeleted": self = .deleted(at: at)
     default: throw JSONError(.invalid(type, remedy: "no event of a document has this type"))
     }

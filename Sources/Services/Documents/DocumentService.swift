@@ -1,6 +1,7 @@
 import Domain
 import EventStore
 import Events
+import HTTPServer
 import Identifiers
 import Projections
 import Redis
@@ -77,6 +78,34 @@ struct DocumentService: Sendable {
   func delete(_ id: UUID, expecting: StreamVersion?, metadata: EventMetadata) async throws {
     _ = try await execute(.delete(at: .now()), on: id, expecting, metadata)
     await forget(id)
+  }
+
+  func label(
+    _ id: UUID, _ version: StreamVersion, _ label: String?, metadata: EventMetadata
+  ) async throws -> Document {
+    try await execute(.label(version, label, at: .now()), on: id, nil, metadata)
+  }
+
+  /// Makes the content of an earlier version the present one again, as a new version.
+  ///
+  /// - Throws: `DocumentRefusal`; a problem if that version had no content, or its object is not there any more.
+  func restore(
+    _ id: UUID, _ version: StreamVersion, expecting: StreamVersion?, metadata: EventMetadata
+  ) async throws -> Document {
+    let now = try await existing(id)
+    guard version > .none, version <= now.version, let then = try await document(id, asOf: .version(version)) else {
+      throw DocumentRefusal.noSuchVersion(version)
+    }
+    guard let content = then.content else {
+      throw Problem(409, "Conflict", detail: "the document had no content in version \(version)", field: "/version")
+    }
+    // An object is written once, so the earlier one is named again, unless somebody has lost it.
+    guard try await self.content.isThere(content) else {
+      throw Problem(
+        409, "Conflict", detail: "the object store does not have the content of version \(version) any more",
+        field: "/version")
+    }
+    return try await execute(.replaceContent(content, at: .now()), on: id, expecting, metadata)
   }
 
   func share(

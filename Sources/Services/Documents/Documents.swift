@@ -31,7 +31,7 @@ public struct Documents: Feature {
       documents, maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes, logger: context.logger)
     let lists = DocumentLists(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix])
     return [
-      routes.group, SharingRoutes(documents).group,
+      routes.group, SharingRoutes(documents).group, VersionRoutes(documents).group,
       ListRoutes(lists, ViewReaders(view: lists, reactor: context.reactor)).group,
     ]
   }

@@ -5,6 +5,7 @@ import Events
 import Identifiers
 import JSON
 import Reactor
+import WebSocket
 
 /// What happens to one document, from some version on, without a gap: from the log until it has caught up, then as it comes.
 ///
@@ -16,6 +17,8 @@ final class DocumentFeed {
     let name: String
     /// The envelope: `type`, `data`, `timestamp`.
     let json: [UInt8]
+    /// The envelope for a socket.
+    let frame: WebSocketFrame
     /// Going on after it begins with the next message.
     let cursor: StreamCursor
     /// It is the last of its event's: a place between two of one event is none.
@@ -37,6 +40,8 @@ final class DocumentFeed {
   private let documents: AggregateStore<Document>
   private let signatures: AggregateStore<Signature>
   private let caller: Caller
+  private let cache: MessageCache
+  private let reactor: Reactor
   private let inbox: Inbox
   private var state: Document?
   private var version: StreamVersion
@@ -61,6 +66,7 @@ final class DocumentFeed {
   ) {
     (self.id, state, version, self.event) = (id, document, document?.version ?? .none, event)
     (documents, signatures, self.caller) = (AggregateStore(store), AggregateStore(store), caller)
+    (cache, self.reactor) = (hub.cache, reactor)
     inbox = hub.subscribe(.stream(Document.stream(id.description)), on: reactor)
   }
 
@@ -108,7 +114,17 @@ final class DocumentFeed {
       state = Document.evolve(before, what, at: event.version)
       (version, self.event) = (event.version, event.id)
       // What happened while it was not shared with him is not his to know.
-      if permissions.contains(.view) { messages += try await told(event, what, before) }
+      let permissions = permissions
+      guard permissions.contains(.view) else { continue }
+      // Who did what is for those who may see its history.
+      let key = MessageCache.Key(event: event.id, tellsActor: permissions.contains(.own))
+      if let known = cache.messages(key) {
+        messages += known
+      } else {
+        let new = try await told(event, what, before, key)
+        messages += new
+        cache.keep(new, key)
+      }
     }
     return .messages(messages)
   }
@@ -120,10 +136,10 @@ final class DocumentFeed {
   }
 
   private func told(
-    _ recorded: RecordedEvent, _ event: DocumentEvent, _ before: Document?,
+    _ recorded: RecordedEvent, _ event: DocumentEvent, _ before: Document?, _ key: MessageCache.Key,
     isolation: isolated (any Actor)? = #isolation
   ) async throws -> [Message] {
-    let actor = try recorded.metadata.actor
+    let actor = key.tellsActor ? try recorded.metadata.actor : nil
     func message(_ name: String, _ signature: Signature? = nil, isLast: Bool = true) -> Message {
       var writer = JSONWriter(reserving: 320)
       let cursor = StreamCursor(version.value, recorded.id)
@@ -136,8 +152,7 @@ final class DocumentFeed {
           $0.member("old_status", orNull: before?.status.rawValue)
           $0.member("new_status", orNull: state?.status.rawValue)
           $0.member("version", version.value)
-          // Who did what is for those who may see its history.
-          if permissions.contains(.own) { $0.member("actor", actor) }
+          if let actor { $0.member("actor", actor) }
           if let signature {
             $0.member("signature_id", signature.id.description)
             $0.member("signer_email", signature.signerEmail)
@@ -148,7 +163,8 @@ final class DocumentFeed {
         // A place between two messages of one event is none: both come again.
         if isLast { writer.member("cursor", cursor.text) }
       }
-      return Message(name: name, json: writer.bytes, cursor: cursor, isLast: isLast)
+      return Message(
+        name: name, json: writer.bytes, frame: WebSocketFrame(text: writer.bytes), cursor: cursor, isLast: isLast)
     }
     switch event {
     case .created: return [message("document.created")]
@@ -157,10 +173,15 @@ final class DocumentFeed {
     case .statusChanged(_, let to, _): return [message("document.\(to.rawValue)")]
     case .shared: return [message("document.shared")]
     case .unshared: return [message("document.unshared")]
+    case .labelled: return [message("document.version_labelled")]
     case .deleted: return [message("document.deleted")]
     case .signed(let id, _, _):
       // Both events are of one transaction.
-      let signature = try await signatures.load(id.description).state
+      let signature = try await cache.signature(id, on: reactor) { [signatures] in
+        try await signatures.load(id.description).state
+      }
+      // Another reader may have been faster.
+      if let known = cache.messages(key) { return known }
       return [message("signature.given", signature, isLast: false), message("document.signed")]
     }
   }

@@ -160,7 +160,7 @@ struct Sockets: Sendable {
       case .messages(let messages):
         for message in messages {
           // What a page has fits: before each there is room for it, beside one that is larger than all the room.
-          guard socket.send(WebSocketFrame(text: message.json)) else {
+          guard socket.send(message.frame) else {
             let place = last.map { "from=\($0.text)" } ?? "from_version=0"
             return socket.close(Code.tooSlow, "too slow: connect again with \(place)")
           }
