@@ -7,6 +7,10 @@ public struct FieldChange: Equatable, Sendable {
   public let before: JSONValue?
   public let after: JSONValue?
 
+  public init(field: String, before: JSONValue?, after: JSONValue?) {
+    (self.field, self.before, self.after) = (field, before, after)
+  }
+
   /// The fields in which two rows differ, in the order of the newer row.
   public static func between(_ before: JSONObject?, _ after: JSONObject?) -> [FieldChange] {
     let names = (after?.members ?? []).map(\.name) + (before?.members ?? []).map(\.name).filter { after?[$0] == nil }

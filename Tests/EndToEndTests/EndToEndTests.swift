@@ -99,8 +99,9 @@ private func row(of hit: JSONValue?) -> JSONValue? {
       }
       let doctor = try await annals.output(of: RunningAnnals.binary, ["doctor"])
       #expect(doctor.contains("ok       Schema: up to date"), "\(doctor)")
-      let verified = try await annals.output(of: RunningAnnals.binary, ["verify"])
-      #expect(verified.contains("1 streams, 3 events, 0 differences"))
+      try await eventually("views are equal to history", on: annals.reactor) {
+        try await annals.output(of: RunningAnnals.binary, ["verify"]).contains("1 streams, 3 events, 0 differences")
+      }
     }
   }
 
@@ -147,6 +148,39 @@ private func row(of hit: JSONValue?) -> JSONValue? {
     }
   }
 
+  @Test("Tags: set, found, counted, in the audit, and taken away")
+  func tags() async throws {
+    try await withAnnals(searching) { annals in
+      let id = try await annals.send(.post, "/documents", #"{"title":"Lease"}"#).json["id"]?.string ?? ""
+      _ = try await annals.send(.post, "/documents", #"{"title":"Other"}"#)
+      func tag(_ tags: String) async throws -> (status: Int, json: JSONValue, response: HTTPResponse) {
+        try await annals.send(.patch, "/documents/\(id)", #"{"tags":\#(tags)}"#)
+      }
+      let tagged = try await tag(#"["rent","2026","rent"]"#)
+      #expect(tagged.json["tags"] == ["2026", "rent"] && tagged.json["version"] == 2)
+      // The same set in another order changes nothing.
+      #expect(try await tag(#"["rent","2026"]"#).json["version"] == 2)
+      for malformed in [#"[" "]"#, #"["\u0001"]"#, "[\"\(String(repeating: "x", count: 65))\"]", #""rent""#, "[1]"] {
+        #expect(try await tag(malformed).status == 422, "\(malformed)")
+      }
+      try await eventually("it is found by its tag", on: annals.reactor) {
+        try await annals.send(.get, "/search?tag=rent").json["documents"]?.array?.first?["tags"] == ["2026", "rent"]
+      }
+      #expect(try await annals.send(.get, "/documents?tag=2026").json["total"] == 1)
+      #expect(
+        try await annals.send(.get, "/aggregations/tags").json["values"] == [
+          ["key": "2026", "count": 1], ["key": "rent", "count": 1],
+        ])
+      #expect(try await tag("[]").json["tags"] == nil)
+      let audit = try await annals.send(.get, "/documents/\(id)/audit").json["entries"]?.array ?? []
+      #expect(audit.map { $0["type"] } == ["DocumentCreated", "DocumentTagged", "DocumentTagged"])
+      #expect(audit[1]["changes"] == [["field": "tags", "before": nil, "after": ["2026", "rent"]]])
+      try await eventually("views are equal to history", on: annals.reactor) {
+        try await annals.output(of: RunningAnnals.binary, ["verify"]).contains("0 differences")
+      }
+    }
+  }
+
   @Test("Versions: labels, what differs, and an older content as a new version")
   func versions() async throws {
     try await withAnnals { annals in
@@ -184,6 +218,8 @@ private func row(of hit: JSONValue?) -> JSONValue? {
         #expect(try await annals.send(method, path, body).status == status, "\(method) \(path)")
       }
       #expect(try await annals.send(.delete, "/documents/\(id)/versions/1/label").json["versions"] == [])
+      let audit = try await annals.send(.get, "/documents/\(id)/audit").json["entries"]?.array ?? []
+      #expect(audit.last?["changes"] == [["field": "versions/1/label", "before": "as sent", "after": nil]])
       try await eventually("the cache has it", on: annals.reactor) {
         try await annals.send(.get, "/documents/\(id)").response.header("x-annals-source") == "cache"
       }

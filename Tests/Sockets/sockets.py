@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Sockets of a running Annals as clients see them: what they tell, how they resume and end, and RFC 6455 frame by frame.
 
-    sockets.py URL OPERATIONS_URL
+    sockets.py URL OPERATIONS_URL [CASE]
 
 Each case prints a line; the last one says how many held. wsproto is the other side where it can be; what it refuses to send is
 written byte by byte. The families are those of Autobahn's test suite, whose program needs Python 2."""
@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, RejectConnection, Request, TextMessage)
 
-URL = sys.argv[1]
+URL, OPERATIONS = sys.argv[1:3]
 HOST, PORT = urlsplit(URL).hostname, urlsplit(URL).port
-TIMEOUT = 10
+TIMEOUT = 30
 
 
 def ask(method, path, body=None, headers=()):
@@ -31,6 +31,12 @@ def ask(method, path, body=None, headers=()):
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read() or b"null")
+
+
+def closed(code):
+    """How many sockets the server has closed with a code."""
+    text = urllib.request.urlopen(OPERATIONS + "/metrics", timeout=TIMEOUT).read().decode()
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f'annals_sockets_closed_total{{code="{code}"}}'))
 
 
 def document(title="Lease"):
@@ -262,14 +268,19 @@ def ends_when_the_document_is_not_shared_any_more():
 @case
 def closes_a_reader_that_is_too_slow_and_says_where_to_go_on():
     id = document()
+    for number in range(400):
+        change(id, title=f"{number} " + "x" * 1900)
+    before = closed(4008)
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.settimeout(TIMEOUT)
     raw.connect((HOST, PORT))
     raw.sendall((f"GET /ws/{id}?from_version=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
-    for number in range(500):
-        change(id, title=f"{number} " + "x" * 1900)
+    deadline = time.monotonic() + 60
+    while closed(4008) == before:
+        assert time.monotonic() < deadline, "it is not closed"
+        time.sleep(0.1)
     # It reads nothing until now: what was on its way comes, then the close.
     data = b""
     while True:
@@ -282,6 +293,8 @@ def closes_a_reader_that_is_too_slow_and_says_where_to_go_on():
         data += piece
     assert b"too slow: connect again with from=" in data[-200:], data[-200:]
     cursor = data[-200:].split(b"from=")[1].decode()
+    # The last message that came is the one that it names: nothing is left out.
+    assert data.rindex(b'"cursor":"') == data.rindex(b'"cursor":"' + cursor.encode()), cursor
     ws = Socket(f"/ws/{id}?from={cursor}")
     assert ws.message()["data"]["version"] == int(cursor.split("-")[0]) + 1
     ws.close()
@@ -448,7 +461,7 @@ def families_12_and_13_compression_is_not_agreed_to():
 
 failed = 0
 for function in CASES:
-    if len(sys.argv) > 2 and sys.argv[2] not in function.__name__:
+    if len(sys.argv) > 3 and sys.argv[3] not in function.__name__:
         continue
     try:
         function()

@@ -167,13 +167,29 @@ public actor RedisServer {
   private static func process(port: Int, file: String, on reactor: Reactor) async throws -> ChildProcess {
     let nothing = open("/dev/null", O_WRONLY | O_CLOEXEC)
     defer { close(nothing) }
-    return try await ChildProcess.start(
+    let child = try await ChildProcess.start(
       "redis-server",
       [
         "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder,
         "--dbfilename", file,
       ],
       environment: ["PATH": getenv("PATH").map { String(cString: $0) } ?? ""], output: nothing, on: reactor)
+    try await eventually("Redis listens on port \(port)", on: reactor) { listens(port) }
+    return child
+  }
+
+  private static func listens(_ port: Int) -> Bool {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(port).bigEndian
+    address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+    return withUnsafePointer(to: address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+      }
+    }
   }
 
   /// SIGKILL, and a new start with what was saved last.

@@ -14,4 +14,4 @@ create table annals.document_views_by_day (
   last_minute bigint not null,  -- the newest minute that is in it, since 1970: one that comes again counts nothing
   primary key (document, day)
 );
-create index document_views_by_day_most on annals.document_views_by_day (day, views desc);
+create index document_views_by_day_day on annals.document_views_by_day (day);

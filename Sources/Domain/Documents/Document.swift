@@ -18,6 +18,8 @@ public struct Document: Equatable, Sendable {
   /// Its signatures, oldest first. They are no part of the row.
   public internal(set) var signatures: [UUID] = []
 
+  /// In the order of their bytes. Part of the row if there is one.
+  public internal(set) var tags: [String] = []
   /// Names of versions, by version. They are no part of the row.
   public internal(set) var labels: [StreamVersion: String] = [:]
 
@@ -71,6 +73,15 @@ extension Document {
       $0.member("created_by", createdBy)
       $0.member("created_at", createdAt.description)
       $0.member("updated_at", updatedAt.description)
+      if !tags.isEmpty {
+        $0.name("tags")
+        $0.array { writer in
+          for tag in tags {
+            writer.element()
+            writer.string(tag)
+          }
+        }
+      }
       if !shares.isEmpty {
         $0.name("shared")
         $0.array { writer in
@@ -103,6 +114,7 @@ extension Document {
     createdBy = try fields.required("created_by")
     createdAt = try fields.required("created_at")
     updatedAt = try fields.required("updated_at")
+    tags = try fields.optional("tags", as: JSONValue.self)?.array?.compactMap(\.string) ?? []
     shares = try fields.optional("shared", as: JSONValue.self)?.array.map(Self.shares) ?? []
     version = StreamVersion(try fields.required("version"))
   }

@@ -5,8 +5,8 @@ public import Time
 /// A request to change a document. It carries the time: decisions have no clock.
 public enum DocumentCommand: Sendable {
   case create(id: UUID, title: String, content: DocumentContent?, by: String, at: Time.Timestamp)
-  /// Title and status together: both change or neither. nil leaves a field as it is.
-  case amend(title: String?, status: DocumentStatus?, at: Time.Timestamp)
+  /// Title, status and tags together: all change or none. nil leaves a field as it is; tags replace those that were.
+  case amend(title: String?, status: DocumentStatus?, tags: [String]? = nil, at: Time.Timestamp)
   /// `evenIfSame`: also by the same bytes, because the object that the document names is lost.
   case replaceContent(DocumentContent, evenIfSame: Bool = false, at: Time.Timestamp)
   /// Notes a signature. The document is signed afterwards, also if it was before.
@@ -31,6 +31,7 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
   case tooManySignatures(limit: Int)
   case tooManyShares(limit: Int)
   case notShared(Grantee)
+  case tagsAreMalformed
   case noSuchVersion(StreamVersion)
   case labelIsMalformed(limit: Int)
   case tooManyLabels(limit: Int)
@@ -41,7 +42,7 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .notFound, .notShared, .noSuchVersion: .notFound
     case .deleted: .gone
     case .exists, .noTransition, .tooManySignatures, .tooManyShares, .tooManyLabels: .conflict
-    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL, .shareIsOver, .labelIsMalformed: .invalid
+    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL, .shareIsOver, .labelIsMalformed, .tagsAreMalformed: .invalid
     }
   }
 
@@ -49,6 +50,7 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     switch self {
     case .notFound, .deleted, .tooManySignatures, .tooManyShares, .notShared, .tooManyLabels, .noSuchVersion: nil
     case .labelIsMalformed: "/label"
+    case .tagsAreMalformed: "/tags"
     case .shareIsOver: "/until"
     case .exists: "/id"
     case .noTransition: "/status"
@@ -66,6 +68,8 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .titleHasNUL: "a title must not have the character U+0000"
     case .tooManySignatures(let limit): "a document has at most \(limit) signatures"
     case .tooManyShares(let limit): "a document is shared with at most \(limit); share it with a group"
+    case .tagsAreMalformed:
+      "a document has at most \(Tags.maximum) tags, each of 1 to \(Tags.maximumLength) bytes of UTF-8, not all of them blank, without control characters"
     case .noSuchVersion(let version): "the document has no version \(version)"
     case .labelIsMalformed(let limit):
       "a label has 1 to \(limit) bytes of UTF-8, not all of them blank, and no character U+0000"
@@ -97,7 +101,7 @@ extension Document: Aggregate {
     guard !document.isDeleted else { throw .deleted }
     switch command {
     case .create: throw .exists
-    case .amend(let title, let status, let at): return try amend(document, title, status, at)
+    case .amend(let title, let status, let tags, let at): return try amend(document, title, status, tags, at)
     case .replaceContent(let content, let evenIfSame, let at):
       // Equal content changes nothing.
       return !evenIfSame && document.content.map(content.isSame) == true ? [] : [.contentReplaced(content, at: at)]
@@ -117,7 +121,7 @@ extension Document: Aggregate {
   }
 
   private static func amend(
-    _ document: Document, _ title: String?, _ status: DocumentStatus?, _ at: Time.Timestamp
+    _ document: Document, _ title: String?, _ status: DocumentStatus?, _ tags: [String]?, _ at: Time.Timestamp
   ) throws(DocumentRefusal) -> [DocumentEvent] {
     var events: [DocumentEvent] = []
     // By bytes: “é” in one and in two code points are different titles.
@@ -129,6 +133,13 @@ extension Document: Aggregate {
         throw .noTransition(from: document.status, to: status)
       }
       events.append(.statusChanged(from: document.status, to: status, at: at))
+    }
+    if let tags {
+      guard let checked = Tags.checked(tags) else { throw .tagsAreMalformed }
+      // Both are in order: equal sets are equal lists, byte by byte.
+      if !checked.elementsEqual(document.tags, by: { $0.utf8.elementsEqual($1.utf8) }) {
+        events.append(.tagged(checked, at: at))
+      }
     }
     return events
   }
@@ -191,6 +202,7 @@ extension Document: Aggregate {
     case .unshared(let grantee, let at):
       document.shares.removeAll { $0.with == grantee }
       document.updatedAt = at
+    case .tagged(let tags, let at): (document.tags, document.updatedAt) = (tags, at)
     case .labelled(let labelled, let label, let at): (document.labels[labelled], document.updatedAt) = (label, at)
     case .deleted(let at): (document.isDeleted, document.updatedAt) = (true, at)
     }

@@ -14,6 +14,8 @@ public enum DocumentEvent: DomainEvent, Equatable {
   /// Replaces what was shared with the same grantee before.
   case shared(Share, at: Time.Timestamp)
   case unshared(Grantee, at: Time.Timestamp)
+  /// All tags that it has from now on.
+  case tagged([String], at: Time.Timestamp)
   /// nil: the version has no label any more.
   case labelled(StreamVersion, String?, at: Time.Timestamp)
   case deleted(at: Time.Timestamp)
@@ -30,6 +32,7 @@ extension DocumentEvent {
     case .signed: "DocumentSigned"
     case .shared: "DocumentShared"
     case .unshared: "DocumentUnshared"
+    case .tagged: "DocumentTagged"
     case .labelled: "DocumentVersionLabelled"
     case .deleted: "DocumentDeleted"
     }
@@ -37,7 +40,7 @@ extension DocumentEvent {
 
   public static let schemaVersions: [String: Int32] = [
     "DocumentCreated": 1, "DocumentRetitled": 1, "DocumentContentReplaced": 1, "DocumentStatusChanged": 1,
-    "DocumentSigned": 1, "DocumentShared": 1, "DocumentUnshared": 1, "DocumentVersionLabelled": 1,
+    "DocumentSigned": 1, "DocumentShared": 1, "DocumentUnshared": 1, "DocumentVersionLabelled": 1, "DocumentTagged": 1,
     "DocumentDeleted": 1,
   ]
 
@@ -75,6 +78,15 @@ extension DocumentEvent {
         writer.member("at", at.description)
       case .unshared(let grantee, let at):
         write(grantee, &writer)
+        writer.member("at", at.description)
+      case .tagged(let tags, let at):
+        writer.name("tags")
+        writer.array { writer in
+          for tag in tags {
+            writer.element()
+            writer.string(tag)
+          }
+        }
         writer.member("at", at.description)
       case .labelled(let version, let label, let at):
         writer.member("version", version.value)
@@ -123,6 +135,8 @@ extension DocumentEvent {
       self = .signed(signature: try fields.required("signature"), from: try fields.required("from"), at: at)
     case "DocumentShared": self = .shared(try Share(with: Self.grantee(&fields), &fields), at: at)
     case "DocumentUnshared": self = .unshared(try Self.grantee(&fields), at: at)
+    case "DocumentTagged":
+      self = .tagged((try fields.required("tags", as: JSONValue.self).array ?? []).compactMap(\.string), at: at)
     case "DocumentVersionLabelled":
       self = .labelled(StreamVersion(try fields.required("version")), try fields.optional("label"), at: at)
     case "DocumentDeleted": self = .deleted(at: at)

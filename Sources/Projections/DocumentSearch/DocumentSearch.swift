@@ -38,7 +38,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
 
   private static let properties = """
     {"id":{"type":"keyword"},
-     "title":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
+     "title":{"type":"text","index_prefixes":{"min_chars":1,"max_chars":10},"fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
      "content_type":{"type":"keyword"},
      "content_size":{"type":"long"},
      "s3_key":{"type":"keyword","index":false},
@@ -47,6 +47,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
      "created_by":{"type":"text","fields":{"keyword":{"type":"keyword","ignore_above":1024}}},
      "created_at":{"type":"date"},
      "updated_at":{"type":"date"},
+     "tags":{"type":"keyword"},
      "owner":{"type":"keyword"},
      "shared":{"type":"nested","properties":{"with":{"type":"keyword"},"until":{"type":"date"}}},
      "version":{"type":"long"},

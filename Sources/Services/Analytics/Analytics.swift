@@ -13,8 +13,6 @@ public struct Analytics: Feature {
 
   public init() {}
 
-  public func workers(_ context: Context) throws -> [any Worker] { [DurableViews(context)] }
-
   public func routes(_ context: Context) throws -> [RouteGroup] {
     [
       AnalyticsRoutes(
@@ -92,7 +90,7 @@ struct AnalyticsRoutes: Sendable {
           }
         }
       }
-      writer.member("loss_seconds", 120)
+      writer.member("loss_seconds", DurableViews.loss.components.seconds)
     }
     return .json(writer.bytes)
   }

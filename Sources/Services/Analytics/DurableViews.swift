@@ -21,6 +21,8 @@ final class DurableViews: Worker {
 
   /// A minute is copied once nobody adds to it any more: clocks differ a little.
   private static let delay = Duration.seconds(75)
+  /// How much counting is lost at most if Redis loses everything: a minute, and the time until it is copied.
+  static let loss = delay + .seconds(60)
   /// How far back minutes are looked for that nobody has copied.
   private static let reach: Int64 = 24 * 60
   private static let page = 500
@@ -55,6 +57,7 @@ final class DurableViews: Worker {
           try await copy(minute)
           copied = minute
           minute += 1
+          if minute > newest { try await mark(newest) }
         }
         state.withLock { $0 = nil }
         backoff.reset()
@@ -115,11 +118,23 @@ final class DurableViews: Worker {
     return 1
     """)
 
-  /// Raises the counts in Redis to the saved ones. After a restart without a loss those of the last day are enough: Redis may have
-  /// come back a little older.
+  private func mark(_ minute: Int64) async throws {
+    _ = try await context.redis.command(RedisCommand("SET", counts.restoredKey, "\(minute)"))
+  }
+
+  /// Redis was replaced in the midst of the restoring.
+  private struct Replaced: Error, CustomStringConvertible {
+    let description = "the connection to Redis was made anew: the counts are restored again"
+  }
+
+  /// Raises the counts in Redis to those that were saved since the minute up to which it has them.
   func restore() async throws {
-    let hasAll = try await context.redis.command(RedisCommand("EXISTS", counts.restoredKey)).integer == 1
-    let since = Timestamp(microseconds: hasAll ? Timestamp.now().microseconds - 86_400_000_000 : 0)
+    let connection = await context.redis.connections
+    let newest = ViewCounts.minute(before: Self.delay)
+    let known = try await context.redis.command(RedisCommand("GET", counts.restoredKey)).text.flatMap { Int64($0) }
+    let hasAll = known != nil
+    // An hour before it: clocks differ, and a copy may have been under way.
+    let since = Timestamp(microseconds: known.map { ($0 - 60) * 60_000_000 } ?? 0)
     var last = UUID(high: 0, low: 0)
     var count = 0
     while true {
@@ -138,7 +153,8 @@ final class DurableViews: Worker {
       last = end.document
       count += page.count
     }
-    _ = try await context.redis.command(RedisCommand("SET", counts.restoredKey, "1"))
+    guard await context.redis.connections == connection else { throw Replaced() }
+    try await mark(newest)
     if !hasAll, count > 0 {
       logger.notice(
         "Redis had lost the counts of views; the saved ones are there again", metadata: ["documents": "\(count)"])

@@ -2,6 +2,7 @@ import Configuration
 import Glibc
 import Identifiers
 import Redis
+import Synchronization
 
 /// How often documents are read, counted in Redis beside the reading itself.
 ///
@@ -10,6 +11,21 @@ import Redis
 public struct ViewCounts: Sendable {
   private let redis: RedisClient
   private let prefix: String
+  private let minutes = Minutes()
+
+  /// A minute that nobody copies is forgotten after a day and an hour.
+  static let minuteLifetime = 90_000
+
+  /// The minute whose set has got its end, in this process's reactor.
+  private final class Minutes: Sendable {
+    private let last = Mutex<Int64>(0)
+    func isNew(_ minute: Int64) -> Bool {
+      last.withLock { last in
+        defer { last = minute }
+        return last != minute
+      }
+    }
+  }
 
   public init(_ context: Context) {
     (redis, prefix) = (context.redis, context.settings[ConnectionSettings.redisPrefix])
@@ -19,7 +35,7 @@ public struct ViewCounts: Sendable {
   static func visitorsKey(_ id: UUID) -> String { "analytics:unique_views:\(id)" }
 
   func minuteKey(_ minute: Int64) -> String { "\(prefix)views:\(minute)" }
-  /// Set by who has restored the counts: without it Redis has lost them.
+  /// The minute up to which Redis has what was saved. Without it Redis has lost everything; an older Redis has an older one.
   var restoredKey: String { "\(prefix)views:restored" }
 
   /// Minutes since 1970.
@@ -27,10 +43,12 @@ public struct ViewCounts: Sendable {
 
   /// The commands that count a view.
   func counting(_ id: UUID, _ visitor: String) -> [RedisCommand] {
-    [
+    let minute = Self.minute()
+    let count = [
       RedisCommand("INCR", Self.viewsKey(id)), RedisCommand("PFADD", Self.visitorsKey(id), visitor),
-      RedisCommand("ZINCRBY", minuteKey(Self.minute()), "1", id.description),
+      RedisCommand("ZINCRBY", minuteKey(minute), "1", id.description),
     ]
+    return minutes.isNew(minute) ? count + [RedisCommand("EXPIRE", minuteKey(minute), "\(Self.minuteLifetime)")] : count
   }
 
   struct Statistics {

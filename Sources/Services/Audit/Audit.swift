@@ -93,11 +93,21 @@ public struct Audit: Feature {
       if !(isFirst && bytes.isEmpty) { bytes.append(UInt8(ascii: ",")) }
       var writer = JSONWriter()
       write(
-        step, try step.recorded.metadata, changes: FieldChange.between(try row(step.before), try row(step.after)),
-        &writer)
+        step, try step.recorded.metadata, changes: try changes(step), &writer)
       bytes += writer.bytes
     }
     return bytes
+  }
+
+  /// The fields of the row, and what is no part of it.
+  private static func changes<State: Aggregate>(_ step: AggregateStore<State>.Step) throws -> [FieldChange] {
+    let changes = FieldChange.between(try row(step.before), try row(step.after))
+    guard case .labelled(let version, let label, _)? = step.event as? DocumentEvent else { return changes }
+    let before = (step.before as? Document)?.labels[version]
+    return changes + [
+      FieldChange(
+        field: "versions/\(version)/label", before: before.map { .string($0) }, after: label.map { .string($0) })
+    ]
   }
 
   private static func write<State: Aggregate>(

@@ -25,7 +25,12 @@ extension DocumentService {
     {
       return cached
     }
-    let document = try await existing(id)
+    let document: Document
+    do { document = try await existing(id) } catch {
+      // No more views are counted of what is not there.
+      known.remove(id)
+      throw error
+    }
     if !known.contains(id) {
       await countView(of: id, visitor)
       known.insert(id)
@@ -44,6 +49,7 @@ extension DocumentService {
       redis.call('INCR', KEYS[2])
       redis.call('PFADD', KEYS[3], ARGV[1])
       redis.call('ZINCRBY', KEYS[4], 1, ARGV[2])
+      redis.call('EXPIRE', KEYS[4], ARGV[3])
     end
     return row
     """)
@@ -59,7 +65,9 @@ extension DocumentService {
         reply = try await redis.evaluate(
           Self.readAndCount,
           keys: [key, ViewCounts.viewsKey(id), ViewCounts.visitorsKey(id), views.minuteKey(ViewCounts.minute())],
-          arguments: [Array(visitor.utf8), Array(id.description.utf8)])
+          arguments: [
+            Array(visitor.utf8), Array(id.description.utf8), Array("\(ViewCounts.minuteLifetime)".utf8),
+          ])
       }
       guard let row = reply.bytes, let version = DocumentCache.version(of: row) else { return nil }
       known.insert(id)

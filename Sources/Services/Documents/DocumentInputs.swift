@@ -20,6 +20,8 @@ enum DocumentInputs {
     optional: "title", schema: titleSchema, "The title. Only a form with a named file may leave it out.")
   static let newTitle = Input<String?>(optional: "title", schema: titleSchema, "The new title.")
   static let newStatus = Input<DocumentStatus?>(optional: "status", "The new status.")
+  static let newTags = Input<TagList?>(
+    optional: "tags", "All tags that it has from now on; an empty list takes them away.")
   /// A file in a form is stored while it arrives.
   static func content(in contents: ContentStore) -> Input<UploadedContent?> {
     Input(
@@ -39,6 +41,20 @@ enum DocumentInputs {
     optional: "created_by", "Who creates the document. Without X-Actor, the actor of the event too.")
 
   private static let titleSchema = JSONSchema.string(minLength: 1, maxLength: Document.maximumTitle)
+}
+
+/// Tags, as they were sent.
+struct TagList: InputValue {
+  let tags: [String]
+
+  static let schema = JSONSchema.array(.string(minLength: 1, maxLength: Tags.maximumLength))
+
+  init(json: JSONValue) throws(JSONError) {
+    guard let values = json.array else { throw JSONError(.wrongType(expected: "array", found: json.kind)) }
+    var tags: [String] = []
+    for value in values { tags.append(try String(json: value)) }
+    self.tags = tags
+  }
 }
 
 extension DocumentStatus: InputValue {

@@ -38,9 +38,11 @@ struct DocumentRoutes: Sendable {
           answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id, DocumentInputs.asOf,
           AtLeast.olderHeader, AtLeast.header, AtLeast.query, handler: read),
         Route(
-          .patch, "/documents/{id}", "Change the title, the status or both.", right: .change,
+          .patch, "/documents/{id}", "Change the title, the status, the tags, or several of them.", right: .change,
           body: .fields(limit: 65_536), answers: [Answer(200, "The document.", schema: Document.schema)],
-          DocumentInputs.id, DocumentInputs.newTitle, DocumentInputs.newStatus, DocumentInputs.ifMatch, handler: amend),
+          DocumentInputs.id, DocumentInputs.newTitle, DocumentInputs.newStatus, DocumentInputs.newTags,
+          DocumentInputs.ifMatch,
+          handler: amend),
         Route(
           .delete, "/documents/{id}", "Delete a document. Its history stays.", right: .own,
           answers: [Answer(204, "Deleted.")], DocumentInputs.id, DocumentInputs.ifMatch, handler: delete),
@@ -117,14 +119,15 @@ struct DocumentRoutes: Sendable {
 
   @Sendable
   private func amend(
-    _ request: Request, _ id: UUID, _ title: String?, _ status: DocumentStatus?, _ tag: EntityTag?
+    _ request: Request, _ id: UUID, _ title: String?, _ status: DocumentStatus?, _ tags: TagList?, _ tag: EntityTag?
   ) async throws -> Response {
-    guard title != nil || status != nil else {
-      throw Problem(422, "Invalid body", detail: "nothing to change: send title, status or both")
+    guard title != nil || status != nil || tags != nil else {
+      throw Problem(422, "Invalid body", detail: "nothing to change: send title, status or tags")
     }
     return Self.answer(
       try await documents.amend(
-        id, title: title, status: status, expecting: tag?.version, metadata: request.metadata()), to: request.caller)
+        id, title: title, status: status, tags: tags?.tags, expecting: tag?.version, metadata: request.metadata()),
+      to: request.caller)
   }
 
   @Sendable
@@ -270,7 +273,7 @@ struct DocumentRoutes: Sendable {
     .json(caller.shown(document), headers: headers(of: document))
   }
 
-  private static func headers(of document: Document) -> [(name: String, value: String)] {
+  static func headers(of document: Document) -> [(name: String, value: String)] {
     [
       ("ETag", "\"\(document.version)\""),
       ReadToken(Document.stream(document.id.description), document.version).field,

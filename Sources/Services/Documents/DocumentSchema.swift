@@ -22,6 +22,7 @@ extension Document {
     .init("created_by", .string()),
     .init("created_at", .string(format: "date-time")),
     .init("updated_at", .string(format: "date-time")),
+    .init("tags", .array(.string()), isRequired: false, "In the order of their bytes; missing if there are none."),
     .init("shared", .array(shareSchema), isRequired: false, "With whom it is shared; missing if with nobody."),
     .init("version", .integer, "The number of the last event; also the ETag."),
   ]

@@ -50,9 +50,10 @@ struct DocumentService: Sendable {
   }
 
   func amend(
-    _ id: UUID, title: String?, status: DocumentStatus?, expecting: StreamVersion?, metadata: EventMetadata
+    _ id: UUID, title: String?, status: DocumentStatus?, tags: [String]?, expecting: StreamVersion?,
+    metadata: EventMetadata
   ) async throws -> Document {
-    try await execute(.amend(title: title, status: status, at: .now()), on: id, expecting, metadata)
+    try await execute(.amend(title: title, status: status, tags: tags, at: .now()), on: id, expecting, metadata)
   }
 
   /// - Parameter stored: Stored already.
@@ -81,9 +82,9 @@ struct DocumentService: Sendable {
   }
 
   func label(
-    _ id: UUID, _ version: StreamVersion, _ label: String?, metadata: EventMetadata
+    _ id: UUID, _ version: StreamVersion, _ label: String?, expecting: StreamVersion?, metadata: EventMetadata
   ) async throws -> Document {
-    try await execute(.label(version, label, at: .now()), on: id, nil, metadata)
+    try await execute(.label(version, label, at: .now()), on: id, expecting, metadata)
   }
 
   /// Makes the content of an earlier version the present one again, as a new version.
@@ -124,6 +125,7 @@ struct DocumentService: Sendable {
 
   /// Nobody shall see the cached row any more, not even until the view has the change.
   private func forget(_ id: UUID) async {
+    known.remove(id)
     // Without Redis nobody reads from it.
     _ = try? await redis.command(RedisCommand("UNLINK", DocumentCache.key(id.description)))
   }

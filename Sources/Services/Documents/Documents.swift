@@ -41,6 +41,9 @@ public struct Documents: Feature {
     return [DocumentCache(context.redis, prefix: prefix), DocumentLists(context.redis, prefix: prefix)]
   }
 
+  /// Whoever counts views saves them too.
+  public func workers(_ context: Context) throws -> [any Worker] { [DurableViews(context)] }
+
   public func contents(_ context: Context) throws -> [StoredContents] { [ContentStore.contents(context.store)] }
 
   public func checks(_ context: Context) throws -> [Check] {

@@ -64,12 +64,7 @@ struct SharingRoutes: Sendable {
         }
       }
     }
-    return .json(
-      writer.bytes,
-      headers: [
-        ("ETag", "\"\(document.version)\""),
-        ReadToken(Document.stream(document.id.description), document.version).field,
-      ])
+    return .json(writer.bytes, headers: DocumentRoutes.headers(of: document))
   }
 }
 

@@ -13,9 +13,10 @@ struct VersionRoutes: Sendable {
 
   init(_ documents: DocumentService) { self.documents = documents }
 
-  /// Contents are compared line by line up to this size: more would take seconds.
+  /// Contents are compared line by line up to this size.
   private static let maximumCompared = 256 << 10
-  private static let maximumLines = 5_000
+  /// So many lines may differ or lie between those that do: the comparison's memory and time grow with the square.
+  private static let maximumLines = 1_500
 
   var group: RouteGroup {
     RouteGroup(
@@ -31,17 +32,21 @@ struct VersionRoutes: Sendable {
           .put, "/documents/{id}/versions/{version}/label", "Name a version.", right: .own, body: .fields(limit: 8_192),
           answers: [Answer(200, "All labels.", schema: Self.labelsSchema)], DocumentInputs.id, Self.version,
           Input<String>(
-            field: "label", schema: .string(minLength: 1, maxLength: Document.maximumLabel), "The version's name.")
-        ) { request, id, version, label in
+            field: "label", schema: .string(minLength: 1, maxLength: Document.maximumLabel), "The version's name."),
+          DocumentInputs.ifMatch
+        ) { request, id, version, label, tag in
           Self.labels(
-            try await documents.label(id, StreamVersion(version), label, metadata: request.metadata()))
+            try await documents.label(
+              id, StreamVersion(version), label, expecting: tag?.version, metadata: request.metadata()))
         },
         Route(
           .delete, "/documents/{id}/versions/{version}/label", "Take a version's name away.", right: .own,
           answers: [Answer(200, "The labels that are left.", schema: Self.labelsSchema)], DocumentInputs.id,
-          Self.version
-        ) { request, id, version in
-          Self.labels(try await documents.label(id, StreamVersion(version), nil, metadata: request.metadata()))
+          Self.version, DocumentInputs.ifMatch
+        ) { request, id, version, tag in
+          Self.labels(
+            try await documents.label(
+              id, StreamVersion(version), nil, expecting: tag?.version, metadata: request.metadata()))
         },
         Route(
           .post, "/documents/{id}/restore", "Make an earlier content the present one, as a new version.", right: .own,
@@ -51,12 +56,7 @@ struct VersionRoutes: Sendable {
         ) { request, id, version, tag in
           let document = try await documents.restore(
             id, StreamVersion(version), expecting: tag?.version, metadata: request.metadata())
-          return .json(
-            document.rowImage,
-            headers: [
-              ("ETag", "\"\(document.version)\""),
-              ReadToken(Document.stream(document.id.description), document.version).field,
-            ])
+          return .json(document.rowImage, headers: DocumentRoutes.headers(of: document))
         },
         Route(
           .get, "/documents/{id}/compare", "What differs between two versions.", right: .audit,
@@ -89,7 +89,9 @@ struct VersionRoutes: Sendable {
             .init(
               "line", .integer, "Its number in the older text if it was removed, in the newer one if it was added."),
             .init("text", .string()),
-          ]))), "null: one of the contents is no text, or too large (256 KiB, 5,000 lines)."),
+          ]))),
+      "null: one of the contents is no text, or too large (256 KiB; 1,500 lines from the first difference to the last)."
+    ),
   ])
 
   private static func labels(_ document: Document) -> Response {
@@ -107,7 +109,7 @@ struct VersionRoutes: Sendable {
         }
       }
     }
-    return .json(writer.bytes, headers: [("ETag", "\"\(document.version)\"")])
+    return .json(writer.bytes, headers: DocumentRoutes.headers(of: document))
   }
 
   @Sendable
@@ -169,14 +171,19 @@ struct VersionRoutes: Sendable {
   /// The lines that differ, removed ones first within a place; nil: they cannot be compared.
   private func difference(_ before: DocumentContent?, _ after: DocumentContent?) async throws -> [Line]? {
     guard let old = try await lines(of: before), let new = try await lines(of: after) else { return nil }
-    // Off the loop: thousands of lines that have nothing in common take a while.
+    // What is equal at both ends is no part of the comparison.
+    let first = zip(old, new).prefix { $0 == $1 }.count
+    let last = zip(old.dropFirst(first).reversed(), new.dropFirst(first).reversed()).prefix { $0 == $1 }.count
+    let (oldPart, newPart) = (Array(old[first..<old.count - last]), Array(new[first..<new.count - last]))
+    guard oldPart.count + newPart.count <= Self.maximumLines else { return nil }
+    // Off the loop: lines that have nothing in common take a while.
     return await Reactor.offLoop {
-      new.difference(from: old).map { change in
+      newPart.difference(from: oldPart).map { change in
         switch change {
         case .remove(let offset, let line, _):
-          Line(isRemoved: true, number: offset + 1, text: String(decoding: line, as: UTF8.self))
+          Line(isRemoved: true, number: first + offset + 1, text: String(decoding: line, as: UTF8.self))
         case .insert(let offset, let line, _):
-          Line(isRemoved: false, number: offset + 1, text: String(decoding: line, as: UTF8.self))
+          Line(isRemoved: false, number: first + offset + 1, text: String(decoding: line, as: UTF8.self))
         }
       }.sorted { ($0.number, $0.isRemoved ? 0 : 1) < ($1.number, $1.isRemoved ? 0 : 1) }
     }
@@ -193,6 +200,6 @@ struct VersionRoutes: Sendable {
     while let piece = try await download.next() { bytes += piece }
     guard String(validating: bytes, as: UTF8.self) != nil else { return nil }
     let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { Array($0) }
-    return lines.count <= Self.maximumLines ? lines : nil
+    return lines
   }
 }

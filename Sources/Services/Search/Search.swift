@@ -19,7 +19,7 @@ public struct Search: Feature {
     [
       SearchRoutes(
         SearchService(context.elasticsearch, alias: context.settings[Self.alias]),
-        ViewReaders(view: view(context), reactor: context.reactor)
+        ViewReaders(view: view(context), reactor: context.reactor), context.store
       ).group
     ]
   }

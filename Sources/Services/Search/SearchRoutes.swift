@@ -1,6 +1,7 @@
 import Identifiers
 import Time
 import Domain
+import EventStore
 import HTTPServer
 import JSON
 
@@ -8,8 +9,13 @@ import JSON
 struct SearchRoutes: Sendable {
   private let search: SearchService
   private let readers: ViewReaders
+  private let documents: AggregateStore<Document>
 
-  init(_ search: SearchService, _ readers: ViewReaders) { (self.search, self.readers) = (search, readers) }
+  private static let maximumTyped = 200
+
+  init(_ search: SearchService, _ readers: ViewReaders, _ store: EventStore) {
+    (self.search, self.readers, documents) = (search, readers, AggregateStore(store))
+  }
 
   var group: RouteGroup {
     RouteGroup(
@@ -20,7 +26,8 @@ struct SearchRoutes: Sendable {
           answers: [Answer(200, "A page of hits.", schema: Self.pageSchema)],
           Input<SearchText?>(query: "q", SearchText.meaning),
           Input<SearchFields?>(query: "fields", SearchFields.meaning),
-          Self.status, Self.createdBy, Self.createdFrom, Self.createdBefore, Self.updatedFrom, Self.updatedBefore,
+          Self.status, Self.createdBy, Self.tag, Self.createdFrom, Self.createdBefore, Self.updatedFrom,
+          Self.updatedBefore,
           Input<SearchOrder?>(query: "sort", SearchOrder.meaning),
           Input(query: "from", default: 0, in: 0...9_900, "Hits to leave out."),
           Input(query: "size", default: 10, in: 1...100, "The most hits in the answer."),
@@ -29,17 +36,20 @@ struct SearchRoutes: Sendable {
         Route(
           .get, "/suggestions", "Titles that go on with what was typed so far.", right: .identified,
           answers: [Answer(200, "Documents by their titles, best first.", schema: Self.suggestionsSchema)],
-          Input<String?>(query: "q", "What was typed."),
-          Input(query: "size", default: 5, in: 1...20, "The most titles in the answer."), handler: suggest),
+          Input<String?>(query: "q", schema: .string(maxLength: Self.maximumTyped), "What was typed."),
+          Input(query: "size", default: 5, in: 1...20, "The most titles in the answer."), AtLeast.header, AtLeast.query,
+          handler: suggest),
         Route(
           .get, "/documents/{id}/similar", "Documents with the words of another one, the most alike first.",
           right: .view,
           answers: [Answer(200, "A page of hits.", schema: Self.pageSchema)], DocumentInputs.id,
-          Input(query: "size", default: 10, in: 1...50, "The most hits in the answer."), handler: similar),
+          Input(query: "size", default: 10, in: 1...50, "The most hits in the answer."), AtLeast.header, AtLeast.query,
+          handler: similar),
         Route(
           .get, "/documents", "List documents, newest first.", right: .identified,
           answers: [Answer(200, "A page of documents.", schema: Self.listSchema)],
-          Self.status, Self.createdBy, Input<String?>(query: "content_type", "Only documents of this media type."),
+          Self.status, Self.createdBy, Self.tag,
+          Input<String?>(query: "content_type", "Only documents of this media type."),
           Input(query: "limit", default: 20, in: 1...100, "The most documents in the answer."),
           Input<Cursor?>(query: "cursor", "`next_cursor` of an earlier answer."), AtLeast.header, AtLeast.query,
           handler: list),
@@ -52,6 +62,7 @@ struct SearchRoutes: Sendable {
   }
 
   private static let status = Input<DocumentStatus?>(query: "status", "Only documents with this status.")
+  private static let tag = Input<String?>(query: "tag", "Only documents with this tag.")
   private static let createdFrom = Input<Timestamp?>(query: "created_from", "Only documents created from this time on.")
   private static let createdBefore = Input<Timestamp?>(
     query: "created_before", "Only documents created before this time.")
@@ -90,20 +101,29 @@ struct SearchRoutes: Sendable {
   @Sendable
   private func find(
     _ request: Request, _ text: SearchText?, _ fields: SearchFields?, _ status: DocumentStatus?, _ createdBy: String?,
-    _ createdFrom: Timestamp?, _ createdBefore: Timestamp?, _ updatedFrom: Timestamp?, _ updatedBefore: Timestamp?,
+    _ tag: String?, _ createdFrom: Timestamp?, _ createdBefore: Timestamp?, _ updatedFrom: Timestamp?,
+    _ updatedBefore: Timestamp?,
     _ sort: SearchOrder?, _ from: Int, _ size: Int, _ mode: String, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
     try await readers.wait(for: header, query, request)
     var text = text ?? SearchText()
     if let fields { text.fields = fields.names }
     var filter = SearchService.Filter(status: status, createdBy: createdBy, for: request.caller)
+    filter.tag = tag
     (filter.created, filter.updated) = ((createdFrom, createdBefore), (updatedFrom, updatedBefore))
     let page = try await search.search(text, filter, sort: sort ?? .score, from: from, size: size)
     return try Self.answer(page, from: from, size: size, to: request.caller)
   }
 
   @Sendable
-  private func suggest(_ request: Request, _ text: String?, _ size: Int) async throws -> Response {
+  private func suggest(
+    _ request: Request, _ text: String?, _ size: Int, _ header: AtLeast?, _ query: AtLeast?
+  ) async throws -> Response {
+    guard (text?.utf8.count ?? 0) <= Self.maximumTyped else {
+      throw Problem(
+        400, "Malformed query", detail: "at most \(Self.maximumTyped) bytes can be gone on with", field: "q")
+    }
+    try await readers.wait(for: header, query, request)
     let hits =
       text?.isEmpty == false ? try await search.suggest(text ?? "", .init(for: request.caller), size: size).hits : []
     var writer = JSONWriter()
@@ -120,7 +140,12 @@ struct SearchRoutes: Sendable {
   }
 
   @Sendable
-  private func similar(_ request: Request, _ id: UUID, _ size: Int) async throws -> Response {
+  private func similar(
+    _ request: Request, _ id: UUID, _ size: Int, _ header: AtLeast?, _ query: AtLeast?
+  ) async throws -> Response {
+    guard let document = try await documents.load(id.description).state else { throw DocumentRefusal.notFound }
+    guard !document.isDeleted else { throw DocumentRefusal.deleted }
+    try await readers.wait(for: header, query, request)
     let page = try await search.similar(to: id.description, .init(for: request.caller), size: size)
     return try Self.answer(page, from: 0, size: size, to: request.caller)
   }
@@ -157,12 +182,16 @@ struct SearchRoutes: Sendable {
 
   @Sendable
   private func list(
-    _ request: Request, _ status: DocumentStatus?, _ createdBy: String?, _ contentType: String?, _ limit: Int,
+    _ request: Request, _ status: DocumentStatus?, _ createdBy: String?, _ tag: String?, _ contentType: String?,
+    _ limit: Int,
     _ cursor: Cursor?, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
     try await readers.wait(for: header, query, request)
+    var filter = SearchService.Filter(
+      status: status, createdBy: createdBy, contentType: contentType, for: request.caller)
+    filter.tag = tag
     let page = try await search.list(
-      .init(status: status, createdBy: createdBy, contentType: contentType, for: request.caller), after: cursor?.sort,
+      filter, after: cursor?.sort,
       size: limit)
     let rows = try page.hits.map { try request.caller.shown($0.row) }
     var writer = JSONWriter(reserving: 8_192)

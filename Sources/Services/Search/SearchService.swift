@@ -18,6 +18,7 @@ struct SearchService: Sendable {
     var status: DocumentStatus?
     var createdBy: String?
     var contentType: String?
+    var tag: String?
     /// Times of creation and of the last change: from one, before another.
     var created: (from: Timestamp?, before: Timestamp?) = (nil, nil)
     var updated: (from: Timestamp?, before: Timestamp?) = (nil, nil)
@@ -39,6 +40,7 @@ struct SearchService: Sendable {
         if let before = range.before { bounds.append(.init(name: "lt", value: .string(before.description))) }
         if !bounds.isEmpty { clauses.append(["range": [field: .object(JSONObject(bounds))]]) }
       }
+      if let tag { clauses.append(["term": ["tags": .string(tag)]]) }
       if let contentType { clauses.append(["term": ["content_type": .string(contentType)]]) }
       return clauses
     }
@@ -87,7 +89,7 @@ struct SearchService: Sendable {
         "size": .integer(Int64(size)), "_source": ["id", "title"],
         "query": [
           "bool": [
-            "must": [["match_phrase_prefix": ["title": ["query": .string(text), "max_expansions": 50]]]],
+            "must": [["match_phrase_prefix": ["title": ["query": .string(text), "max_expansions": 1_000]]]],
             "filter": .array(filter.clauses), "must_not": Self.alive,
           ]
         ],
@@ -105,7 +107,7 @@ struct SearchService: Sendable {
               [
                 "more_like_this": [
                   "fields": ["title", "content"], "like": [["_index": .string(alias), "_id": .string(id)]],
-                  "min_term_freq": 1, "min_doc_freq": 2, "max_query_terms": 25, "minimum_should_match": "30%",
+                  "min_term_freq": 1, "min_doc_freq": 1, "max_query_terms": 25, "minimum_should_match": "30%",
                 ]
               ]
             ], "filter": .array(filter.clauses), "must_not": Self.alive,
@@ -147,6 +149,7 @@ struct SearchService: Sendable {
     ("status", ["terms": ["field": "status", "size": 100]]),
     ("created_by", ["terms": ["field": "created_by.keyword", "size": 100]]),
     ("content_type", ["terms": ["field": "content_type", "size": 100]]),
+    ("tags", ["terms": ["field": "tags", "size": 100]]),
     ("created_at", ["date_histogram": ["field": "created_at", "calendar_interval": "day"]]),
   ]
 

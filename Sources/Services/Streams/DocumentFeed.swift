@@ -173,6 +173,7 @@ final class DocumentFeed {
     case .statusChanged(_, let to, _): return [message("document.\(to.rawValue)")]
     case .shared: return [message("document.shared")]
     case .unshared: return [message("document.unshared")]
+    case .tagged: return [message("document.tagged")]
     case .labelled: return [message("document.version_labelled")]
     case .deleted: return [message("document.deleted")]
     case .signed(let id, _, _):

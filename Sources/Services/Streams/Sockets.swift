@@ -5,6 +5,7 @@ import HTTPServer
 import Identifiers
 import JSON
 import Logging
+import Metrics
 import Reactor
 import Time
 import WebSocket
@@ -15,6 +16,7 @@ struct Sockets: Sendable {
   private let hub: EventHub
   private let reactor: Reactor
   private let logger: Logger
+  private let metrics: MetricsRegistry
 
   /// Codes of a close, beyond those of RFC 6455.
   private enum Code {
@@ -31,8 +33,10 @@ struct Sockets: Sendable {
   /// How often a socket is looked at whose document is at rest.
   private static let look = Duration.seconds(15)
 
-  init(_ store: EventStore, hub: EventHub, on reactor: Reactor, logger: Logger) {
-    (self.store, self.hub, self.reactor, self.logger) = (store, hub, reactor, logger.labelled("sockets"))
+  init(_ store: EventStore, hub: EventHub, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
+    (self.store, self.hub, self.reactor) = (store, hub, reactor)
+    (self.logger, self.metrics) = (logger.labelled("sockets"), metrics)
+    metrics.declare(.counter, Self.closes, labels: ["code"], help: Self.closesHelp)
   }
 
   var group: RouteGroup {
@@ -121,10 +125,10 @@ struct Sockets: Sendable {
     socket.onEnd = { feed.wake() }
     do { try await pass(feed, to: socket, caller) } catch {
       if Task.isCancelled {
-        socket.close(WebSocket.Code.goingAway, "the server stops: connect again")
+        end(socket, WebSocket.Code.goingAway, "the server stops: connect again")
       } else {
         logger.warning("A socket is closed", metadata: ["document": "\(id)", .error: "\(error)"])
-        socket.close(WebSocket.Code.internalError, "the log cannot be read: connect again")
+        end(socket, WebSocket.Code.internalError, "the log cannot be read: connect again")
       }
     }
     feed.close()
@@ -133,6 +137,14 @@ struct Sockets: Sendable {
       do { try await reactor.sleep(for: .milliseconds(50)) } catch { break }
     }
     socket.finish()
+  }
+
+  private static let closes = "annals_sockets_closed_total"
+  private static let closesHelp = "Sockets that the server has closed, by the code of the close."
+
+  private func end(_ socket: WebSocket, _ code: UInt16, _ reason: String) {
+    metrics.counter(Self.closes, ["code": "\(code)"], help: Self.closesHelp).increment()
+    socket.close(code, reason)
   }
 
   private func pass(
@@ -144,30 +156,30 @@ struct Sockets: Sendable {
       if socket.waiting > Self.lowWater {
         guard ContinuousClock.now - socket.lastTaken < Self.patience else {
           let place = last.map { "from=\($0.text)" } ?? "from_version=0"
-          return socket.close(Code.tooSlow, "too slow: connect again with \(place)")
+          return end(socket, Code.tooSlow, "too slow: connect again with \(place)")
         }
         try await reactor.sleep(for: .milliseconds(50))
         continue
       }
       let left = caller.left
-      guard left > .zero else { return socket.close(Code.tokenEnded, "the token has ended: connect with another one") }
+      guard left > .zero else { return end(socket, Code.tokenEnded, "the token has ended: connect with another one") }
       switch try await feed.next(within: min(Self.look, left)) {
       case .closed:
-        if socket.end == nil { socket.close(WebSocket.Code.goingAway, "the server stops: connect again") }
+        if socket.end == nil { end(socket, WebSocket.Code.goingAway, "the server stops: connect again") }
         return
-      case .hidden: return socket.close(Code.hidden, "the document is not shared with you any more")
+      case .hidden: return end(socket, Code.hidden, "the document is not shared with you any more")
       case .nothing: break
       case .messages(let messages):
         for message in messages {
           // What a page has fits: before each there is room for it, beside one that is larger than all the room.
           guard socket.send(message.frame) else {
             let place = last.map { "from=\($0.text)" } ?? "from_version=0"
-            return socket.close(Code.tooSlow, "too slow: connect again with \(place)")
+            return end(socket, Code.tooSlow, "too slow: connect again with \(place)")
           }
           if message.isLast { last = message.cursor }
         }
       case .diverged:
-        return socket.close(Code.diverged, "the log has lost its end: read the document again, and connect")
+        return end(socket, Code.diverged, "the log has lost its end: read the document again, and connect")
       }
       socket.look()
     }

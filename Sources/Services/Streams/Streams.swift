@@ -9,7 +9,8 @@ public struct Streams: Feature {
   public func routes(_ context: Context) throws -> [RouteGroup] {
     [
       EventStreams(context.store, hub: context.hub, on: context.reactor).group,
-      Sockets(context.store, hub: context.hub, on: context.reactor, logger: context.logger).group,
+      Sockets(context.store, hub: context.hub, on: context.reactor, logger: context.logger, metrics: context.metrics)
+        .group,
     ]
   }
 
