@@ -15,25 +15,6 @@ public struct Access: Sendable {
   /// The document of a signature; nil: there is no such signature.
   private let signedDocument: @Sendable (UUID) async throws -> UUID?
 
-  public init(_ context: Context) {
-    let (documents, redis) = (AggregateStore<Document>(context.store), context.redis)
-    self.init(Authenticator(context.settings, keys: context.keys)) {
-      try await documents.load($0.description).state
-    } cached: { id in
-      do {
-        guard let row = try await redis.command(RedisCommand("GET", DocumentCache.key(id.description))).bytes else {
-          return nil
-        }
-        return try Document(rowImage: JSONValue(parsing: row))
-      } catch {
-        // Redis does not answer, or somebody else has written the key: the log knows.
-        return nil
-      }
-    } signedDocument: { id in
-      try await AggregateStore<Signature>(context.store).load(id.description).state?.documentID
-    }
-  }
-
   /// - Parameters:
   ///   - document: As the log has it, deleted ones too; nil: there is none.
   ///   - cached: As the cache has it; nil: it has none.
@@ -112,48 +93,6 @@ extension Right {
   }
 }
 
-/// Checks the right that a route declares, before its handler runs.
-struct Authorization: Middleware {
-  private let access: Access
-  private let right: Right
-  private let byCache: Bool
-  private let takesTokenInQuery: Bool
-
-  init(_ access: Access, _ route: Route) {
-    (self.access, right, byCache) = (access, route.right, route.showsCachedRow)
-    takesTokenInQuery = route.takesTokenInQuery
-  }
-
-  static let token = InputDescription(
-    .query, "token", isRequired: false, schema: .string(maxLength: 8_192),
-    "The token, for clients that send no Authorization header. Addresses are logged by proxies: a short-lived one.")
-
-  static let actor = InputDescription(
-    .header, "X-Actor", isRequired: false, schema: .string(minLength: 1, maxLength: 200),
-    "Who acts, in development: 1 to 200 bytes, recorded in every event. With a token it must be the token's sub or email."
-  )
-
-  func handle(_ request: Request, next: Handler) async throws -> Response {
-    guard right != .anyone else { return try await next(request) }
-    let caller = try access.authenticator.caller(of: request, takesTokenInQuery: takesTokenInQuery)
-    guard !caller.roles.isEmpty else {
-      throw Authenticator.unauthorized("send a token: “Authorization: Bearer …”", isToken: false)
-    }
-    if right.isOfDocument {
-      // Without an id in its path, the route checks the field of its body. A malformed id is the route's to refuse.
-      if let text = request.parameters["id"], let id = UUID(text) {
-        try await access.require(right, on: id, for: caller, byCache: byCache)
-      }
-    } else {
-      let isSelf = request.parameters["email"].map { caller.isCalled($0) } ?? false
-      guard right.isGiven(to: caller.roles, isSelf: isSelf) else { throw access.forbidden(right) }
-    }
-    var request = request
-    request.identity = IdentifiedCaller(caller: caller, access: access)
-    return try await next(request)
-  }
-}
-
 /// A caller, and how his rights are checked.
 private struct IdentifiedCaller: Sendable {
   let caller: Caller
@@ -161,6 +100,13 @@ private struct IdentifiedCaller: Sendable {
 }
 
 extension Request {
+  /// The same request, of somebody who was found out.
+  func identified(as caller: Caller, by access: Access) -> Request {
+    var request = self
+    request.identity = IdentifiedCaller(caller: caller, access: access)
+    return request
+  }
+
   /// Who sends it; nobody, for a route that asks for no identification.
   public var caller: Caller { (identity as? IdentifiedCaller)?.caller ?? .nobody }
   /// Checks rights; nil for a route that asks for no identification.

@@ -15,6 +15,9 @@ public struct Authenticator: Sendable {
   private let defaultRole: Role
   private let trustsAddresses: Bool
 
+  static let actorHeader = "X-Actor"
+  static let tokenParameter = "token"
+
   /// More roles or groups than a caller has.
   private static let maximumClaims = 500
 
@@ -35,7 +38,7 @@ public struct Authenticator: Sendable {
   /// - Throws: A problem with status 401 for a token that is refused, 400 for an unusable `X-Actor`.
   func caller(of request: Request, takesTokenInQuery: Bool = false) throws(Problem) -> Caller {
     let named = try actor(request)
-    guard let text = try token(request) ?? (takesTokenInQuery ? request.query(Authorization.token.name) : nil) else {
+    guard let text = try token(request) ?? (takesTokenInQuery ? request.query(Self.tokenParameter) : nil) else {
       guard mode == .development else { return .nobody }
       // Every page that a developer opens could otherwise send requests in his name.
       guard request.headers["Sec-Fetch-Site"] != "cross-site" else {
@@ -44,7 +47,7 @@ public struct Authenticator: Sendable {
       return .developer(named)
     }
     let caller = try caller(token: text)
-    if let named, named != caller.actor { try caller.require(name: named, in: Authorization.actor.name) }
+    if let named, named != caller.actor { try caller.require(name: named, in: Self.actorHeader) }
     return caller
   }
 
@@ -102,12 +105,12 @@ public struct Authenticator: Sendable {
   }
 
   private func actor(_ request: Request) throws(Problem) -> String? {
-    guard let name = request.headers[Authorization.actor.name] else { return nil }
+    guard let name = request.headers[Self.actorHeader] else { return nil }
     guard Self.isName(name) else {
       throw Problem(
         400, "Malformed header",
-        detail: "\(Authorization.actor.name) needs 1 to 200 bytes and a character that is not blank",
-        field: Authorization.actor.name)
+        detail: "\(Self.actorHeader) needs 1 to 200 bytes and a character that is not blank",
+        field: Self.actorHeader)
     }
     return name
   }

@@ -62,11 +62,11 @@ final class DocumentFeed {
   ///   - event: That made it so.
   init(
     _ id: UUID, after document: Document?, event: UUID?, for caller: Caller, store: EventStore, hub: EventHub,
-    on reactor: Reactor
+    cache: MessageCache, on reactor: Reactor
   ) {
     (self.id, state, version, self.event) = (id, document, document?.version ?? .none, event)
     (documents, signatures, self.caller) = (AggregateStore(store), AggregateStore(store), caller)
-    (cache, self.reactor) = (hub.cache, reactor)
+    (self.cache, self.reactor) = (cache, reactor)
     inbox = hub.subscribe(.stream(Document.stream(id.description)), on: reactor)
   }
 

@@ -11,6 +11,7 @@ import Time
 struct EventStreams: Sendable {
   private let store: EventStore
   private let hub: EventHub
+  private let cache: MessageCache
   private let reactor: Reactor
 
   /// A comment is sent after so long a silence: proxies cut connections that say nothing.
@@ -19,8 +20,8 @@ struct EventStreams: Sendable {
   private static let retry = 2_000
   static let lastEventID = "Annals-Last-Event-ID"
 
-  init(_ store: EventStore, hub: EventHub, on reactor: Reactor) {
-    (self.store, self.hub, self.reactor) = (store, hub, reactor)
+  init(_ store: EventStore, hub: EventHub, cache: MessageCache, on reactor: Reactor) {
+    (self.store, self.hub, self.cache, self.reactor) = (store, hub, cache, reactor)
   }
 
   var group: RouteGroup {
@@ -77,8 +78,10 @@ struct EventStreams: Sendable {
         state, newest.map { StreamCursor($0.version.value, $0.id).text } ?? Self.earliest, newest?.id
       )
     }
-    return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
-      let feed = DocumentFeed(id, after: start, event: event, for: caller, store: store, hub: hub, on: reactor)
+    return answer(from: begin, for: request.caller) {
+      [store, hub, cache, reactor] (caller: Caller, writer: BodyWriter) in
+      let feed = DocumentFeed(
+        id, after: start, event: event, for: caller, store: store, hub: hub, cache: cache, on: reactor)
       defer { feed.close() }
       while caller.left > .zero {
         switch try await feed.next(within: min(Self.heartbeat, caller.left)) {

@@ -14,6 +14,7 @@ import WebSocket
 struct Sockets: Sendable {
   private let store: EventStore
   private let hub: EventHub
+  private let cache: MessageCache
   private let reactor: Reactor
   private let logger: Logger
   private let metrics: MetricsRegistry
@@ -33,8 +34,11 @@ struct Sockets: Sendable {
   /// How often a socket is looked at whose document is at rest.
   private static let look = Duration.seconds(15)
 
-  init(_ store: EventStore, hub: EventHub, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
-    (self.store, self.hub, self.reactor) = (store, hub, reactor)
+  init(
+    _ store: EventStore, hub: EventHub, cache: MessageCache, on reactor: Reactor, logger: Logger,
+    metrics: MetricsRegistry
+  ) {
+    (self.store, self.hub, self.cache, self.reactor) = (store, hub, cache, reactor)
     (self.logger, self.metrics) = (logger.labelled("sockets"), metrics)
     metrics.declare(.counter, Self.closes, labels: ["code"], help: Self.closesHelp)
   }
@@ -120,7 +124,7 @@ struct Sockets: Sendable {
       return
     }
     let feed = DocumentFeed(
-      id, after: start.document, event: start.event, for: caller, store: store, hub: hub, on: reactor)
+      id, after: start.document, event: start.event, for: caller, store: store, hub: hub, cache: cache, on: reactor)
     // Its end wakes whoever waits for the document.
     socket.onEnd = { feed.wake() }
     do { try await pass(feed, to: socket, caller) } catch {

@@ -7,10 +7,14 @@ public struct Streams: Feature {
   public init() {}
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
-    [
-      EventStreams(context.store, hub: context.hub, on: context.reactor).group,
-      Sockets(context.store, hub: context.hub, on: context.reactor, logger: context.logger, metrics: context.metrics)
-        .group,
+    let cache = MessageCache()
+    return [
+      EventStreams(context.store, hub: context.hub, cache: cache, on: context.reactor).group,
+      Sockets(
+        context.store, hub: context.hub, cache: cache, on: context.reactor, logger: context.logger,
+        metrics: context.metrics
+      )
+      .group,
     ]
   }
 

@@ -25,9 +25,6 @@ public final class EventHub: Sendable {
   }
   private let state = Mutex(State())
 
-  /// What is told of the newest events.
-  let cache = MessageCache()
-
   public init() {}
 
   /// An inbox for what comes from now on. Whoever reads the log after this call misses nothing: what the log does not have yet comes

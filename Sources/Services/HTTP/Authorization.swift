@@ -1,0 +1,42 @@
+import HTTPServer
+import Identifiers
+
+/// Checks the right that a route declares, before its handler runs.
+struct Authorization: Middleware {
+  private let access: Access
+  private let right: Right
+  private let byCache: Bool
+  private let takesTokenInQuery: Bool
+
+  init(_ access: Access, _ route: Route) {
+    (self.access, right, byCache) = (access, route.right, route.showsCachedRow)
+    takesTokenInQuery = route.takesTokenInQuery
+  }
+
+  static let token = InputDescription(
+    .query, Authenticator.tokenParameter, isRequired: false, schema: .string(maxLength: 8_192),
+    "The token, for clients that send no Authorization header. Addresses are logged by proxies: a short-lived one.")
+
+  static let actor = InputDescription(
+    .header, Authenticator.actorHeader, isRequired: false, schema: .string(minLength: 1, maxLength: 200),
+    "Who acts, in development: 1 to 200 bytes, recorded in every event. With a token it must be the token's sub or email."
+  )
+
+  func handle(_ request: Request, next: Handler) async throws -> Response {
+    guard right != .anyone else { return try await next(request) }
+    let caller = try access.authenticator.caller(of: request, takesTokenInQuery: takesTokenInQuery)
+    guard !caller.roles.isEmpty else {
+      throw Authenticator.unauthorized("send a token: “Authorization: Bearer …”", isToken: false)
+    }
+    if right.isOfDocument {
+      // Without an id in its path, the route checks the field of its body. A malformed id is the route's to refuse.
+      if let text = request.parameters["id"], let id = UUID(text) {
+        try await access.require(right, on: id, for: caller, byCache: byCache)
+      }
+    } else {
+      let isSelf = request.parameters["email"].map { caller.isCalled($0) } ?? false
+      guard right.isGiven(to: caller.roles, isSelf: isSelf) else { throw access.forbidden(right) }
+    }
+    return try await next(request.identified(as: caller, by: access))
+  }
+}
