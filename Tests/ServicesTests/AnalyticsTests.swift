@@ -50,6 +50,9 @@ import Testing
       #expect(try await days() == 10)
       let top = try await annals.send(.get, "/analytics/top").json["documents"]?.array ?? []
       #expect(top.map { $0["id"]?.string } == [id, other] && top.last?["views"] == 1)
+      #expect(try await annals.send(.delete, "/documents/\(other)").status == 204)
+      let left = try await annals.send(.get, "/analytics/top").json["documents"]?.array ?? []
+      #expect(left.map { $0["id"]?.string } == [id])
       _ = try await context.redis.command(RedisCommand("FLUSHALL"))
       #expect(try await statistics()["total_views"] == 0)
       try await copying.restore()

@@ -24,7 +24,9 @@ public struct RunningAnnals: Sendable {
   ) async throws -> (status: Int, json: JSONValue, response: HTTPResponse) {
     let type = body == nil ? [] : contentType.map { [(name: "Content-Type", value: $0)] } ?? []
     let response = try await client.send(
-      HTTPRequest(method, url + path, headers: type + headers, body: body.map { Array($0.utf8) }))
+      // Longer than the server waits for those behind it: its own words say which of them is slow.
+      HTTPRequest(
+        method, url + path, headers: type + headers, body: body.map { Array($0.utf8) }, timeout: .seconds(45)))
     let isJSON = response.header("content-type")?.contains("json") ?? false
     return (response.status, isJSON ? try JSONValue(parsing: response.body) : .null, response)
   }

@@ -97,12 +97,16 @@ struct AnalyticsRoutes: Sendable {
 
   @Sendable
   private func top(_ request: Request, _ days: Int, _ limit: Int) async throws -> Response {
-    let documents = try await saved.most(from: Self.day(days), to: Self.day(1), limit: limit)
+    // Some may be deleted: those that come after them take their places.
+    var top: [(document: UUID, views: Int64)] = []
+    for read in try await saved.most(from: Self.day(days), to: Self.day(1), limit: limit * 2) where top.count < limit {
+      if try await documents.load(read.document.description).state?.isDeleted == false { top.append(read) }
+    }
     var writer = JSONWriter()
     writer.object { writer in
       writer.name("documents")
       writer.array { writer in
-        for (id, views) in documents {
+        for (id, views) in top {
           writer.element()
           writer.object {
             $0.member("id", id.description)
