@@ -52,13 +52,13 @@ final class DurableViews: Worker {
         }
         let newest = ViewCounts.minute(before: Self.delay)
         // After a start: whatever others have left.
-        var minute = max((copied ?? newest - Self.reach) + 1, newest - Self.reach)
-        while minute <= newest {
-          try await copy(minute)
-          copied = minute
-          minute += 1
-          if minute > newest { try await mark(newest) }
-        }
+        let minutes =
+          if let copied, copied < newest { Array(copied + 1...newest) } else if copied == nil {
+            try await left(upTo: newest)
+          } else { [Int64]() }
+        for minute in minutes { try await copy(minute) }
+        if copied != newest { try await mark(newest) }
+        copied = newest
         state.withLock { $0 = nil }
         backoff.reset()
         try await context.reactor.sleep(for: .seconds(1))
@@ -71,6 +71,13 @@ final class DurableViews: Worker {
   }
 
   // MARK: Copying
+
+  /// The minutes that nobody has copied yet, asked for in one go.
+  private func left(upTo newest: Int64) async throws -> [Int64] {
+    let minutes = Array(newest - Self.reach + 1...newest)
+    let replies = try await context.redis.pipeline(minutes.map { RedisCommand("EXISTS", counts.minuteKey($0)) })
+    return zip(minutes, replies).filter { $0.1.integer == 1 }.map(\.0)
+  }
 
   /// Copies what was read in a minute, and forgets the minute.
   func copy(_ minute: Int64) async throws {
