@@ -156,12 +156,24 @@ final class KafkaSink: MessageSink {
 
   /// A topic's setting as a number; nil if it may not be read, for which DESCRIBE_CONFIGS is needed.
   private func setting(_ name: String, of topic: String) async throws(KafkaError) -> Int? {
-    do { return try await admin.setting(name, of: topic).flatMap { Int($0) } } catch {
-      guard error.kind == .forbidden else { throw error }
-      logger.info("The topic's limit may not be read", metadata: ["topic": topic, .error: "\(error)"])
-      return nil
+    var backoff = Backoff(first: .milliseconds(20), limit: .milliseconds(500))
+    let deadline = ContinuousClock.now + Self.propagation
+    while true {
+      do throws(KafkaError) { return try await admin.setting(name, of: topic).flatMap { Int($0) } } catch {
+        // It was found, or made, just now: not every broker knows of it yet.
+        if error.name == "UNKNOWN_TOPIC_OR_PART", .now < deadline, !Task.isCancelled {
+          try? await reactor.sleep(for: backoff.next())
+          continue
+        }
+        guard error.kind == .forbidden else { throw error }
+        logger.info("The topic's limit may not be read", metadata: ["topic": topic, .error: "\(error)"])
+        return nil
+      }
     }
   }
+
+  /// How long it may take until all brokers know of a new topic.
+  private static let propagation = Duration.seconds(10)
 
   /// A topic accepts less than this producer's batches have: it would refuse them as a whole. A new producer is needed.
   struct SmallerBatches: Error, CustomStringConvertible {
