@@ -193,7 +193,9 @@ public struct Migrator {
   private func transaction(
     _ sql: String, _ name: String, _ recording: (query: Query, parameters: [Parameter])
   ) async throws {
-    try await retrying {
+    // A role that another database of the cluster makes at this moment may be there and not be known yet: its name is looked up in a
+    // cache that is not renewed within the transaction.
+    try await retrying(name.hasPrefix("role ") ? [Self.lockTimedOut, Self.undefinedObject] : [Self.lockTimedOut]) {
       do {
         try await session.execute(
           """
@@ -214,14 +216,17 @@ public struct Migrator {
     }
   }
 
-  /// Tries again after a wait for a lock that took too long.
-  private func retrying(_ body: () async throws -> Void) async throws {
+  private static let lockTimedOut = "55P03"
+  private static let undefinedObject = "42704"
+
+  /// Tries again after an error that goes away with time.
+  private func retrying(_ states: Set<String> = [lockTimedOut], _ body: () async throws -> Void) async throws {
     var backoff = Backoff(first: .milliseconds(100), limit: .seconds(5))
     while true {
-      do { return try await body() } catch PostgresError.server(let error) where error.sqlState == "55P03" {
+      do { return try await body() } catch PostgresError.server(let error) where states.contains(error.sqlState) {
         guard backoff.attempts < Self.maximumTries else { throw PostgresError.server(error) }
         let delay = backoff.next()
-        logger.info("A table is in use; the step is tried again", metadata: [.delay: "\(delay)"])
+        logger.info("The step is tried again", metadata: [.delay: "\(delay)", .error: "\(error.message)"])
         try await reactor.sleep(for: delay)
       }
     }
