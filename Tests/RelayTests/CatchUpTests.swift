@@ -89,7 +89,7 @@ import Testing
       }
       let backlog = try await database.session()
       try await whileRelaying(options, on: database.reactor) { _ in }
-      var rounds = 0
+      var (rounds, wasCutShort) = (0, false)
       while caughtUp.value < 4, rounds < 30 {
         rounds += 1
         // Written while nobody relays, each event in a transaction of its own.
@@ -100,7 +100,10 @@ import Testing
         let deadline = ContinuousClock.now + .seconds(2)
         // A stop in the midst of it would repeat what it has read.
         while caughtUp.value == before {
-          if .now > deadline, await relay.reading == nil { break }
+          if .now > deadline, await relay.reading == nil {
+            wasCutShort = true
+            break
+          }
           try await database.reactor.sleep(for: .milliseconds(5))
         }
         running.cancel()
@@ -113,14 +116,21 @@ import Testing
       backlog.close()
       let count = counts.reduce(0) { $0 + (Int($1[1] ?? "") ?? 0) }
       let running = Task(executorPreference: database.reactor) { await relay.run() }
-      let messages = try await RelayTests.read(from: topic, on: database.reactor) { $0.count >= count }
+      let messages = try await RelayTests.read(from: topic, on: database.reactor) {
+        Set($0.map(\.identity)).count >= count
+      }
       running.cancel()
       await running.value
-      #expect(messages.count == count)
+      // A relay that was stopped under way may send again what it had not confirmed (G4); nothing else comes twice.
+      #expect(messages.count == count || wasCutShort)
       for row in counts {
         let versions = messages.filter { $0.key == Array(#"{"id":"\#(row[0] ?? "")"}"#.utf8) }
           .compactMap(\.version)
-        let isInOrder = versions == Array(1...(Int(row[1] ?? "") ?? 0))
+        let last = Int(row[1] ?? "") ?? 0
+        let isInOrder =
+          wasCutShort
+          ? versions.last == last && zip([0] + versions, versions).allSatisfy { $1 <= $0 + 1 }
+          : versions == Array(1...last)
         #expect(isInOrder, "\(row), \(versions.count) arrived")
       }
     }

@@ -1,4 +1,5 @@
 import CLibpq
+import Glibc
 public import Logging
 public import Reactor
 
@@ -46,9 +47,13 @@ public final class PostgresSession {
     timeout = options.statementTimeout + options.margin
   }
 
-  // Whoever leaves it by an error may not have closed it. The loop must not watch a descriptor that is closed: libuv ends the
-  // process for that without a word. Away from its loop a session is never dropped with a watch.
-  deinit { if watch != nil, reactor.isCurrent { close() } }
+  // Whoever leaves it by an error may not have closed it.
+  deinit {
+    guard let watch else { return }
+    if reactor.isCurrent { return close() }
+    nonisolated(unsafe) let last = watch
+    reactor.post { last.cancel() }
+  }
 
   /// Closes the connection, on the loop.
   public func close() {
@@ -75,7 +80,10 @@ public final class PostgresSession {
     do {
       if watch == nil {
         let doorbell = doorbell
-        watch = try reactor.watch(PQsocket(handle.pointer), for: [], label: "postgres session") { [weak self] _ in
+        // A descriptor of the watch's own: libpq closes the other one when the session is dropped, and libuv ends the process
+        // without a word if it is to watch one that is closed.
+        let own = dup(PQsocket(handle.pointer))
+        watch = try reactor.watch(own, isOwned: true, for: [], label: "postgres session") { [weak self] _ in
           // Stop watching until a task waits again: unread input stays in the socket.
           self?.watch?.update([])
           doorbell.ring()

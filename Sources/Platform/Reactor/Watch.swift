@@ -1,4 +1,5 @@
 import CUV
+import Glibc
 
 /// Readiness of a descriptor to be read, written or both.
 public struct Readiness: OptionSet, Sendable {
@@ -8,22 +9,28 @@ public struct Readiness: OptionSet, Sendable {
   public static let writable = Readiness(rawValue: Int32(UV_WRITABLE.rawValue))
 }
 
-/// Watches one descriptor on a loop. The caller keeps the descriptor, and cancels the watch before closing it.
+/// Watches one descriptor on a loop. The caller keeps the descriptor, unless it is the watch's own, and cancels the watch before
+/// closing it.
 public final class Watch {
   private let reactor: Reactor
   private let label: StaticString
   private let body: (Readiness) -> Void
+  /// Closed with the watch; nil: the caller's.
+  private let owned: Int32?
   private var handle: UnsafeMutablePointer<uv_poll_t>?
   public private(set) var interest: Readiness = []
 
   fileprivate init(
-    _ descriptor: Int32, on reactor: Reactor, label: StaticString, _ body: @escaping (Readiness) -> Void
+    _ descriptor: Int32, isOwned: Bool, on reactor: Reactor, label: StaticString,
+    _ body: @escaping (Readiness) -> Void
   ) throws(WatchError) {
     (self.reactor, self.label, self.body) = (reactor, label, body)
+    owned = isOwned ? descriptor : nil
     let handle = UnsafeMutablePointer<uv_poll_t>.allocate(capacity: 1)
     let status = uv_poll_init(reactor.loop, handle, descriptor)
     guard status == 0 else {
       handle.deallocate()
+      if isOwned { close(descriptor) }
       throw WatchError(descriptor: descriptor, reason: String(cString: uv_strerror(status)))
     }
     handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
@@ -56,6 +63,7 @@ public final class Watch {
     self.handle = nil
     interest = []
     closeLoopHandle(UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self))
+    if let owned { close(owned) }
   }
 }
 
@@ -68,12 +76,15 @@ public struct WatchError: Error, CustomStringConvertible {
 extension Reactor {
   /// Calls `body`, on the loop, whenever the descriptor is ready for `interest`.
   ///
-  /// - Parameter label: The name of the callback in the log of a long turn.
+  /// - Parameters:
+  ///   - isOwned: The watch closes it at its end.
+  ///   - label: The name of the callback in the log of a long turn.
   public func watch(
-    _ descriptor: Int32, for interest: Readiness, label: StaticString, _ body: @escaping (Readiness) -> Void
+    _ descriptor: Int32, isOwned: Bool = false, for interest: Readiness, label: StaticString,
+    _ body: @escaping (Readiness) -> Void
   ) throws(WatchError) -> Watch {
     checkIsolated()
-    let watch = try Watch(descriptor, on: self, label: label, body)
+    let watch = try Watch(descriptor, isOwned: isOwned, on: self, label: label, body)
     watch.update(interest)
     return watch
   }
