@@ -26,7 +26,7 @@ private let token =
   @Test("are read from a file; a newer file is taken, a broken one leaves the last keys and says so")
   func file() async throws {
     try await withRoutes { context, _ in
-      let path = "/tmp/\(Stack.uniqueName("jwks")).json"
+      let path = "\(Stack.temporaryFolder)/\(Stack.uniqueName("jwks")).json"
       defer { unlink(path) }
       func write(_ text: String) {
         let file = fopen(path, "w")

@@ -164,15 +164,13 @@ public actor RedisServer {
     url = "redis://127.0.0.1:\(port)"
   }
 
-  private static let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-
   private static func process(port: Int, file: String, on reactor: Reactor) async throws -> ChildProcess {
     let nothing = open("/dev/null", O_WRONLY | O_CLOEXEC)
     defer { close(nothing) }
     let child = try await ChildProcess.start(
       "redis-server",
       [
-        "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder,
+        "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", Stack.temporaryFolder,
         "--dbfilename", file,
       ],
       environment: ["PATH": getenv("PATH").map { String(cString: $0) } ?? ""], output: nothing, on: reactor)
@@ -204,7 +202,7 @@ public actor RedisServer {
   public func stop() async {
     await child.signal(SIGTERM)
     _ = await child.wait()
-    unlink("\(Self.folder)/\(file)")
+    unlink("\(Stack.temporaryFolder)/\(file)")
   }
 }
 

@@ -21,6 +21,9 @@ public enum Stack {
   public static var elasticsearch: String { get throws { try address("ANNALS_ELASTICSEARCH_URL") } }
   public static var s3: String { get throws { try address("ANNALS_S3_ENDPOINT") } }
 
+  /// Where files of tests are, each under a name of its own.
+  public static let temporaryFolder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+
   private static let ports = Atomic<Int>(0)
 
   /// A port that no other test of this run gets.

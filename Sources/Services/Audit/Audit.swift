@@ -120,18 +120,7 @@ public struct Audit: Feature {
       writer.member("actor", metadata.actor)
       writer.member("recorded_at", step.recorded.recordedAt.description)
       if let correlation = metadata.correlationID { writer.member("correlation_id", correlation) }
-      writer.name("changes")
-      writer.array { writer in
-        // The entry itself has the version and the time.
-        for change in changes where change.field != "version" && change.field != "updated_at" {
-          writer.element()
-          writer.object {
-            $0.member("field", change.field)
-            $0.member("before", change.before ?? .null)
-            $0.member("after", change.after ?? .null)
-          }
-        }
-      }
+      writer.changes(changes)
     }
   }
 

@@ -134,17 +134,7 @@ struct VersionRoutes: Sendable {
       writer.member("document_id", id.description)
       writer.member("from", first.value)
       writer.member("to", second.value)
-      writer.name("changes")
-      writer.array { writer in
-        for change in changes where change.field != "version" && change.field != "updated_at" {
-          writer.element()
-          writer.object {
-            $0.member("field", change.field)
-            $0.member("before", change.before ?? .null)
-            $0.member("after", change.after ?? .null)
-          }
-        }
-      }
+      writer.changes(changes)
       writer.member("content_changed", before.content?.hash != after.content?.hash)
       writer.name("lines")
       guard let lines else { return writer.null() }

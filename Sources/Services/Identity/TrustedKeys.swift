@@ -9,8 +9,8 @@ import Synchronization
 /// The keys that tokens are checked with, in all reactors of a process. Reading them again never holds up a request: the last
 /// ones are used until there are new ones.
 public final class TrustedKeys: Sendable {
-  /// Signs tokens of development, where nothing is protected anyway.
   static let developmentKey = "development"
+  /// Signs tokens of development, where nothing is protected anyway.
   static let developmentSecret = Array("annals-development-only-not-a-secret".utf8)
 
   private struct State {

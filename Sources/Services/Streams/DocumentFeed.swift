@@ -79,9 +79,8 @@ final class DocumentFeed {
   /// What comes next, at most after some time.
   func next(within timeout: Duration, isolation: isolated (any Actor)? = #isolation) async throws -> Step {
     if asksLast, let event {
-      let last = try await documents.store.read(
-        Document.stream(id.description), after: StreamVersion(version.value - 1), limit: 1)
-      guard last.events.first?.id == event else { return .diverged }
+      let last = try await documents.store.event(of: Document.stream(id.description), at: version)
+      guard last?.id == event else { return .diverged }
       asksLast = false
     }
     if readsLog {

@@ -62,18 +62,16 @@ struct EventStreams: Sendable {
     let (start, begin, event): (Document?, String, UUID?)
     if let cursor = header ?? query {
       let version = StreamVersion(cursor.number)
-      let isThere = try await store.read(name, after: StreamVersion(cursor.number - 1), limit: 1).events.first.map {
-        $0.version == version && $0.id == cursor.event
-      }
+      let isThere = try await store.event(of: name, at: version)?.id == cursor.event
       (start, begin, event) =
-        isThere == true
+        isThere
         ? (try await documents.load(id.description, asOf: .version(version)).state, cursor.text, cursor.event)
         : (nil, Self.earliest, nil)
     } else {
       let now = try await documents.load(id.description)
       guard let state = now.state else { throw DocumentRefusal.notFound }
       guard !state.isDeleted else { throw DocumentRefusal.deleted }
-      let newest = try await store.read(name, after: StreamVersion(now.version.value - 1), limit: 1).events.first
+      let newest = try await store.event(of: name, at: now.version)
       (start, begin, event) = (
         state, newest.map { StreamCursor($0.version.value, $0.id).text } ?? Self.earliest, newest?.id
       )

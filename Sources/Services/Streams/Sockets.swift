@@ -92,20 +92,16 @@ struct Sockets: Sendable {
     guard let wanted = cursor?.number ?? version else {
       guard let now = try await documents.load(id.description).state else { throw DocumentRefusal.notFound }
       guard !now.isDeleted else { throw DocumentRefusal.deleted }
-      let newest = try await store.read(
-        Document.stream(id.description), after: StreamVersion(now.version.value - 1), limit: 1
-      ).events.first
-      return (now, newest?.id)
+      return (now, try await store.event(of: Document.stream(id.description), at: now.version)?.id)
     }
     guard wanted > 0 else { return (nil, nil) }
-    let event = try await store.read(Document.stream(id.description), after: StreamVersion(wanted - 1), limit: 1).events
-      .first
-    guard event?.version.value == wanted, cursor == nil || event?.id == cursor?.event else {
+    let event = try await store.event(of: Document.stream(id.description), at: StreamVersion(wanted))
+    guard let event, cursor == nil || event.id == cursor?.event else {
       throw Problem(
         409, "Conflict", detail: "the document has no such version \(wanted): read it again, and connect without it",
         field: cursor == nil ? "from_version" : "from")
     }
-    return (try await documents.load(id.description, asOf: .version(StreamVersion(wanted))).state, event?.id)
+    return (try await documents.load(id.description, asOf: .version(StreamVersion(wanted))).state, event.id)
   }
 
   private func serve(
@@ -156,12 +152,13 @@ struct Sockets: Sendable {
   ) async throws {
     // After this one the client has everything: the message behind it is the first that is missing.
     var last = feed.cursor
+    func tooSlow() {
+      let place = last.map { "from=\($0.text)" } ?? "from_version=0"
+      end(socket, Code.tooSlow, "too slow: connect again with \(place)")
+    }
     while socket.end == nil {
       if socket.waiting > Self.lowWater {
-        guard ContinuousClock.now - socket.lastTaken < Self.patience else {
-          let place = last.map { "from=\($0.text)" } ?? "from_version=0"
-          return end(socket, Code.tooSlow, "too slow: connect again with \(place)")
-        }
+        guard ContinuousClock.now - socket.lastTaken < Self.patience else { return tooSlow() }
         try await reactor.sleep(for: .milliseconds(50))
         continue
       }
@@ -176,10 +173,7 @@ struct Sockets: Sendable {
       case .messages(let messages):
         for message in messages {
           // What a page has fits: before each there is room for it, beside one that is larger than all the room.
-          guard socket.send(message.frame) else {
-            let place = last.map { "from=\($0.text)" } ?? "from_version=0"
-            return end(socket, Code.tooSlow, "too slow: connect again with \(place)")
-          }
+          guard socket.send(message.frame) else { return tooSlow() }
           if message.isLast { last = message.cursor }
         }
       case .diverged:

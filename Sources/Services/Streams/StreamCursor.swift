@@ -1,4 +1,5 @@
 import Crypto
+import EventStore
 import Events
 import Identifiers
 import JSON
@@ -23,5 +24,13 @@ struct StreamCursor: InputValue, Equatable {
       throw JSONError(.invalid(String(text.prefix(80)), remedy: "use the id of an event as the stream gave it"))
     }
     self.init(number, event)
+  }
+}
+
+extension EventStore {
+  /// The event that made a version of a stream; nil: there is none.
+  func event(of stream: StreamID, at version: StreamVersion) async throws(ReadError) -> RecordedEvent? {
+    let event = try await read(stream, after: StreamVersion(version.value - 1), limit: 1).events.first
+    return event?.version == version ? event : nil
   }
 }
