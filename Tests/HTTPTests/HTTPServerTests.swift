@@ -18,7 +18,7 @@ struct TestServer: Sendable {
   /// Sends bytes as they are over a connection of their own and returns all that comes back until it is closed.
   func raw(_ text: String) async throws -> String {
     let port = port
-    return await Reactor.offLoop {
+    return await Reactor.offLoop(.remote) {
       let descriptor = connectTo(port)
       defer { close(descriptor) }
       let bytes = Array(text.utf8)
@@ -181,7 +181,7 @@ func withServer(
       }
       try await withServer(router) { server in
         let port = server.port
-        let descriptor = await Reactor.offLoop {
+        let descriptor = await Reactor.offLoop(.remote) {
           let descriptor = connectTo(port)
           send(descriptor, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n", 31, 0)
           return descriptor

@@ -10,12 +10,12 @@ import Testing
 struct RawClient: Sendable {
   let descriptor: Int32
 
-  init(_ port: UInt16) async { descriptor = await Reactor.offLoop { connectTo(port) } }
+  init(_ port: UInt16) async { descriptor = await Reactor.offLoop(.remote) { connectTo(port) } }
 
   /// Returns how many bytes the socket took; less than all if the server has closed.
   @discardableResult
   func send(_ bytes: [UInt8]) async -> Int {
-    await Reactor.offLoop { [descriptor] in
+    await Reactor.offLoop(.remote) { [descriptor] in
       var sent = 0
       while sent < bytes.count {
         let count = bytes.withUnsafeBytes {
@@ -32,7 +32,7 @@ struct RawClient: Sendable {
 
   /// Reads until the server closes, or until a text has come.
   func read(until text: String? = nil) async -> String {
-    await Reactor.offLoop { [descriptor] in
+    await Reactor.offLoop(.remote) { [descriptor] in
       var (answer, buffer): ([UInt8], [UInt8]) = ([], [UInt8](repeating: 0, count: 4_096))
       while case let count = recv(descriptor, &buffer, buffer.count, 0), count > 0 {
         answer += buffer[..<count]

@@ -196,6 +196,21 @@ import Testing
     gate.deallocate()
   }
 
+  @Test("calls that wait for other machines, however many, hold up no call of this one")
+  func remoteCalls() async throws {
+    let gate = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+    sem_init(gate, 0, 0)
+    nonisolated(unsafe) let shared = gate
+    let count = 400
+    await withTaskGroup(of: Void.self) { group in
+      for _ in 0..<count { group.addTask { await Reactor.offLoop(.remote) { _ = sem_wait(shared) } } }
+      // With one queue for all, nothing would run this one, and the test would not end.
+      await Reactor.offLoop { for _ in 0..<count { sem_post(shared) } }
+    }
+    sem_destroy(gate)
+    gate.deallocate()
+  }
+
   @Test("counts and names a turn that takes long")
   func lag() async throws {
     let metrics = MetricsRegistry()

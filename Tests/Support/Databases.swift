@@ -68,6 +68,12 @@ private func options(for database: String) throws -> PostgresOptions {
 public func withDatabase<Value: Sendable>(
   migrated: Bool = true, _ body: @Sendable (TestDatabase) async throws -> Value
 ) async throws -> Value {
+  try await Turns.databases.take { try await withOwnDatabase(migrated, body) }
+}
+
+private func withOwnDatabase<Value: Sendable>(
+  _ migrated: Bool, _ body: @Sendable (TestDatabase) async throws -> Value
+) async throws -> Value {
   try await withReactor { reactor in
     let name = Stack.uniqueName("annals_test")
     let server = try options(for: "postgres")

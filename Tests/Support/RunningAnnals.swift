@@ -38,7 +38,7 @@ public struct RunningAnnals: Sendable {
     let (reading, writing) = (ends[0], ends[1])
     let child = try await ChildProcess.start(program, arguments, environment: environment, output: writing, on: reactor)
     close(writing)
-    let text = await Reactor.offLoop {
+    let text = await Reactor.offLoop(.remote) {
       var bytes: [UInt8] = []
       var buffer = [UInt8](repeating: 0, count: 65_536)
       while case let count = read(reading, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
@@ -63,30 +63,7 @@ public struct RunningAnnals: Sendable {
 public func withAnnals(
   _ overrides: [String: String] = [:], _ body: @Sendable (RunningAnnals) async throws -> Void
 ) async throws {
-  await Turns.shared.take()
-  let result: Result<Void, any Error>
-  do { result = .success(try await runAnnals(overrides, body)) } catch { result = .failure(error) }
-  await Turns.shared.give()
-  try result.get()
-}
-
-/// A few programs run at once: all together they would keep each other, and the servers, from answering in time.
-private actor Turns {
-  static let shared = Turns()
-  private var free = 5
-  private var waiting: [CheckedContinuation<Void, Never>] = []
-
-  func take() async {
-    guard free == 0 else {
-      free -= 1
-      return
-    }
-    await withCheckedContinuation { waiting.append($0) }
-  }
-
-  func give() {
-    if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() }
-  }
+  try await Turns.programs.take { try await runAnnals(overrides, body) }
 }
 
 /// The views of a test that searches.

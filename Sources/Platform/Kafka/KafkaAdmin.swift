@@ -21,7 +21,7 @@ public final class KafkaAdmin: Sendable {
   deinit {
     // Destroying waits for the client's threads.
     if let handle = client.withLock({ $0 }) {
-      Task.detached { await Reactor.offLoop { rd_kafka_destroy(handle.pointer) } }
+      Task.detached { await Reactor.offLoop(.remote) { rd_kafka_destroy(handle.pointer) } }
     }
   }
 
@@ -42,7 +42,7 @@ public final class KafkaAdmin: Sendable {
 
   /// Asks the cluster for its brokers and topics.
   public func describe() async throws(KafkaError) -> ClusterDescription {
-    try await Reactor.offLoop { () throws(KafkaError) in try self.describeNow() }
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in try self.describeNow() }
   }
 
   private func describeNow() throws(KafkaError) -> ClusterDescription {
@@ -77,7 +77,7 @@ public final class KafkaAdmin: Sendable {
 
   /// The number of a topic's partitions; nil if there is no such topic.
   public func partitions(of topic: String) async throws(KafkaError) -> Int? {
-    try await Reactor.offLoop { () throws(KafkaError) in try self.partitionsNow(of: topic) }
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in try self.partitionsNow(of: topic) }
   }
 
   private func partitionsNow(of topic: String) throws(KafkaError) -> Int? {
@@ -103,7 +103,7 @@ public final class KafkaAdmin: Sendable {
   public func createTopic(
     _ name: String, partitions: Int, replication: Int? = nil, settings: [String: String] = [:]
   ) async throws(KafkaError) -> Bool {
-    try await Reactor.offLoop { () throws(KafkaError) in
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       try self.createTopicNow(name, partitions: partitions, replication: replication, settings: settings)
     }
   }
@@ -138,7 +138,7 @@ public final class KafkaAdmin: Sendable {
 
   /// Deletes a topic if it exists.
   public func deleteTopic(_ name: String) async throws(KafkaError) {
-    try await Reactor.offLoop { () throws(KafkaError) in
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       let operation = "deleting topic \(name)"
       var topic = rd_kafka_DeleteTopic_new(name)
       defer { rd_kafka_DeleteTopic_destroy(topic) }
@@ -158,7 +158,7 @@ public final class KafkaAdmin: Sendable {
 
   /// Returns the value of a topic's setting, or nil if there is no setting with this name.
   public func setting(_ name: String, of topic: String) async throws(KafkaError) -> String? {
-    try await Reactor.offLoop { () throws(KafkaError) in try self.settingNow(name, of: topic) }
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in try self.settingNow(name, of: topic) }
   }
 
   private func settingNow(_ name: String, of topic: String) throws(KafkaError) -> String? {
@@ -188,7 +188,7 @@ public final class KafkaAdmin: Sendable {
 
   /// Replaces all settings of a topic: settings that are not listed return to the cluster's defaults.
   public func alter(_ topic: String, _ settings: [String: String]) async throws(KafkaError) {
-    try await Reactor.offLoop { () throws(KafkaError) in try self.alterNow(topic, settings) }
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in try self.alterNow(topic, settings) }
   }
 
   private func alterNow(_ topic: String, _ settings: [String: String]) throws(KafkaError) {
@@ -209,7 +209,7 @@ public final class KafkaAdmin: Sendable {
 
   /// The offset after the last message of each partition; topics that do not exist have none.
   public func endOffsets(of topics: [String]) async throws(KafkaError) -> [TopicPartition: Int64] {
-    try await Reactor.offLoop { () throws(KafkaError) in
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       var offsets: [TopicPartition: Int64] = [:]
       for topic in topics {
         for partition in 0..<Int32(try self.partitionsNow(of: topic) ?? 0) {
@@ -248,7 +248,7 @@ public final class KafkaAdmin: Sendable {
     of group: String, _ partitions: [TopicPartition]
   ) async throws(KafkaError) -> [TopicPartition: GroupPlace] {
     guard !partitions.isEmpty else { return [:] }
-    return try await Reactor.offLoop { () throws(KafkaError) in
+    return try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       let handle = try self.makeHandle(RD_KAFKA_CONSUMER, ["group.id": group, "enable.auto.commit": "false"])
       defer { rd_kafka_destroy(handle) }
       return try GroupPlace.read(partitions, handle, timeout: self.milliseconds, brokers: self.options.brokers)
@@ -270,7 +270,7 @@ public final class KafkaAdmin: Sendable {
   ) async throws(KafkaError) -> [TopicPartition: (offset: Int64, timestamp: Int64)] {
     guard !offsets.isEmpty else { return [:] }
     let partitions = Array(offsets.keys)
-    return try await Reactor.offLoop { () throws(KafkaError) in
+    return try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       let handle = try self.makeHandle(
         RD_KAFKA_CONSUMER,
         [
@@ -314,7 +314,7 @@ public final class KafkaAdmin: Sendable {
   /// Sets the offsets of a consumer group that has no members.
   public func setOffsets(_ offsets: [TopicPartition: Int64], of group: String) async throws(KafkaError) {
     guard !offsets.isEmpty else { return }
-    try await Reactor.offLoop { () throws(KafkaError) in
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       let handle = try self.makeHandle(RD_KAFKA_CONSUMER, ["group.id": group, "enable.auto.commit": "false"])
       defer { rd_kafka_destroy(handle) }
       rd_kafka_poll_set_consumer(handle)
@@ -333,7 +333,7 @@ public final class KafkaAdmin: Sendable {
   /// Returns the value of the last committed message in a topic's first partition, or nil if there is none. For topics
   /// that hold one value.
   public func lastValue(of topic: String) async throws(KafkaError) -> [UInt8]? {
-    try await Reactor.offLoop { () throws(KafkaError) in
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       // Try the tail first. It may hold no value, because transaction markers and aborted messages take offsets, too.
       for tail in [Int64(100), 10_000] { if let value = try self.lastValueNow(of: topic, among: tail) { return value } }
       return try self.lastValueNow(of: topic, among: nil)

@@ -151,7 +151,7 @@ final class KafkaClient {
     rd_kafka_queue_io_event_enable(queue, -1, nil, 0)
     rd_kafka_queue_destroy(queue)
     let handle = handle
-    await Reactor.offLoop { rd_kafka_destroy(handle.pointer) }
+    await Reactor.offLoop(.remote) { rd_kafka_destroy(handle.pointer) }
     Glibc.close(pipe.reading)
     Glibc.close(pipe.writing)
   }

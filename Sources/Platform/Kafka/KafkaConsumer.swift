@@ -264,7 +264,7 @@ public final class KafkaConsumer {
   private func places(of list: Partitions) async throws(KafkaError) -> [TopicPartition: GroupPlace] {
     let partitions = Self.partitions(of: list)
     let (handle, brokers) = (client.handle, client.brokers)
-    return try await Reactor.offLoop { () throws(KafkaError) in
+    return try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       try GroupPlace.read(partitions, handle.pointer, timeout: 10_000, brokers: brokers)
     }
   }
@@ -340,7 +340,7 @@ public final class KafkaConsumer {
   public func commitNow(_ offsets: [TopicPartition: Int64]) async throws(KafkaError) {
     guard !offsets.isEmpty else { return }
     let (handle, brokers) = (client.handle, client.brokers)
-    try await Reactor.offLoop { () throws(KafkaError) in
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       let list = rd_kafka_topic_partition_list_new(Int32(offsets.count))
       defer { rd_kafka_topic_partition_list_destroy(list) }
       for (source, offset) in offsets {
@@ -361,7 +361,7 @@ public final class KafkaConsumer {
     let deadline = ContinuousClock.now + Self.patience
     let handle = client.handle
     while !wasAssigned, .now < deadline {
-      let isMember = await Reactor.offLoop {
+      let isMember = await Reactor.offLoop(.remote) {
         guard let id = rd_kafka_memberid(handle.pointer) else { return false }
         defer { rd_kafka_mem_free(handle.pointer, id) }
         guard id.pointee != 0 else { return false }
@@ -381,7 +381,7 @@ public final class KafkaConsumer {
       // It leaves its group, and is otherwise left as it is.
       logger.error("A consumer got no partitions and cannot be closed; it is abandoned")
       let handle = client.handle
-      await Reactor.offLoop { _ = rd_kafka_unsubscribe(handle.pointer) }
+      await Reactor.offLoop(.remote) { _ = rd_kafka_unsubscribe(handle.pointer) }
       client.abandon()
       doorbell.close()
       return
@@ -392,7 +392,7 @@ public final class KafkaConsumer {
       self.assigning = nil
     }
     let handle = client.handle
-    await Reactor.offLoop { _ = rd_kafka_consumer_close(handle.pointer) }
+    await Reactor.offLoop(.remote) { _ = rd_kafka_consumer_close(handle.pointer) }
     await client.close()
     doorbell.close()
   }

@@ -124,7 +124,7 @@ public final class KafkaProducer {
   ) async throws(KafkaError) {
     let handle = client.handle
     // Meanwhile the loop runs and takes the delivery reports that this call waits for.
-    let error = await Reactor.offLoop { TransactionError(pointer: body(handle.pointer)) }
+    let error = await Reactor.offLoop(.remote) { TransactionError(pointer: body(handle.pointer)) }
     if let pointer = error.pointer { throw take(pointer, operation) }
   }
 
@@ -209,7 +209,7 @@ public final class KafkaProducer {
   /// The number of partitions of each topic that this producer writes to, as the cluster says now.
   public func partitions() async throws(KafkaError) -> [String: Int] {
     let (handle, brokers, names) = (client.handle, client.brokers, Set(topics.keys))
-    return try await Reactor.offLoop { () throws(KafkaError) in
+    return try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       var pointer: UnsafePointer<rd_kafka_metadata>?
       // Without a topic's name: of all topics that this client knows.
       let code = rd_kafka_metadata(handle.pointer, 0, nil, &pointer, 1_000)

@@ -217,7 +217,7 @@ public final class PostgresSession {
       return
     }
     let box = CancelRequest(pointer: request)
-    await Reactor.offLoop {
+    await Reactor.offLoop(.remote) {
       var message = [CChar](repeating: 0, count: 256)
       _ = PQcancel(box.pointer, &message, Int32(message.count))
       PQfreeCancel(box.pointer)

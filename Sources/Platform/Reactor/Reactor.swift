@@ -115,10 +115,10 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
 
   /// Runs a blocking function on a thread of its own and returns its result.
   public static func offLoop<Value: Sendable, Failure: Error>(
-    _ body: @escaping @Sendable () throws(Failure) -> Value
+    _ call: BlockingCall = .local, _ body: @escaping @Sendable () throws(Failure) -> Value
   ) async throws(Failure) -> Value {
     let result = await withCheckedContinuation { continuation in
-      BlockingThreads.shared.run { continuation.resume(returning: Result { () throws(Failure) in try body() }) }
+      BlockingThreads.run(call) { continuation.resume(returning: Result { () throws(Failure) in try body() }) }
     }
     return try result.get()
   }
