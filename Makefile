@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -97,6 +97,10 @@ pages: ## Print the pages of settings, metrics and routes into docs/ again
 	@for page in settings metrics routes; do \
 	  { sed '/^| /,$$d' docs/$$page.md; .build/debug/annals $$page; } > .build/page && cp .build/page docs/$$page.md; done
 	@.build/debug/annals openapi | jq . > docs/openapi.json
+
+protos: ## Make Swift of the .proto files again
+	@swift build --product protoc-gen-annals
+	@scripts/protos
 
 format: ## Format all Swift sources
 	@swift format --in-place --recursive Package.swift Sources Tests sql

@@ -12,10 +12,12 @@ let strict: [SwiftSetting] =
   ] + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
 
 /// A platform target: one folder below Sources/Platform, over at most one C library whose module is nested in it.
-func platform(_ name: String, over cModule: String? = nil, _ dependencies: [Target.Dependency] = []) -> Target {
+func platform(
+  _ name: String, over cModule: String? = nil, excluding others: [String] = [], _ dependencies: [Target.Dependency] = []
+) -> Target {
   .target(
     name: name, dependencies: dependencies + (cModule.map { [.target(name: $0)] } ?? []),
-    path: "Sources/Platform/\(name)", exclude: cModule.map { [$0] } ?? [], swiftSettings: strict)
+    path: "Sources/Platform/\(name)", exclude: (cModule.map { [$0] } ?? []) + others, swiftSettings: strict)
 }
 
 func cLibrary(_ name: String, in target: String, pkgConfig: String? = nil, apt package: String) -> Target {
@@ -61,6 +63,7 @@ let package = Package(
     cLibrary("CMicrohttpd", in: "HTTPServer", pkgConfig: "libmicrohttpd", apt: "libmicrohttpd-dev"),
     cLibrary("CCrypto", in: "Crypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
     cLibrary("CWslay", in: "WebSocket", apt: "libwslay-dev"),
+    cLibrary("CGRPC", in: "GRPC", apt: "libgrpc-dev"),
     cLibrary("CYaml", in: "Configuration", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
     cLibrary("CMagic", in: "MediaType", apt: "libmagic-dev"),
 
@@ -86,6 +89,8 @@ let package = Package(
     platform("HTTPClient", over: "CCurl", ["Reactor", "Metrics"]),
     platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON", "PercentCoding"]),
     platform("WebSocket", over: "CWslay", ["Reactor", "Base64", "Crypto"]),
+    platform("Protobuf", ["Base64"]),
+    platform("GRPC", over: "CGRPC", excluding: ["Protos"], ["Protobuf", "Reactor", "Logging", "Metrics"]),
     platform("S3", ["HTTPClient", "Crypto", "Reactor", "Time"]),
 
     platform("Elasticsearch", ["HTTPClient", "JSON", "Base64", "PercentCoding"]),
@@ -114,17 +119,24 @@ let package = Package(
     .target(
       name: "Services",
       dependencies: [
-        "Events", "EventStore", "Domain", "Relay", "Connector", "Projections", "HTTPServer", "WebSocket", "HTTPClient",
+        "Events", "EventStore", "Domain", "Relay", "Connector", "Projections", "HTTPServer", "WebSocket", "GRPC",
+        "Protobuf",
+        "HTTPClient",
         "Elasticsearch", "Redis",
         "S3", "Kafka", "Postgres", "MediaType", "Lifecycle", "Reactor", "Configuration", "CommandLine", "Files",
         "Logging", "Metrics", "JSON", "Crypto", "JWT", "Base64", "Spelling", "Identifiers", "Time",
-      ], path: "Sources/Services", resources: [.embedInCode("Operations/docs.html")], swiftSettings: strict),
+      ], path: "Sources/Services", exclude: ["RPC/Protos"], resources: [.embedInCode("Operations/docs.html")],
+      swiftSettings: strict),
     .executableTarget(
       name: "annals",
       dependencies: [
         "Services", "Relay", "Projections", "EventStore", "CommandLine", "Configuration", "Postgres", "HTTPClient",
         "HTTPServer", "Lifecycle", "Reactor", "Files", "Logging", "Metrics", "JSON",
       ], path: "Sources/annals", swiftSettings: strict),
+
+    // Emits Swift for .proto files; see “make protos”.
+    .executableTarget(
+      name: "protoc-gen-annals", dependencies: ["Protobuf"], path: "Sources/protoc-gen-annals", swiftSettings: strict),
 
     .executableTarget(
       name: "example-account",
@@ -161,6 +173,8 @@ let package = Package(
         "Support", "Connector", "Relay", "EventStore", "Postgres", "Kafka", "Reactor", "Identifiers", "JSON", "Logging",
         "Metrics",
       ]),
+    tests(
+      "GRPC", ["Support", "Protobuf", "Files"], exclude: ["Protos", "peer.py", "calls.py", "stopping.py"]),
     tests("Kafka", ["Support", "Kafka", "Reactor"]),
     tests("Redis", ["Support", "Redis", "Reactor", "Metrics"]),
     tests("HTTP", ["Support", "HTTPServer", "HTTPClient", "S3", "Crypto", "Reactor", "Metrics", "Time"]),

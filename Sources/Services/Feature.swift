@@ -1,5 +1,6 @@
 public import Configuration
 public import Events
+public import GRPC
 public import Lifecycle
 public import Projections
 
@@ -28,13 +29,16 @@ public protocol Feature: Sendable {
   /// Routes for operators, on a port of their own in every process.
   func operatorRoutes(_ context: Context) throws -> [RouteGroup]
 
+  /// The services of one reactor that are called by gRPC.
+  func calls(_ context: Context) throws -> [RPCService]
+
   /// The views that it keeps, for the projections, `annals verify` and its own routes.
   func views(_ context: Context) throws -> [any View]
 
   /// The objects that it keeps in the object store, for `annals sweep`.
   func contents(_ context: Context) throws -> [StoredContents]
 
-  /// Work in the background, once in each process that runs the feature.
+  /// Work in the background, once in each process that runs the feature. What several features name alike runs once.
   func workers(_ context: Context) throws -> [any Worker]
 
   /// Checks of the servers that it depends on. `/readyz` of a process with routes and `annals doctor` run the same list.
@@ -48,6 +52,7 @@ extension Feature {
   public func prepare(_ context: Context) async throws {}
   public func routes(_ context: Context) throws -> [RouteGroup] { [] }
   public func operatorRoutes(_ context: Context) throws -> [RouteGroup] { [] }
+  public func calls(_ context: Context) throws -> [RPCService] { [] }
   public func views(_ context: Context) throws -> [any View] { [] }
   public func contents(_ context: Context) throws -> [StoredContents] { [] }
   public func workers(_ context: Context) throws -> [any Worker] { [] }

@@ -10,6 +10,7 @@ enum Features {
     Audit(),
     Analytics(),
     Streams(),
+    RemoteCalls(),
   ]
 
   /// The event log itself, in every process that serves requests.

@@ -42,7 +42,7 @@ struct Server {
     let serving: [Context]
     let background: Context
     /// The API, if the process has one, and the operators' port.
-    let listeners: [HTTPService]
+    let listeners: [any Service]
     let workers: [any Worker]
     var contexts: [Context] { serving + [background] }
   }
@@ -50,9 +50,11 @@ struct Server {
   func parts() throws -> Parts {
     let stop = StopSignal()
     let background = try runtime.context(on: runtime.reactor("background"))
-    let workers = try features.flatMap { try $0.workers(background) }
+    var names: Set<String> = []
+    let workers = try features.flatMap { try $0.workers(background) }.filter { names.insert($0.name).inserted }
     // A process without routes of its own has operators' routes only: one loop is enough.
-    let hasRoutes = try features.contains { try !$0.routes(background).isEmpty }
+    let hasCalls = try features.contains { try !$0.calls(background).isEmpty }
+    let hasRoutes = try hasCalls || features.contains { try !$0.routes(background).isEmpty }
     let serving = hasRoutes ? try servingReactors.map { try runtime.context(on: $0) } : []
     let workerChecks = workers.map { worker in
       // Requests never wait for a worker: one that stands still takes no requests from the services.
@@ -76,7 +78,12 @@ struct Server {
       let checks = try features.flatMap { try $0.checks(context) } + workerChecks
       return try groups + Operations(context, checks: checks, described: groups, stop: stop).open
     }
-    return Parts(stop: stop, serving: serving, background: background, listeners: [api, operators], workers: workers)
+    var listeners: [any Service] = [api, operators]
+    if hasCalls {
+      listeners.append(
+        RPCListener(serving, grace: .seconds(20)) { context in try features.flatMap { try $0.calls(context) } })
+    }
+    return Parts(stop: stop, serving: serving, background: background, listeners: listeners, workers: workers)
   }
 
   private var operationsAddress: String {

@@ -33,20 +33,7 @@ public struct RunningAnnals: Sendable {
 
   /// Runs another program and returns what it printed.
   public func output(of program: String, _ arguments: [String]) async throws -> String {
-    var ends: [Int32] = [0, 0]
-    guard pipe(&ends) == 0 else { return "" }
-    let (reading, writing) = (ends[0], ends[1])
-    let child = try await ChildProcess.start(program, arguments, environment: environment, output: writing, on: reactor)
-    close(writing)
-    let text = await Reactor.offLoop(.remote) {
-      var bytes: [UInt8] = []
-      var buffer = [UInt8](repeating: 0, count: 65_536)
-      while case let count = read(reading, &buffer, buffer.count), count > 0 { bytes += buffer[..<count] }
-      close(reading)
-      return String(decoding: bytes, as: UTF8.self)
-    }
-    _ = await child.wait()
-    return text
+    try await Support.output(of: program, arguments, environment: environment, on: reactor)
   }
 
   public static var binary: String {
@@ -81,7 +68,7 @@ private func runAnnals(
       "ANNALS_POSTGRES_URL": database.options.url, "ANNALS_REDIS_URL": redis.url,
       "ANNALS_KAFKA_BROKERS": try Stack.kafka, "ANNALS_ELASTICSEARCH_URL": try Stack.elasticsearch,
       "ANNALS_S3_ENDPOINT": try Stack.s3, "ANNALS_HTTP_PORT": "\(port)",
-      "ANNALS_OPERATIONS_PORT": "\(operationsPort)", "ANNALS_ELASTICSEARCH_ALIAS": name,
+      "ANNALS_OPERATIONS_PORT": "\(operationsPort)", "ANNALS_GRPC_PORT": "0", "ANNALS_ELASTICSEARCH_ALIAS": name,
       "ANNALS_RELAY_TOPIC": "\(name).{aggregate}s", "ANNALS_RELAY_SLOT": name, "ANNALS_PROJECTION_GROUP": name,
       // Indexes are dear to make: a test that needs more views says so.
       "ANNALS_PROJECTION_VIEWS": "document-cache",

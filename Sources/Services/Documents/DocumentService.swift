@@ -50,10 +50,10 @@ struct DocumentService: Sendable {
   }
 
   func amend(
-    _ id: UUID, title: String?, status: DocumentStatus?, tags: [String]?, expecting: StreamVersion?,
-    metadata: EventMetadata
+    _ id: UUID, title: String? = nil, status: DocumentStatus?, tags: [String]? = nil, expecting: StreamVersion?,
+    metadata: EventMetadata, once: Once<Document>? = nil
   ) async throws -> Document {
-    try await execute(.amend(title: title, status: status, tags: tags, at: .now()), on: id, expecting, metadata)
+    try await execute(.amend(title: title, status: status, tags: tags, at: .now()), on: id, expecting, metadata, once)
   }
 
   /// - Parameter stored: Stored already.
@@ -131,9 +131,11 @@ struct DocumentService: Sendable {
   }
 
   private func execute(
-    _ command: DocumentCommand, on id: UUID, _ expecting: StreamVersion?, _ metadata: EventMetadata
+    _ command: DocumentCommand, on id: UUID, _ expecting: StreamVersion?, _ metadata: EventMetadata,
+    _ once: Once<Document>? = nil
   ) async throws -> Document {
-    let document = try await store.execute(command, on: id.description, expecting: expecting, metadata: metadata)
+    let document = try await store.execute(
+      command, on: id.description, expecting: expecting, metadata: metadata, once: once)
     guard let document else { throw DocumentRefusal.notFound }
     return document
   }

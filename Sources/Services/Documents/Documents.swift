@@ -21,12 +21,7 @@ public struct Documents: Feature {
   public var aggregates: [any Aggregate.Type] { [Document.self] }
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
-    let contents = ContentStore(
-      context.content, detector: try MediaTypeDetector(), maximum: context.settings[Self.maximumContent].bytes)
-    let documents = DocumentService(
-      store: context.store, redis: context.redis,
-      cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]),
-      views: ViewCounts(context), content: contents)
+    let documents = try DocumentService(context)
     let routes = DocumentRoutes(
       documents, maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes, logger: context.logger)
     let lists = DocumentLists(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix])
@@ -59,5 +54,17 @@ public struct Documents: Feature {
           + (exists ? "present" : "does not exist yet; the first content creates it")
       },
     ]
+  }
+}
+
+extension DocumentService {
+  init(_ context: Context) throws {
+    self.init(
+      store: context.store, redis: context.redis,
+      cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]),
+      views: ViewCounts(context),
+      content: ContentStore(
+        context.content, detector: try MediaTypeDetector(),
+        maximum: context.settings[Documents.maximumContent].bytes))
   }
 }

@@ -1,3 +1,4 @@
+import HTTPServer
 import Time
 import Domain
 import EventStore
@@ -13,8 +14,9 @@ import WebSocket
 final class DocumentFeed {
   /// One thing that happened, as clients are told.
   struct Message: Sendable {
+    let what: Happening
     /// `document.viewed`, `signature.given`.
-    let name: String
+    var name: String { what.type }
     /// The envelope: `type`, `data`, `timestamp`.
     let json: [UInt8]
     /// The envelope for a socket.
@@ -23,6 +25,49 @@ final class DocumentFeed {
     let cursor: StreamCursor
     /// It is the last of its event's: a place between two of one event is none.
     let isLast: Bool
+  }
+
+  /// What clients are told of one thing that happened, in whatever form.
+  struct Happening: Sendable {
+    let type: String
+    let title: String
+    let oldStatus: DocumentStatus?
+    let newStatus: DocumentStatus?
+    let version: StreamVersion
+    /// Nil for those who may not see the document's history.
+    let actor: String?
+    /// The signature that was given.
+    let signature: Signature?
+    let at: Timestamp
+  }
+
+  /// Where a feed begins: the document as it was then, and the event that made it so. Nil: before it was, or unknown.
+  struct Start: Sendable {
+    let document: Document?
+    let event: UUID?
+  }
+
+  /// Behind a version or a cursor that a client names, or at the document's present end.
+  ///
+  /// - Throws: A problem with status 409 if the document has no such version, or it was another event that made it.
+  static func start(
+    _ id: UUID, _ version: Int64?, _ cursor: StreamCursor?, _ store: EventStore
+  ) async throws -> Start {
+    let (documents, stream) = (AggregateStore<Document>(store), Document.stream(id.description))
+    guard let wanted = cursor?.number ?? version else {
+      guard let now = try await documents.load(id.description).state else { throw DocumentRefusal.notFound }
+      guard !now.isDeleted else { throw DocumentRefusal.deleted }
+      return Start(document: now, event: try await store.event(of: stream, at: now.version)?.id)
+    }
+    guard wanted > 0 else { return Start(document: nil, event: nil) }
+    let event = try await store.event(of: stream, at: StreamVersion(wanted))
+    guard let event, cursor == nil || event.id == cursor?.event else {
+      throw Problem(
+        409, "Conflict", detail: "the document has no such version \(wanted): read it again, and connect without it",
+        field: cursor == nil ? "from_version" : "from")
+    }
+    let document = try await documents.load(id.description, asOf: .version(StreamVersion(wanted))).state
+    return Start(document: document, event: event.id)
   }
 
   enum Step: Sendable {
@@ -57,14 +102,11 @@ final class DocumentFeed {
   /// Where it goes on; nil: from the beginning, or from an event that is not known.
   var cursor: StreamCursor? { event.map { StreamCursor(version.value, $0) } }
 
-  /// - Parameters:
-  ///   - document: As it was when the feed begins; nil: before it was.
-  ///   - event: That made it so.
   init(
-    _ id: UUID, after document: Document?, event: UUID?, for caller: Caller, store: EventStore, hub: EventHub,
+    _ id: UUID, after start: Start, for caller: Caller, store: EventStore, hub: EventHub,
     cache: MessageCache, on reactor: Reactor
   ) {
-    (self.id, state, version, self.event) = (id, document, document?.version ?? .none, event)
+    (self.id, state, version, event) = (id, start.document, start.document?.version ?? .none, start.event)
     (documents, signatures, self.caller) = (AggregateStore(store), AggregateStore(store), caller)
     (self.cache, self.reactor) = (cache, reactor)
     inbox = hub.subscribe(.stream(Document.stream(id.description)), on: reactor)
@@ -134,36 +176,43 @@ final class DocumentFeed {
     return caller.permissions(on: state)
   }
 
+  private func json(_ what: Happening, _ cursor: StreamCursor?) -> [UInt8] {
+    var writer = JSONWriter(reserving: 320)
+    writer.object { writer in
+      writer.member("type", what.type)
+      writer.name("data")
+      writer.object {
+        $0.member("id", id.description)
+        $0.member("title", what.title)
+        $0.member("old_status", orNull: what.oldStatus?.rawValue)
+        $0.member("new_status", orNull: what.newStatus?.rawValue)
+        $0.member("version", what.version.value)
+        if let actor = what.actor { $0.member("actor", actor) }
+        if let signature = what.signature {
+          $0.member("signature_id", signature.id.description)
+          $0.member("signer_email", signature.signerEmail)
+          $0.member("signer_name", signature.signerName)
+        }
+      }
+      writer.member("timestamp", what.at.microseconds / 1_000)
+      if let cursor { writer.member("cursor", cursor.text) }
+    }
+    return writer.bytes
+  }
+
   private func told(
     _ recorded: RecordedEvent, _ event: DocumentEvent, _ before: Document?, _ key: MessageCache.Key,
     isolation: isolated (any Actor)? = #isolation
   ) async throws -> [Message] {
     let actor = key.tellsActor ? try recorded.metadata.actor : nil
     func message(_ name: String, _ signature: Signature? = nil, isLast: Bool = true) -> Message {
-      var writer = JSONWriter(reserving: 320)
+      let what = Happening(
+        type: name, title: state?.title ?? "", oldStatus: before?.status, newStatus: state?.status, version: version,
+        actor: actor, signature: signature, at: recorded.recordedAt)
       let cursor = StreamCursor(version.value, recorded.id)
-      writer.object { writer in
-        writer.member("type", name)
-        writer.name("data")
-        writer.object {
-          $0.member("id", id.description)
-          $0.member("title", state?.title ?? "")
-          $0.member("old_status", orNull: before?.status.rawValue)
-          $0.member("new_status", orNull: state?.status.rawValue)
-          $0.member("version", version.value)
-          if let actor { $0.member("actor", actor) }
-          if let signature {
-            $0.member("signature_id", signature.id.description)
-            $0.member("signer_email", signature.signerEmail)
-            $0.member("signer_name", signature.signerName)
-          }
-        }
-        writer.member("timestamp", recorded.recordedAt.microseconds / 1_000)
-        // A place between two messages of one event is none: both come again.
-        if isLast { writer.member("cursor", cursor.text) }
-      }
-      return Message(
-        name: name, json: writer.bytes, frame: WebSocketFrame(text: writer.bytes), cursor: cursor, isLast: isLast)
+      // A place between two messages of one event is none: both come again.
+      let json = json(what, isLast ? cursor : nil)
+      return Message(what: what, json: json, frame: WebSocketFrame(text: json), cursor: cursor, isLast: isLast)
     }
     switch event {
     case .created: return [message("document.created")]

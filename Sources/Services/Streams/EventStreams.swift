@@ -79,7 +79,7 @@ struct EventStreams: Sendable {
     return answer(from: begin, for: request.caller) {
       [store, hub, cache, reactor] (caller: Caller, writer: BodyWriter) in
       let feed = DocumentFeed(
-        id, after: start, event: event, for: caller, store: store, hub: hub, cache: cache, on: reactor)
+        id, after: .init(document: start, event: event), for: caller, store: store, hub: hub, cache: cache, on: reactor)
       defer { feed.close() }
       while caller.left > .zero {
         switch try await feed.next(within: min(Self.heartbeat, caller.left)) {

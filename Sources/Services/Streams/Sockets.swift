@@ -63,7 +63,7 @@ struct Sockets: Sendable {
       throw Problem(405, "Method not allowed", detail: "a WebSocket begins with GET", headers: [("Allow", "GET")])
     }
     let accept = try Self.handshake(request)
-    let start = try await start(id, version, cursor)
+    let start = try await DocumentFeed.start(id, version, cursor, store)
     let caller = request.caller
     return Response(
       101, headers: [("Upgrade", "websocket"), ("Sec-WebSocket-Accept", accept)],
@@ -84,35 +84,15 @@ struct Sockets: Sendable {
     }
   }
 
-  /// The document as the client has seen it.
-  private func start(
-    _ id: UUID, _ version: Int64?, _ cursor: StreamCursor?
-  ) async throws -> (document: Document?, event: UUID?) {
-    let documents = AggregateStore<Document>(store)
-    guard let wanted = cursor?.number ?? version else {
-      guard let now = try await documents.load(id.description).state else { throw DocumentRefusal.notFound }
-      guard !now.isDeleted else { throw DocumentRefusal.deleted }
-      return (now, try await store.event(of: Document.stream(id.description), at: now.version)?.id)
-    }
-    guard wanted > 0 else { return (nil, nil) }
-    let event = try await store.event(of: Document.stream(id.description), at: StreamVersion(wanted))
-    guard let event, cursor == nil || event.id == cursor?.event else {
-      throw Problem(
-        409, "Conflict", detail: "the document has no such version \(wanted): read it again, and connect without it",
-        field: cursor == nil ? "from_version" : "from")
-    }
-    return (try await documents.load(id.description, asOf: .version(StreamVersion(wanted))).state, event.id)
-  }
-
   private func serve(
-    _ connection: UpgradedConnection, _ id: UUID, _ start: (document: Document?, event: UUID?), _ caller: Caller
+    _ connection: UpgradedConnection, _ id: UUID, _ start: DocumentFeed.Start, _ caller: Caller
   ) async {
     // The server has started this on the reactor's executor; the loop's own thread is needed as well.
     await reactor.run { await follow(connection, id, start, caller) }
   }
 
   private func follow(
-    _ connection: UpgradedConnection, _ id: UUID, _ start: (document: Document?, event: UUID?), _ caller: Caller
+    _ connection: UpgradedConnection, _ id: UUID, _ start: DocumentFeed.Start, _ caller: Caller
   ) async {
     let socket: WebSocket
     do { socket = try WebSocket(connection.descriptor, extra: connection.extra, on: reactor) } catch {
@@ -120,7 +100,7 @@ struct Sockets: Sendable {
       return
     }
     let feed = DocumentFeed(
-      id, after: start.document, event: start.event, for: caller, store: store, hub: hub, cache: cache, on: reactor)
+      id, after: start, for: caller, store: store, hub: hub, cache: cache, on: reactor)
     // Its end wakes whoever waits for the document.
     socket.onEnd = { feed.wake() }
     do { try await pass(feed, to: socket, caller) } catch {

@@ -1,0 +1,40 @@
+import Support
+import Testing
+
+@Suite("Calls by gRPC", .timeLimit(.minutes(5))) struct CallTests {
+  private static let program = #filePath.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/calls.py"
+
+  @Test("do what clients expect, end as they should, and bear what is mangled")
+  func calls() async throws {
+    let port = Stack.uniquePort()
+    try await withAnnals(["ANNALS_GRPC_PORT": "\(port)"]) { annals in
+      let printed = try await annals.output(
+        of: Self.program, ["127.0.0.1:\(port)", annals.url, annals.operationsURL])
+      #expect(printed.hasSuffix("10 of 10 cases hold\n"), "\(printed)")
+    }
+  }
+
+  @Test("are allowed to whom the routes are allowed: each method, each role, each relation, and without a token")
+  func rights() async throws {
+    let port = Stack.uniquePort()
+    let settings = [
+      "ANNALS_GRPC_PORT": "\(port)", "ANNALS_AUTH_MODE": "tokens", "ANNALS_AUTH_ISSUER": "tests",
+      "ANNALS_AUTH_SECRET": "a secret of the tests that has more than 32 bytes",
+    ]
+    try await withAnnals(settings) { annals in
+      let printed = try await annals.output(
+        of: Self.program, ["127.0.0.1:\(port)", annals.url, annals.operationsURL])
+      #expect(printed.hasSuffix("1 of 1 cases hold\n") && printed.contains("100 cells"), "\(printed)")
+    }
+  }
+
+  @Test("that last are told when the server stops, and health says it before")
+  func stop() async throws {
+    let ports = (0..<3).map { _ in "\(Stack.uniquePort())" }
+    try await withAnnals { annals in
+      let printed = try await annals.output(
+        of: Self.program.replacing("calls.py", with: "stopping.py"), [RunningAnnals.binary] + ports)
+      #expect(printed == "health SERVING NOT_SERVING UNAVAILABLE\nwatch UNAVAILABLE\n", "\(printed)")
+    }
+  }
+}
