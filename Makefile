@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-grpc bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -80,6 +80,10 @@ bench-freshness: ## How soon a write is cached and searchable, beside Redis and 
 bench-sockets: ## 10,000 sockets: memory, fan-out, deliveries, a long way back
 	@scripts/install $(EXTRA)
 	@$(ON_STACK) Benchmarks/sockets.py $(ARGUMENTS)
+
+bench-grpc: ## Calls per second by gRPC beside Python's grpc.aio
+	@scripts/install $(EXTRA) bench-grpc
+	@$(ON_STACK) Benchmarks/calls.py $(ARGUMENTS)
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench

@@ -57,6 +57,11 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
   private static let callsName = "annals_grpc_calls_total"
   private static let callsHelp = "Calls by gRPC that have ended, by method and status."
 
+  /// Declares the metrics of a server: one that has not taken a call has them too.
+  public static func declare(_ metrics: MetricsRegistry) {
+    metrics.declare(.counter, callsName, labels: ["method", "code"], help: callsHelp)
+  }
+
   /// Listens.
   ///
   /// - Parameters:
@@ -70,7 +75,7 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
     self.describe = describe
     longestCall = options.longestCall
     (maximumCalls, self.logger, self.metrics) = (options.maximumCalls, logger.labelled("grpc"), metrics)
-    metrics.declare(.counter, Self.callsName, labels: ["method", "code"], help: Self.callsHelp)
+    Self.declare(metrics)
     let offered = services.first?.services ?? []
     health = Health(offered.map(\.name))
     let own = [health.service] + Reflection.services(offered + [health.service])

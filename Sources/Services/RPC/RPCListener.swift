@@ -19,6 +19,7 @@ public struct RPCListener: Service {
     _ contexts: [Context], grace: Duration, calls: @escaping @Sendable (Context) throws -> [RPCService]
   ) {
     (self.contexts, self.grace, self.calls) = (contexts, grace, calls)
+    RPCServer.declare(contexts[0].metrics)
   }
 
   /// Returns after the signal, when the calls under way have ended.
