@@ -12,7 +12,8 @@ public enum Schema {
     PackageResources.relays_sql, PackageResources.relay_checkpoints_sql, PackageResources.relay_snapshots_sql,
     PackageResources.parked_messages_sql, PackageResources.log_index_sql, PackageResources.checkpoints_sql,
     PackageResources.commands_sql, PackageResources.snapshots_sql, PackageResources.view_generations_sql,
-    PackageResources.parked_changes_sql, PackageResources.document_views_sql, PackageResources.publication_sql,
+    PackageResources.parked_changes_sql, PackageResources.document_views_sql, PackageResources.due_times_sql,
+    PackageResources.publication_sql,
     PackageResources.first_partitions_sql,
   ]
 
@@ -60,6 +61,9 @@ public enum Schema {
   public static let readCategory = text(PackageResources.read_category_sql)
   public static let readCorrelation = text(PackageResources.read_correlation_sql)
   public static let logBounds = text(PackageResources.log_bounds_sql)
+  public static let noteDue = text(PackageResources.note_due_sql)
+  public static let dueNow = text(PackageResources.due_now_sql)
+  public static let settleDue = text(PackageResources.settle_due_sql)
   public static let saveViews = text(PackageResources.save_views_sql)
   public static let savedViews = text(PackageResources.saved_views_sql)
   public static let viewsByDay = text(PackageResources.views_by_day_sql)

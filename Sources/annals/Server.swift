@@ -81,7 +81,7 @@ struct Server {
     var listeners: [any Service] = [api, operators]
     if hasCalls {
       listeners.append(
-        RPCListener(serving, grace: .seconds(20)) { context in try features.flatMap { try $0.calls(context) } })
+        RPCListener(serving) { context in try features.flatMap { try $0.calls(context) } })
     }
     return Parts(stop: stop, serving: serving, background: background, listeners: listeners, workers: workers)
   }

@@ -187,6 +187,11 @@ def a_key_makes_a_call_once():
     assert first == again and get(id).status == "viewed" and get(id).version == 3
     refused(grpc.StatusCode.INVALID_ARGUMENT, lambda: update(id, "signed", metadata=key))
     refused(grpc.StatusCode.INVALID_ARGUMENT, lambda: update(id, "viewed", metadata=[("idempotency-key", "a b")]))
+    # One that changes nothing is answered alike later, when it would change something.
+    key = [("idempotency-key", f"same-{id}")]
+    assert update(id, "viewed", metadata=key).version == 3
+    assert update(id, "pending").version == 4
+    assert update(id, "viewed", metadata=key).version == 3 and get(id).version == 4
     # The same call at once, several times.
     other, answers = new(), []
     def call():
@@ -351,6 +356,36 @@ def what_is_too_large_or_mangled_is_refused():
         counts[code] = counts.get(code, 0) + 1
     assert set(counts) <= {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "ABORTED"}, counts
     assert get(id).id == id
+
+
+@case
+def what_is_compressed_is_refused_before_it_is_inflated():
+    bomb = document.GetDocumentRequest(document_id="0" * (200 << 20)).SerializeToString()
+    other = grpc.insecure_channel(ADDRESS, options=[("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)])
+    call = other.unary_unary(SERVICE + "GetDocument", lambda m: m, document.DocumentResponse.FromString)
+    refused(grpc.StatusCode.UNIMPLEMENTED, lambda: call(bomb, timeout=TIMEOUT, compression=grpc.Compression.Gzip))
+    other.close()
+    assert exists(new())
+
+
+@case
+def a_text_of_a_client_makes_no_large_trailer():
+    error = refused(grpc.StatusCode.INVALID_ARGUMENT, lambda: get("e" + "\u0301" * 200_000))
+    assert len(dict(error.trailing_metadata())["grpc-status-details-bin"]) < 4_000
+
+
+@case
+def who_sends_nothing_or_takes_nothing_is_ended():
+    # The server's limit for a call is three seconds here.
+    call = CHANNEL.stream_unary(SERVICE + "GetDocument", document.GetDocumentRequest.SerializeToString, document.DocumentResponse.FromString)
+    started, done = time.monotonic(), threading.Event()
+
+    def nothing():
+        done.wait(60)
+        yield from ()
+    refused(grpc.StatusCode.DEADLINE_EXCEEDED, lambda: call(nothing(), timeout=60))
+    done.set()
+    assert 2 < time.monotonic() - started < 30, time.monotonic() - started
 
 
 def token(role, user):

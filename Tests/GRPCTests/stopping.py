@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 import grpc
 
@@ -37,6 +39,18 @@ events = channel.unary_stream("/document.DocumentService/WatchDocument", documen
                               document_pb2.DocumentEvent.FromString)(document_pb2.WatchDocumentRequest(document_id=id), timeout=60)
 seen = [next(watch).status]
 events.initial_metadata()
+waiting = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+done = threading.Event()
+
+
+def nothing():
+    done.wait(60)
+    yield from ()
+
+
+reflection = waiting(nothing(), timeout=60)
+time.sleep(0.2)
+began = time.monotonic()
 server.send_signal(signal.SIGTERM)
 
 
@@ -55,5 +69,9 @@ left, status = end(watch)
 names = [health_pb2.HealthCheckResponse.ServingStatus.Name(one) for one in seen + [message.status for message in left]]
 print("health", *names, status)
 print("watch", end(events)[1])
+print("reflection", end(reflection)[1])
+done.set()
 if server.wait(30) != 0:
     print("it ended with", server.returncode)
+if time.monotonic() - began > 15:
+    print("it took", time.monotonic() - began)

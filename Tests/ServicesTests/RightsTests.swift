@@ -94,6 +94,15 @@ extension RunningAnnals {
       Sample(path.replacing("{version}", with: "1"), #"{"label":"first"}"#)
     case "DELETE /documents/{id}/versions/{version}/label": Sample(path.replacing("{version}", with: "1"))
     case "POST /documents/{id}/restore": Sample(path, #"{"version":1}"#)
+    case "POST /documents/{id}/signing-sessions":
+      Sample(path, #"{"participants":[{"email":"other@example.com","name":"O"}]}"#)
+    case "GET /documents/{id}/signing-sessions", "GET /documents/{id}/signing-sessions/{session}",
+      "GET /documents/{id}/signing-sessions/{session}/receipt":
+      Sample(path)
+    case "POST /documents/{id}/signing-sessions/{session}/cancel": Sample(path, "{}")
+    case "POST /documents/{id}/signing-sessions/{session}/approve": Sample(path, #"{"email":"\#(caller.email)"}"#)
+    case "POST /documents/{id}/signing-sessions/{session}/decline":
+      Sample(path, #"{"email":"\#(caller.email)","reason":"no"}"#)
     case "GET /analytics/top", "GET /suggestions", "GET /documents/{id}/similar": Sample(path)
     case "GET /documents/{id}", "DELETE /documents/{id}", "GET /documents/{id}/content", "GET /documents/{id}/stats",
       "GET /documents/{id}/signatures", "GET /documents/{id}/audit", "GET /documents/{id}/shares", "GET /search",
@@ -127,9 +136,14 @@ extension RunningAnnals {
       {
         let somebody = try caller ?? Person("nobody", [])
         let id = try await document(annals, admin, of: somebody, relation)
-        let sample = try #require(
+        var sample = try #require(
           self.sample(route, id, somebody, isSelf: relation?.name == "self"),
           "no sample for \(route.method) \(route.path)")
+        if route.path.contains("{session}") {
+          sample = Sample(
+            sample.target.replacing("{session}", with: try await session(annals, admin, on: id, somebody, relation)),
+            sample.body)
+        }
         let isOperators = operators.contains(route.path) && route.right != .anyone
         let method = try #require(HTTPRequest.Method(rawValue: route.method.rawValue))
         let url = (isOperators || route.path == "/metrics" ? annals.operationsURL : annals.url) + sample.target
@@ -172,6 +186,21 @@ extension RunningAnnals {
       #expect(cells == table.rows.reduce(0) { $0 + $1.cells.count + 1 })
       #expect(cells > 300)
     }
+  }
+
+  /// A session on a document that asks the caller to approve. What he may do stays what the relation says.
+  private func session(
+    _ annals: RunningAnnals, _ admin: Person, on document: String, _ caller: Person, _ relation: RightsTable.Relation?
+  ) async throws -> String {
+    let opened = try await annals.send(
+      admin, .post, "/documents/\(document)/signing-sessions",
+      #"{"participants":[{"email":"\#(caller.email)","name":"C","role":"approver"},{"email":"o@example.com","name":"O"}]}"#
+    )
+    if relation?.name != "signer" {
+      let share = try await annals.send(admin, .delete, "/documents/\(document)/shares/user:\(caller.email)")
+      #expect([200, 404].contains(share.status))
+    }
+    return try #require(opened.json["id"]?.string, "\(opened.json)")
   }
 
   /// A document that is to a caller what the relation says.

@@ -18,6 +18,13 @@ public struct Document: Equatable, Sendable {
   /// Its signatures, oldest first. They are no part of the row.
   public internal(set) var signatures: [UUID] = []
 
+  /// The signing session that is open; nil: none. No part of the row.
+  public internal(set) var openSession: UUID?
+  /// Its signing sessions, oldest first. They are no part of the row.
+  public internal(set) var sessions: [UUID] = []
+
+  public static let maximumSessions = 1_000
+
   /// In the order of their bytes. Part of the row if there is one.
   public internal(set) var tags: [String] = []
   /// Names of versions, by version. They are no part of the row.

@@ -10,7 +10,12 @@ public enum DocumentCommand: Sendable {
   /// `evenIfSame`: also by the same bytes, because the object that the document names is lost.
   case replaceContent(DocumentContent, evenIfSame: Bool = false, at: Time.Timestamp)
   /// Notes a signature. The document is signed afterwards, also if it was before.
-  case sign(signature: UUID, at: Time.Timestamp)
+  ///
+  /// `closes`: the session that is over with it.
+  case sign(signature: UUID, closes: UUID? = nil, at: Time.Timestamp)
+  /// Keeps the content as it is for a session, and lets its participants see and sign the document until then.
+  case openSigning(session: UUID, participants: [Participant], until: Time.Timestamp?, at: Time.Timestamp)
+  case closeSigning(session: UUID, at: Time.Timestamp)
   /// Shares it, or changes how it is shared with the same grantee.
   case share(Share, at: Time.Timestamp)
   case unshare(Grantee, at: Time.Timestamp)
@@ -36,19 +41,26 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
   case labelIsMalformed(limit: Int)
   case tooManyLabels(limit: Int)
   case shareIsOver(until: Time.Timestamp)
+  case isBeingSigned
+  case signingIsOpen
+  case tooManySessions(limit: Int)
 
   public var kind: RefusalKind {
     switch self {
     case .notFound, .notShared, .noSuchVersion: .notFound
     case .deleted: .gone
-    case .exists, .noTransition, .tooManySignatures, .tooManyShares, .tooManyLabels: .conflict
+    case .exists, .noTransition, .tooManySignatures, .tooManyShares, .tooManyLabels, .isBeingSigned, .signingIsOpen,
+      .tooManySessions:
+      .conflict
     case .titleIsEmpty, .titleIsTooLong, .titleHasNUL, .shareIsOver, .labelIsMalformed, .tagsAreMalformed: .invalid
     }
   }
 
   public var field: String? {
     switch self {
-    case .notFound, .deleted, .tooManySignatures, .tooManyShares, .notShared, .tooManyLabels, .noSuchVersion: nil
+    case .notFound, .deleted, .tooManySignatures, .tooManyShares, .notShared, .tooManyLabels, .noSuchVersion,
+      .isBeingSigned, .signingIsOpen, .tooManySessions:
+      nil
     case .labelIsMalformed: "/label"
     case .tagsAreMalformed: "/tags"
     case .shareIsOver: "/until"
@@ -66,6 +78,10 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .titleIsEmpty: "a title needs at least one character that is not blank"
     case .titleIsTooLong(let count, let limit): "a title has at most \(limit) bytes of UTF-8, this one has \(count)"
     case .titleHasNUL: "a title must not have the character U+0000"
+    case .isBeingSigned:
+      "the document is being signed: its content stays as it is until the session ends; or cancel that"
+    case .signingIsOpen: "a signing session is open on the document: wait for its end, or cancel it"
+    case .tooManySessions(let limit): "a document has at most \(limit) signing sessions"
     case .tooManySignatures(let limit): "a document has at most \(limit) signatures"
     case .tooManyShares(let limit): "a document is shared with at most \(limit); share it with a group"
     case .tagsAreMalformed:
@@ -104,20 +120,56 @@ extension Document: Aggregate {
     case .amend(let title, let status, let tags, let at): return try amend(document, title, status, tags, at)
     case .replaceContent(let content, let evenIfSame, let at):
       // Equal content changes nothing.
-      return !evenIfSame && document.content.map(content.isSame) == true ? [] : [.contentReplaced(content, at: at)]
-    case .sign(let signature, let at):
+      if !evenIfSame && document.content.map(content.isSame) == true { return [] }
+      // The same bytes again, because the object was lost, are no other content.
+      guard document.openSession == nil || document.content?.hash == content.hash else { throw .isBeingSigned }
+      return [.contentReplaced(content, at: at)]
+    case .openSigning(let session, let participants, let until, let at):
+      return try openSigning(document, session, participants, until, at)
+    case .closeSigning(let session, let at):
+      return document.openSession == session ? [.signingClosed(session: session, at: at)] : []
+    case .sign(let signature, let session, let at):
       guard document.status == .signed || document.status.successors.contains(.signed) else {
         throw .noTransition(from: document.status, to: .signed)
       }
       guard document.signatures.count < maximumSignatures else { throw .tooManySignatures(limit: maximumSignatures) }
-      return [.signed(signature: signature, from: document.status, at: at)]
+      let signed = DocumentEvent.signed(signature: signature, from: document.status, at: at)
+      guard let session, session == document.openSession else { return [signed] }
+      return [signed, .signingClosed(session: session, at: at)]
     case .share(let share, let at): return try self.share(document, share, at)
     case .unshare(let grantee, let at):
       guard document.shares.contains(where: { $0.with == grantee }) else { throw .notShared(grantee) }
       return [.unshared(grantee, at: at)]
     case .label(let version, let label, let at): return try self.label(document, version, label, at)
-    case .delete(let at): return [.deleted(at: at)]
+    case .delete(let at):
+      guard document.openSession == nil else { throw .isBeingSigned }
+      return [.deleted(at: at)]
     }
+  }
+
+  private static func openSigning(
+    _ document: Document, _ session: UUID, _ participants: [Participant], _ until: Time.Timestamp?, _ at: Time.Timestamp
+  ) throws(DocumentRefusal) -> [DocumentEvent] {
+    guard document.openSession == nil else { throw .signingIsOpen }
+    guard document.sessions.count < maximumSessions else { throw .tooManySessions(limit: maximumSessions) }
+    guard document.status == .signed || document.status.successors.contains(.signed) else {
+      throw .noTransition(from: document.status, to: .signed)
+    }
+    var (events, after) = ([DocumentEvent.signingOpened(session: session, at: at)], document)
+    for participant in participants {
+      let grantee = Grantee(.user, participant.email)
+      let permissions = after.permissions(names: [grantee.exactName], groups: [], at: at)
+      let given = after.shares.first { $0.with == grantee }
+      // Who has the rights already, for as long as that, keeps them as they are.
+      let lasts = given?.until.map { end in until.map { end >= $0 } ?? false } ?? true
+      guard !permissions.isSuperset(of: participant.permissions) || !lasts else { continue }
+      let new = Share(with: grantee, permissions.union(participant.permissions).subtracting(.own), until: until)
+      for event in try share(after, new, at) {
+        events.append(event)
+        after = evolve(after, event, at: after.version) ?? after
+      }
+    }
+    return events
   }
 
   private static func amend(
@@ -204,6 +256,10 @@ extension Document: Aggregate {
       document.updatedAt = at
     case .tagged(let tags, let at): (document.tags, document.updatedAt) = (tags, at)
     case .labelled(let labelled, let label, let at): (document.labels[labelled], document.updatedAt) = (label, at)
+    case .signingOpened(let session, let at):
+      document.sessions.append(session)
+      (document.openSession, document.updatedAt) = (session, at)
+    case .signingClosed(_, let at): (document.openSession, document.updatedAt) = (nil, at)
     case .deleted(let at): (document.isDeleted, document.updatedAt) = (true, at)
     }
     return document

@@ -18,6 +18,9 @@ public enum DocumentEvent: DomainEvent, Equatable {
   case tagged([String], at: Time.Timestamp)
   /// nil: the version has no label any more.
   case labelled(StreamVersion, String?, at: Time.Timestamp)
+  /// Its content does not change until the session is closed.
+  case signingOpened(session: UUID, at: Time.Timestamp)
+  case signingClosed(session: UUID, at: Time.Timestamp)
   case deleted(at: Time.Timestamp)
 }
 
@@ -34,6 +37,8 @@ extension DocumentEvent {
     case .unshared: "DocumentUnshared"
     case .tagged: "DocumentTagged"
     case .labelled: "DocumentVersionLabelled"
+    case .signingOpened: "DocumentSigningOpened"
+    case .signingClosed: "DocumentSigningClosed"
     case .deleted: "DocumentDeleted"
     }
   }
@@ -41,7 +46,7 @@ extension DocumentEvent {
   public static let schemaVersions: [String: Int32] = [
     "DocumentCreated": 1, "DocumentRetitled": 1, "DocumentContentReplaced": 1, "DocumentStatusChanged": 1,
     "DocumentSigned": 1, "DocumentShared": 1, "DocumentUnshared": 1, "DocumentVersionLabelled": 1, "DocumentTagged": 1,
-    "DocumentDeleted": 1,
+    "DocumentSigningOpened": 1, "DocumentSigningClosed": 1, "DocumentDeleted": 1,
   ]
 
   public static let personalFields: [String: [String]] = [
@@ -92,6 +97,9 @@ extension DocumentEvent {
         writer.member("version", version.value)
         writer.member("label", orNull: label)
         writer.member("at", at.description)
+      case .signingOpened(let session, let at), .signingClosed(let session, let at):
+        writer.member("session", session.description)
+        writer.member("at", at.description)
       case .deleted(let at): writer.member("at", at.description)
       }
     }
@@ -139,6 +147,8 @@ extension DocumentEvent {
       self = .tagged((try fields.required("tags", as: JSONValue.self).array ?? []).compactMap(\.string), at: at)
     case "DocumentVersionLabelled":
       self = .labelled(StreamVersion(try fields.required("version")), try fields.optional("label"), at: at)
+    case "DocumentSigningOpened": self = .signingOpened(session: try fields.required("session"), at: at)
+    case "DocumentSigningClosed": self = .signingClosed(session: try fields.required("session"), at: at)
     case "DocumentDeleted": self = .deleted(at: at)
     default: throw JSONError(.invalid(type, remedy: "no event of a document has this type"))
     }

@@ -13,6 +13,8 @@ public struct Signature: Equatable, Sendable {
   /// What was signed.
   public let signed: SignedDocument
   public let createdAt: Time.Timestamp
+  /// Under which session it was given, to what its giver agreed, and how; nil: outside a session.
+  public let consent: SignatureConsent?
   /// The stream's.
   public internal(set) var version: StreamVersion
 
@@ -28,6 +30,19 @@ public struct SignedDocument: Equatable, Sendable {
 
   public init(contentHash: String?, version: StreamVersion) {
     (self.contentHash, self.version) = (contentHash, version)
+  }
+}
+
+/// What a signer agreed to in a session.
+public struct SignatureConsent: Equatable, Sendable {
+  public let session: UUID
+  /// SHA-256 of the consent's text, in hexadecimal digits.
+  public let textHash: String
+  /// How he signed: `drawn`, `typed`, ….
+  public let method: String
+
+  public init(session: UUID, textHash: String, method: String) {
+    (self.session, self.textHash, self.method) = (session, textHash, method)
   }
 }
 
@@ -65,6 +80,11 @@ extension Signature {
       $0.member("status", "signed")
       $0.member("document_version", signed.version.value)
       $0.member("document_sha256", orNull: signed.contentHash)
+      if let consent {
+        $0.member("session_id", consent.session.description)
+        $0.member("consent_sha256", consent.textHash)
+        $0.member("method", consent.method)
+      }
       $0.member("created_at", createdAt.description)
       $0.member("version", version.value)
     }

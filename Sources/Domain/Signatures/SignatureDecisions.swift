@@ -6,7 +6,7 @@ public import Time
 public enum SignatureCommand: Sendable {
   case give(
     id: UUID, document: UUID, email: String, name: String, image: SignatureImage, signed: SignedDocument,
-    at: Time.Timestamp)
+    consent: SignatureConsent? = nil, at: Time.Timestamp)
 }
 
 /// The rule that a command on a signature broke.
@@ -50,10 +50,13 @@ extension Signature: Aggregate {
     _ command: SignatureCommand, _ state: Signature?
   ) throws(SignatureRefusal) -> [SignatureEvent] {
     switch command {
-    case .give(let id, let document, let email, let name, let image, let signed, let at):
+    case .give(let id, let document, let email, let name, let image, let signed, let consent, let at):
       guard state == nil else { throw .signedAlready }
       try check(email: email, name: name)
-      return [.given(id: id, document: document, email: email, name: name, image: image, signed: signed, at: at)]
+      return [
+        .given(
+          id: id, document: document, email: email, name: name, image: image, signed: signed, consent: consent, at: at)
+      ]
     }
   }
 
@@ -82,10 +85,10 @@ extension Signature: Aggregate {
 
   public static func evolve(_ state: Signature?, _ event: SignatureEvent, at version: StreamVersion) -> Signature? {
     switch event {
-    case .given(let id, let document, let email, let name, let image, let signed, let at):
+    case .given(let id, let document, let email, let name, let image, let signed, let consent, let at):
       Signature(
         id: id, documentID: document, signerEmail: email, signerName: name, image: image, signed: signed, createdAt: at,
-        version: version)
+        consent: consent, version: version)
     }
   }
 }

@@ -7,7 +7,7 @@ public import Time
 public enum SignatureEvent: DomainEvent, Equatable {
   case given(
     id: UUID, document: UUID, email: String, name: String, image: SignatureImage, signed: SignedDocument,
-    at: Time.Timestamp)
+    consent: SignatureConsent? = nil, at: Time.Timestamp)
 }
 
 /// The stored form. Tests/DomainTests/Fixtures has every form that was ever written.
@@ -22,7 +22,7 @@ extension SignatureEvent {
     var writer = JSONWriter(reserving: 512)
     writer.object { writer in
       switch self {
-      case .given(let id, let document, let email, let name, let image, let signed, let at):
+      case .given(let id, let document, let email, let name, let image, let signed, let consent, let at):
         writer.member("id", id.description)
         writer.member("document_id", document.description)
         writer.member("signer_email", email)
@@ -36,6 +36,14 @@ extension SignatureEvent {
         }
         writer.member("document_version", signed.version.value)
         writer.member("document_sha256", orNull: signed.contentHash)
+        if let consent {
+          writer.name("consent")
+          writer.object {
+            $0.member("session", consent.session.description)
+            $0.member("sha256", consent.textHash)
+            $0.member("method", consent.method)
+          }
+        }
         writer.member("at", at.description)
       }
     }
@@ -53,7 +61,16 @@ extension SignatureEvent {
       signed: SignedDocument(
         contentHash: try fields.optional("document_sha256"),
         version: StreamVersion(try fields.required("document_version"))),
-      at: try fields.required("at"))
+      consent: try fields.optional("consent"), at: try fields.required("at"))
+  }
+}
+
+extension SignatureConsent: JSONReadable {
+  public init(json: JSONValue) throws(JSONError) {
+    var fields = try JSONFields(json)
+    self.init(
+      session: try fields.required("session"), textHash: try fields.required("sha256"),
+      method: try fields.required("method"))
   }
 }
 

@@ -70,7 +70,11 @@ public struct AggregateStore<State: Aggregate>: Sendable {
       // For a stream without events, `decide` comes first: it throws the aggregate's own refusal.
       if let mismatch, loaded.version != .none { throw mismatch }
       let events = try State.decide(command, loaded.state)
-      guard !events.isEmpty else { return loaded.state }
+      guard !events.isEmpty else {
+        // Sent again later, when it would change something, it is answered alike.
+        if once != nil { try await keep(once, loaded.state, metadata) }
+        return loaded.state
+      }
       if let mismatch { throw mismatch }
       do {
         return try await append(events, to: loaded, id, metadata, once)
@@ -83,13 +87,18 @@ public struct AggregateStore<State: Aggregate>: Sendable {
     }
   }
 
+  private func keep(_ once: Once<State>?, _ state: State?, _ metadata: EventMetadata) async throws {
+    let result = try await store.append([], metadata: metadata, command: once.map { $0.command(state) })
+    if let answer = result.replayed { throw CommandReplayed(answer: answer) }
+  }
+
   private func append(
     _ events: [State.Event], to loaded: Loaded, _ id: String, _ metadata: EventMetadata, _ once: Once<State>?
   ) async throws -> State? {
     let (new, state) = State.newEvents(events, from: loaded.state, at: loaded.version)
     let result = try await store.append(
       [StreamAppend(new, to: State.stream(id), expecting: ExpectedVersion(loaded.version))], metadata: metadata,
-      command: once.map { CommandKey($0.key, request: $0.request, answer: $0.answer(state)) })
+      command: once.map { $0.command(state) })
     if let answer = result.replayed { throw CommandReplayed(answer: answer) }
     return state
   }
@@ -167,6 +176,8 @@ public struct Once<State: Aggregate>: Sendable {
   public init(_ key: String, request: [UInt8], answer: @escaping @Sendable (State?) -> [UInt8]) {
     (self.key, self.request, self.answer) = (key, request, answer)
   }
+
+  func command(_ state: State?) -> CommandKey { CommandKey(key, request: request, answer: answer(state)) }
 }
 
 /// The command was carried out before, by another call with its key.

@@ -66,14 +66,15 @@ extension EventStore {
   /// Appends events to one or several streams, in one transaction: all or none (G1).
   ///
   /// - Parameters:
-  ///   - appends: Each stream once.
+  ///   - appends: Each stream once; none for a command that changes nothing and whose answer is kept.
   ///   - command: The answer is kept under its key, in the same transaction.
   /// - Throws: `versionConflict` for the first stream that is not at its expected version. Nothing is then written.
   public func append(
     _ appends: [StreamAppend], metadata: EventMetadata, command: CommandKey? = nil
   ) async throws(AppendError) -> AppendResult {
     let count = appends.reduce(0) { $0 + $1.events.count }
-    guard (1...Self.maximumEvents).contains(count), appends.allSatisfy({ !$0.events.isEmpty }) else {
+    let least = command == nil ? 1 : 0
+    guard (least...Self.maximumEvents).contains(count), appends.allSatisfy({ !$0.events.isEmpty }) else {
       throw .eventCount(count)
     }
     guard Set(appends.map(\.stream)).count == appends.count else { throw .sameStreamTwice }
@@ -156,7 +157,11 @@ extension EventStore {
         }
       }
       self.data = data
-      self.metadata = try await personal.encodeMetadata(metadata.json, in: appends[0].stream)
+      guard let first = appends.first else {
+        self.metadata = metadata.json
+        return
+      }
+      self.metadata = try await personal.encodeMetadata(metadata.json, in: first.stream)
     }
 
     func expected(_ index: Int) -> Int64? {

@@ -57,7 +57,7 @@ extension EventStore {
     while true {
       let unit = Unit(self)
       let value = try await body(unit)
-      guard !unit.appends.isEmpty else { return value }
+      guard !unit.appends.isEmpty || command != nil else { return value }
       do {
         let result = try await append(
           unit.appends, metadata: metadata,

@@ -4,6 +4,8 @@ import Synchronization
 final class Health: GrpcHealthV1Proto.HealthMethods {
   typealias Response = GrpcHealthV1Proto.HealthCheckResponse
 
+  static let checkPath = "/grpc.health.v1.Health/Check"
+
   private struct State {
     var isServing = true
     var next = 0
@@ -39,8 +41,8 @@ final class Health: GrpcHealthV1Proto.HealthMethods {
     }
     defer { state.withLock { $0.watchers[number] = nil } }
     for await isServing in changes {
+      // It stays open until the server stops: whoever heard “not serving” need not ask again and again.
       try await responses.send(Response(status: isServing ? .serving : .notServing))
-      guard isServing else { throw RPCError(.unavailable, "the server stops: connect again") }
     }
     throw CancellationError()
   }
@@ -48,6 +50,7 @@ final class Health: GrpcHealthV1Proto.HealthMethods {
   /// Says that it takes no more calls.
   func stop() {
     state.withLock { state in
+      guard state.isServing else { return }
       state.isServing = false
       for watcher in state.watchers.values { watcher.yield(false) }
     }

@@ -60,13 +60,20 @@ public struct RPCError: Error, Sendable, Equatable, CustomStringConvertible {
 
   public var description: String { "\(code): \(message)" }
 
+  /// What clients of a server hear that stops.
+  public static let stopping = RPCError(
+    .unavailable, "the server stops: connect again", details: [.retry(after: .seconds(1))])
+
   static let domain = "annals"
-  private static let maximumMessage = 1_000
+  private static let maximumText = 1_000
 
   /// What is sent as the status's text.
-  var text: String {
-    guard message.utf8.count > Self.maximumMessage else { return message }
-    return String(decoding: message.utf8.prefix(Self.maximumMessage), as: UTF8.self) + "…"
+  var text: String { Self.cut(message) }
+
+  /// Texts go into trailers, which clients take up to a few kilobytes of; a character may have any number of bytes.
+  private static func cut(_ text: String) -> String {
+    guard text.utf8.count > maximumText else { return text }
+    return String(decoding: text.utf8.prefix(maximumText), as: UTF8.self) + "…"
   }
 
   /// The trailer `grpc-status-details-bin`: a `google.rpc.Status`. Nil without details.
@@ -75,13 +82,15 @@ public struct RPCError: Error, Sendable, Equatable, CustomStringConvertible {
     let known = details.map { detail in
       switch detail {
       case .info(let reason, let metadata):
-        Self.any(GoogleRpcProto.ErrorInfo(reason: reason, domain: Self.domain, metadata: metadata))
+        Self.any(GoogleRpcProto.ErrorInfo(reason: reason, domain: Self.domain, metadata: metadata.mapValues(Self.cut)))
       case .field(let field, let description):
-        Self.any(GoogleRpcProto.BadRequest(fieldViolations: [.init(field: field, description: description)]))
+        Self.any(
+          GoogleRpcProto.BadRequest(fieldViolations: [.init(field: Self.cut(field), description: Self.cut(description))]
+          ))
       case .precondition(let type, let subject, let description):
         Self.any(
           GoogleRpcProto.PreconditionFailure(
-            violations: [.init(type: type, subject: subject, description: description)]))
+            violations: [.init(type: type, subject: Self.cut(subject), description: Self.cut(description))]))
       case .retry(let time):
         Self.any(
           GoogleRpcProto.RetryInfo(

@@ -32,6 +32,8 @@ public struct RPCServerOptions: Sendable {
 public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is locked, the pointers are constant
   /// How long a client may take nothing.
   static let patience = Duration.seconds(30)
+  /// How long a call whose task was cancelled has to end by itself.
+  private static let mercy = Duration.seconds(2)
 
   private let server: OpaquePointer
   private let queue: CompletionQueue
@@ -113,9 +115,9 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
     let now = ContinuousClock.now
     for (call, isStreaming) in calls.withLock({ Array($0.running.values) }) {
       if !isStreaming, now - call.begun > longestCall { call.cancel(.overdue) }
-      if let since = call.sendingSince, now - since > Self.patience {
-        call.cut(RPCError(.resourceExhausted, "too slow: nothing was taken for \(Self.patience)"))
-      }
+      if let since = call.sendingSince, now - since > Self.patience { call.cancel(.tooSlow) }
+      // Its task may wait for the client: that wait ends with the call alone.
+      if let (reason, since) = call.cancelled, now - since > Self.mercy { call.cut(error(of: reason)) }
     }
   }
 
@@ -129,8 +131,11 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
       ("grpc.max_receive_message_length", options.maximumMessage),
       ("grpc.max_metadata_size", 32 << 10),
       ("grpc.max_concurrent_streams", 1_000),
-      // A client that went without a word is noticed.
+      // The library limits what it has inflated only when it is inflated: nothing compressed is taken.
+      ("grpc.compression_enabled_algorithms_bitset", 1), ("grpc.per_message_decompression", 0),
+      // A client that went without a word is noticed, with calls or without; one that asks for nothing is closed.
       ("grpc.keepalive_time_ms", 60_000), ("grpc.keepalive_timeout_ms", 20_000),
+      ("grpc.keepalive_permit_without_calls", 1), ("grpc.max_connection_idle_ms", 300_000),
       ("grpc.http2.max_pings_without_data", 0), ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
       // What is sent ahead of a slow reader stays small.
       ("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536),
@@ -201,8 +206,10 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
     let (index, refusal): (Int, RPCError?) = calls.withLock { calls in
       calls.next = (calls.next + 1) % reactors.count
       let method = methods[calls.next][call.path]
+      // Whoever looks whether the server is well wants an answer, whatever it is.
+      let isHealth = call.path == Health.checkPath
       let refusal: RPCError? =
-        if calls.isStopping { Self.stopping } else if calls.running.count >= maximumCalls {
+        if calls.isStopping, !isHealth { .stopping } else if calls.running.count >= maximumCalls, !isHealth {
           RPCError(.resourceExhausted, "the server works on \(maximumCalls) calls already; try again later")
         } else if method == nil {
           RPCError(.unimplemented, "there is no method “\(call.path.prefix(200))”")
@@ -218,7 +225,8 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
         if let method, refusal == nil {
           do { answer = try await method.run(call) } catch { problem = status(of: error, call) }
         }
-        let code = call.isGone ? RPCCode.cancelled : problem?.code ?? .ok
+        if case .gone = call.cancellation { problem = RPCError(.cancelled, "cancelled") }
+        let code = problem?.code ?? .ok
         metrics.counter(
           Self.callsName, ["method": method == nil ? "unknown" : call.path, "code": "\(code)"], help: Self.callsHelp
         ).increment()
@@ -227,9 +235,6 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
       end(call)
     }
   }
-
-  private static let stopping = RPCError(
-    .unavailable, "the server stops: connect again", details: [.retry(after: .seconds(1))])
 
   private func status(of error: any Error) -> RPCError {
     switch error {
@@ -242,9 +247,17 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
   private func status(of error: any Error, _ call: ServerCall) -> RPCError {
     // Who was cancelled may have wrapped that in an error of its own.
     switch call.cancellation {
-    case .overdue: RPCError(.deadlineExceeded, "the call took more than \(longestCall)")
-    case .stopping: Self.stopping
     case .gone, nil: status(of: error)
+    case .some(let reason): self.error(of: reason)
+    }
+  }
+
+  private func error(of reason: ServerCall.Cancellation) -> RPCError {
+    switch reason {
+    case .gone: RPCError(.cancelled, "cancelled")
+    case .overdue: RPCError(.deadlineExceeded, "the call took more than \(longestCall)")
+    case .tooSlow: RPCError(.resourceExhausted, "too slow: nothing was taken for \(Self.patience)")
+    case .stopping: .stopping
     }
   }
 
@@ -260,10 +273,12 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
 
   // MARK: The end
 
+  /// Says by health that it takes no more calls soon; it takes them yet.
+  public func announceStop() { health.stop() }
+
   /// Takes no more calls. Those of streams end at once, the others within `grace`.
   public func shutdown(grace: Duration, on reactor: Reactor) async {
     health.stop()
-    sweep.withLock { $0 }?.cancel()
     let streams = calls.withLock { calls in
       calls.isStopping = true
       return calls.running.values.filter(\.isStreaming).map(\.call)
@@ -295,6 +310,7 @@ public final class RPCServer: @unchecked Sendable {  // unchecked: `calls` is lo
     }
     deadline.cancel()
     _ = await deadline.value
+    sweep.withLock { $0 }?.cancel()
     grpc_server_destroy(server)
     await queue.stop()
     grpc_shutdown()

@@ -56,8 +56,7 @@ public struct RPCMethod: Sendable {
   }
 
   private static func request<Input: ProtobufMessage>(of call: ServerCall) async throws -> Input {
-    guard let buffer = await call.receive() else {
-      if call.cancellation != nil { throw CancellationError() }
+    guard let buffer = try await call.receive() else {
       throw RPCError(.invalidArgument, "the call has no message, or one that is too large")
     }
     return try buffer.message()
@@ -90,7 +89,8 @@ public struct RPCCall: Sendable {
 public struct RPCRequests<Message: ProtobufMessage>: Sendable {
   let call: ServerCall
 
-  /// - Returns: nil after the last one, and when the client has gone.
+  /// - Returns: nil after the last one.
+  /// - Throws: `CancellationError` if the client has gone; `RPCError` if it is no such message.
   public func next() async throws -> Message? { try await call.receive()?.message() }
 }
 

@@ -7,7 +7,7 @@ import Synchronization
 final class ServerCall: @unchecked Sendable {  // unchecked: `state` is locked; the rest belongs to the call's task
   private struct State {
     var task: Task<Void, Never>?
-    var cancellation: Cancellation?
+    var cancelled: (reason: Cancellation, since: ContinuousClock.Instant)?
     /// A message waits since then until there is room for it.
     var sendingSince: ContinuousClock.Instant?
   }
@@ -17,6 +17,7 @@ final class ServerCall: @unchecked Sendable {  // unchecked: `state` is locked; 
     /// The client has gone, or its deadline has passed: nobody receives the answer.
     case gone
     case overdue
+    case tooSlow
     case stopping
   }
 
@@ -48,8 +49,8 @@ final class ServerCall: @unchecked Sendable {  // unchecked: `state` is locked; 
     grpc_call_unref(raw)
   }
 
-  var cancellation: Cancellation? { state.withLock { $0.cancellation } }
-  var isGone: Bool { if case .gone = cancellation { true } else { false } }
+  var cancelled: (reason: Cancellation, since: ContinuousClock.Instant)? { state.withLock { $0.cancelled } }
+  var cancellation: Cancellation? { cancelled?.reason }
 
   /// The headers that are texts.
   lazy var headers: [(name: String, value: String)] = (0..<received.count).compactMap { index in
@@ -77,7 +78,7 @@ final class ServerCall: @unchecked Sendable {  // unchecked: `state` is locked; 
     let task = Task { await body() }
     let isLate = state.withLock { state in
       state.task = task
-      return state.cancellation != nil
+      return state.cancelled != nil
     }
     if isLate { task.cancel() }
   }
@@ -85,7 +86,7 @@ final class ServerCall: @unchecked Sendable {  // unchecked: `state` is locked; 
   /// The first reason counts.
   func cancel(_ reason: Cancellation) {
     let task = state.withLock { state in
-      state.cancellation = state.cancellation ?? reason
+      state.cancelled = state.cancelled ?? (reason, .now)
       return state.task
     }
     task?.cancel()
@@ -93,13 +94,15 @@ final class ServerCall: @unchecked Sendable {  // unchecked: `state` is locked; 
 
   // MARK: Operations
 
-  /// The next message; nil at the end, and when the client has gone.
-  func receive() async -> ByteBuffer? {
+  /// The next message; nil at the end.
+  ///
+  /// - Throws: `CancellationError` if the client has gone: it is no end.
+  func receive() async throws -> ByteBuffer? {
     slot.pointee.message = nil
-    guard await perform([.receiveMessage(slot.pointer(to: \.message)!)]), let buffer = slot.pointee.message else {
-      return nil
-    }
-    return ByteBuffer(taking: buffer)
+    let isDone = await perform([.receiveMessage(slot.pointer(to: \.message)!)])
+    if let buffer = slot.pointee.message { return ByteBuffer(taking: buffer) }
+    guard isDone, cancellation == nil else { throw CancellationError() }
+    return nil
   }
 
   /// Headers, if they have not been sent: a client of a stream at rest knows then that it was accepted.
@@ -126,6 +129,8 @@ final class ServerCall: @unchecked Sendable {  // unchecked: `state` is locked; 
     var operations: [Operation] = []
     if let message { operations.append(.sendMessage(message)) }
     operations.append(.sendStatus(error?.code ?? .ok, error?.text ?? "", trailers))
+    state.withLock { $0.sendingSince = .now }
+    defer { state.withLock { $0.sendingSince = nil } }
     if await !perform(takingHeaders(operations)) {
       // The client has gone, or the status is one that gRPC refuses.
       grpc_call_cancel(raw, nil)

@@ -37,6 +37,15 @@ extension Int64: InputValue {
   }
 }
 
+extension Bool: InputValue {
+  public static var schema: JSONSchema { .boolean }
+
+  public init(text: String) throws(JSONError) {
+    guard let value = Bool(text) else { throw JSONError(.invalid(text, remedy: "true or false is expected")) }
+    self = value
+  }
+}
+
 extension UUID: InputValue {
   public static var schema: JSONSchema { .string(format: "uuid") }
 }

@@ -101,13 +101,16 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
       switch try await feed.next(within: min(Self.look, caller.left)) {
       case .nothing: break
       case .messages(let messages):
-        for message in messages { try await responses.send(Self.event(message, of: id)) }
+        for message in messages {
+          guard caller.left > .zero else { break }
+          try await responses.send(Self.event(message, of: id))
+        }
       case .hidden: throw RPCError(.permissionDenied, "the document is not shared with you any more")
       case .diverged:
         throw RPCError(
           .aborted, "the log has lost its end: read the document again, and watch it",
           details: [.info(reason: "DIVERGED")])
-      case .closed: throw RPCError(.unavailable, "the server stops: connect again")
+      case .closed: throw RPCError.stopping
       }
     }
     throw RPCError(.unauthenticated, "the token has ended: call with another one")
@@ -142,7 +145,8 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
 
   private func id(_ text: String) throws(RPCError) -> UUID {
     if let id = UUID(text) { return id }
-    let problem = "document_id: “\(text.prefix(80))” is not a UUID"
+    let shown = String(decoding: text.utf8.prefix(80), as: UTF8.self)
+    let problem = "document_id: “\(shown)” is not a UUID"
     throw RPCError(.invalidArgument, problem, details: [.field("document_id", problem)])
   }
 

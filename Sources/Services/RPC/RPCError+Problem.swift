@@ -16,7 +16,12 @@ extension RPCError {
             metadata: ["expected": "\(error.expected)", "actual": "\(error.actual)"])
         ])
     case let error as AppendError:
-      self.init(error.problem, conflict: .aborted, "CONFLICT")
+      // What is archived stays so: reading it again changes nothing.
+      if case .archived = error {
+        self.init(error.problem)
+      } else {
+        self.init(error.problem, conflict: .aborted, "CONFLICT")
+      }
     case let refusal as any Refusal:
       let problem = Problem(refusal)
       switch refusal.kind {

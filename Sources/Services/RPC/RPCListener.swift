@@ -8,17 +8,15 @@ public import Lifecycle
 public struct RPCListener: Service {
   public let name = "grpc"
   private let contexts: [Context]
-  private let grace: Duration
   private let calls: @Sendable (Context) throws -> [RPCService]
 
   /// - Parameters:
   ///   - contexts: One for each reactor.
-  ///   - grace: How long calls may take after the signal to stop.
   ///   - calls: The services of one reactor.
   public init(
-    _ contexts: [Context], grace: Duration, calls: @escaping @Sendable (Context) throws -> [RPCService]
+    _ contexts: [Context], calls: @escaping @Sendable (Context) throws -> [RPCService]
   ) {
-    (self.contexts, self.grace, self.calls) = (contexts, grace, calls)
+    (self.contexts, self.calls) = (contexts, calls)
     RPCServer.declare(contexts[0].metrics)
   }
 
@@ -39,9 +37,10 @@ public struct RPCListener: Service {
       return status
     }
     await stop.wait()
+    server.announceStop()
     do { try await first.reactor.sleep(for: first.settings[HTTPSettings.stopDelay]) } catch {
       // The group has cancelled its services: there is no time left to wait.
     }
-    await server.shutdown(grace: grace, on: first.reactor)
+    await server.shutdown(grace: first.settings[HTTPSettings.drainTimeout], on: first.reactor)
   }
 }

@@ -17,6 +17,11 @@ enum SignatureInputs {
     field: "signature_data",
     "The drawn signature: base64 in either alphabet, padded or not, or a data URL. Bytes that are no image are kept as they are."
   )
+  static let consent = Input<Bool?>(
+    optional: "consent", "In a signing session: that the signer agrees to its consent's text. It must be true.")
+  static let method = Input<String?>(
+    optional: "method", schema: .string(pattern: "^[a-z][a-z0-9_-]{0,39}$"),
+    "In a signing session: how it is signed, drawn or typed, say. Without it, drawn for an image, else typed.")
   static let status = Input<StatusAfterwards?>(
     optional: "document_status", "Has no effect: the document is signed afterwards.")
 

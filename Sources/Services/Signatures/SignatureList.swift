@@ -13,14 +13,15 @@ struct SignatureList: Sendable {
 
   init(_ store: EventStore) { (documents, signatures) = (AggregateStore(store), AggregateStore(store)) }
 
-  /// The signatures on a document, oldest first.
-  ///
   /// - Throws: `DocumentRefusal` if there is no such document, or none any more.
-  func signatures(on document: UUID) async throws -> [Signature] {
-    guard let state = try await documents.load(document.description).state else { throw DocumentRefusal.notFound }
+  func document(_ id: UUID) async throws -> Document {
+    guard let state = try await documents.load(id.description).state else { throw DocumentRefusal.notFound }
     guard !state.isDeleted else { throw DocumentRefusal.deleted }
-    return try await load(state.signatures[...])
+    return state
   }
+
+  /// The signatures on a document, oldest first.
+  func signatures(on document: Document) async throws -> [Signature] { try await load(document.signatures[...]) }
 
   /// The keys of their images, whatever became of the document.
   func imageKeys(on document: String) async throws -> Set<String> {

@@ -31,6 +31,7 @@ struct SignatureRoutes: Sendable {
           .post, "/signatures", "Sign a document.", right: .sign, body: .fields(limit: maximumJSON),
           answers: [Answer(201, "The signature.", schema: Signature.schema)], SignatureInputs.documentID,
           SignatureInputs.email, SignatureInputs.name, SignatureInputs.data, SignatureInputs.status,
+          SignatureInputs.consent, SignatureInputs.method,
           IdempotencyKey.input,
           handler: sign),
         Route(
@@ -48,20 +49,26 @@ struct SignatureRoutes: Sendable {
   }
 
   private static let listSchema = JSONSchema.object([
-    .init("document_id", .string(format: "uuid")), .init("signatures", .array(Signature.schema)),
+    .init("document_id", .string(format: "uuid")), .init("signatures", .array(Signature.listedSchema)),
   ])
 
   @Sendable
   private func sign(
     _ request: Request, _ document: UUID, _ email: String, _ name: String, _ data: ImageData,
-    _ status: SignatureInputs.StatusAfterwards?, _ key: IdempotencyKey?
+    _ status: SignatureInputs.StatusAfterwards?, _ agrees: Bool?, _ method: String?, _ key: IdempotencyKey?
   ) async throws -> Response {
     try Signature.check(email: email, name: name)
+    if let method, method.wholeMatch(of: /[a-z][a-z0-9_-]{0,39}/) == nil {
+      throw Problem(
+        422, "Invalid body", detail: "“\(method.prefix(80))” is not a method: 1 to 40 letters a to z, digits, _ and -",
+        field: "/method")
+    }
     try request.caller.require(name: email, in: "/signer_email")
     let metadata = request.metadata(named: email)
     let keyed = KeyedRequest(
       key, request, actor: metadata.actor,
-      [document.description, email, name, SHA256.hash(data.bytes).hexadecimal, status?.rawValue])
+      [document.description, email, name, SHA256.hash(data.bytes).hexadecimal, status?.rawValue]
+        + (agrees == nil && method == nil ? [] : [agrees.map { "\($0)" }, method]))
     return try await store.once(keyed) {
       // Refused without an object that nobody needs.
       let id = Self.id(of: email, on: document)
@@ -70,16 +77,28 @@ struct SignatureRoutes: Sendable {
         throw SignatureRefusal.signedAlready
       }
       _ = try Document.decide(.sign(signature: id, at: .now()), loaded.state)
+      if let session = loaded.state?.openSession {
+        try Self.check(agrees)
+        let open = try await AggregateStore<SigningSession>(store).load(session.description)
+        _ = try SigningSession.decide(.sign(email: email, signature: id, at: .now()), open.state)
+      }
       let image = try await images.examine(data.bytes, of: document)
       try await images.store(data.bytes, as: image)
-      return try await append(document, email, name, image, metadata, keyed)
+      return try await append(document, email, name, image, agrees, method, metadata, keyed)
     }
   }
 
-  /// The signature's event and the document's, in one transaction.
+  private static func check(_ agrees: Bool?) throws(Problem) {
+    guard agrees != true else { return }
+    throw Problem(
+      422, "Invalid body", detail: "the document is signed in a session: send “consent”: true to agree to its text",
+      field: "/consent")
+  }
+
+  /// The signature's event, the document's, and those of an open session, in one transaction.
   private func append(
-    _ document: UUID, _ email: String, _ name: String, _ image: SignatureImage, _ metadata: EventMetadata,
-    _ keyed: KeyedRequest?
+    _ document: UUID, _ email: String, _ name: String, _ image: SignatureImage, _ agrees: Bool?, _ method: String?,
+    _ metadata: EventMetadata, _ keyed: KeyedRequest?
   ) async throws -> Response {
     let id = Self.id(of: email, on: document)
     do {
@@ -90,9 +109,21 @@ struct SignatureRoutes: Sendable {
         let loaded = try await unit.load(document.description, Document.self)
         let signed = SignedDocument(contentHash: loaded.state?.content?.hash, version: loaded.version)
         let now = Timestamp.now()
-        try unit.execute(.sign(signature: id, at: now), on: document.description, loaded)
+        var (closes, consent): (UUID?, SignatureConsent?) = (nil, nil)
+        if let session = loaded.state?.openSession {
+          try Self.check(agrees)
+          let open = try await unit.load(session.description, SigningSession.self)
+          let after = try unit.execute(
+            .sign(email: email, signature: id, at: now), on: session.description, open)
+          if after?.status != .open { closes = session }
+          consent = after.map {
+            SignatureConsent(
+              session: session, textHash: $0.consentHash, method: method ?? (image.isImage ? "drawn" : "typed"))
+          }
+        }
+        try unit.execute(.sign(signature: id, closes: closes, at: now), on: document.description, loaded)
         let command = SignatureCommand.give(
-          id: id, document: document, email: email, name: name, image: image, signed: signed, at: now)
+          id: id, document: document, email: email, name: name, image: image, signed: signed, consent: consent, at: now)
         guard let signature = try unit.execute(command, on: id.description, nil, as: Signature.self) else {
           throw SignatureRefusal.signedAlready
         }
@@ -158,32 +189,43 @@ struct SignatureRoutes: Sendable {
 
   @Sendable
   private func list(_ request: Request, _ id: UUID) async throws -> Response {
-    let signatures = try await SignatureList(store).signatures(on: id)
+    let list = SignatureList(store)
+    let document = try await list.document(id)
+    let signatures = try await list.signatures(on: document)
     var writer = JSONWriter()
-    writer.raw(#"{"document_id":""#)
-    writer.splice(Array(id.description.utf8))
-    writer.raw(#"","signatures":["#)
-    for (number, signature) in signatures.enumerated() {
-      if number > 0 { writer.raw(",") }
-      writer.splice(signature.rowImage)
+    writer.object { writer in
+      writer.member("document_id", id.description)
+      writer.name("signatures")
+      writer.array { writer in
+        for signature in signatures {
+          writer.element()
+          let holds = signature.signed.contentHash == document.content?.hash
+          writer.splice(signature.rowImage.dropLast() + Array(#","holds":\#(holds)}"#.utf8))
+        }
+      }
     }
-    writer.raw("]}")
     return .json(writer.bytes)
   }
 }
 
 extension Signature {
   /// The row image, as every reader gets it.
-  static let schema = JSONSchema.named(
-    "Signature",
-    .object([
-      .init("id", .string(format: "uuid")), .init("document_id", .string(format: "uuid")),
-      .init("signer_email", .string()), .init("signer_name", .string()),
-      .init("s3_key", .string(), "Key of the drawn signature in the object store."),
-      .init("image", .boolean, "Whether the bytes are a PNG, JPEG or SVG."), .init("content_type", .string()),
-      .init("content_size", .integer, "Bytes."), .init("signature_sha256", .string()), .init("status", .string()),
-      .init("document_version", .integer, "The version that was signed."),
-      .init("document_sha256", .nullable(.string()), "SHA-256 of the content that was signed; null if there was none."),
-      .init("created_at", .string(format: "date-time")), .init("version", .integer),
-    ]))
+  static let schema = JSONSchema.named("Signature", .object(members))
+
+  static let listedSchema = JSONSchema.object(
+    members + [.init("holds", .boolean, "Whether the content is still the one that was signed.")])
+
+  private static let members: [JSONSchema.Property] = [
+    .init("id", .string(format: "uuid")), .init("document_id", .string(format: "uuid")),
+    .init("signer_email", .string()), .init("signer_name", .string()),
+    .init("s3_key", .string(), "Key of the drawn signature in the object store."),
+    .init("image", .boolean, "Whether the bytes are a PNG, JPEG or SVG."), .init("content_type", .string()),
+    .init("content_size", .integer, "Bytes."), .init("signature_sha256", .string()), .init("status", .string()),
+    .init("document_version", .integer, "The version that was signed."),
+    .init("document_sha256", .nullable(.string()), "SHA-256 of the content that was signed; null if there was none."),
+    .init("session_id", .string(format: "uuid"), isRequired: false, "The signing session, if it was given in one."),
+    .init("consent_sha256", .string(), isRequired: false, "SHA-256 of the text that the signer agreed to."),
+    .init("method", .string(), isRequired: false, "drawn, typed, …"),
+    .init("created_at", .string(format: "date-time")), .init("version", .integer),
+  ]
 }

@@ -17,7 +17,7 @@ public struct Signatures: Feature {
 
   public var settings: [SettingDescription] { [Self.maximumImage.description, Self.mustBeImage.description] }
 
-  public var aggregates: [any Aggregate.Type] { [Signature.self] }
+  public var aggregates: [any Aggregate.Type] { [Signature.self, SigningSession.self] }
 
   public var connections: Connections { .postgres }
 
@@ -39,7 +39,9 @@ public struct Signatures: Feature {
         context.store, images: images, search: search(context),
         readers: ViewReaders(view: search(context), reactor: context.reactor),
         maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes
-      ).group
+      ).group, SessionRoutes(context.store).group,
     ]
   }
+
+  public func workers(_ context: Context) throws -> [any Worker] { [SessionWorker(context)] }
 }

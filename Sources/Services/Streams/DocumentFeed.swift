@@ -223,6 +223,8 @@ final class DocumentFeed {
     case .unshared: return [message("document.unshared")]
     case .tagged: return [message("document.tagged")]
     case .labelled: return [message("document.version_labelled")]
+    case .signingOpened: return [message("document.signing_opened")]
+    case .signingClosed: return [message("document.signing_closed")]
     case .deleted: return [message("document.deleted")]
     case .signed(let id, _, _):
       // Both events are of one transaction.

@@ -1,0 +1,142 @@
+public import Events
+public import Identifiers
+import JSON
+public import Time
+
+/// The signing of one document by several people, as its events have made it: who is asked for what, in which order, until when,
+/// and what each has done.
+public struct SigningSession: Equatable, Sendable {
+  public enum Order: String, CaseIterable, Sendable {
+    /// Each is asked when all before him are done.
+    case sequence
+    case parallel
+  }
+
+  public enum Status: String, CaseIterable, Sendable {
+    case open, completed, declined, expired, cancelled
+  }
+
+  public let id: UUID
+  public let documentID: UUID
+  /// What is signed: it does not change while the session is open.
+  public let shown: SignedDocument
+  public let order: Order
+  public internal(set) var participants: [Participant]
+  /// What each signer agrees to.
+  public let consent: String
+  /// SHA-256 of the consent's text, in hexadecimal digits.
+  public let consentHash: String
+  public let expires: Time.Timestamp?
+  /// How often those whose turn it is are reminded.
+  public let reminderInterval: Duration?
+  public let createdBy: String
+  public let createdAt: Time.Timestamp
+  public internal(set) var status = Status.open
+  /// Why it was declined or cancelled.
+  public internal(set) var reason: String?
+  public internal(set) var endedAt: Time.Timestamp?
+  public internal(set) var remindedAt: Time.Timestamp?
+  /// The stream's.
+  public internal(set) var version: StreamVersion
+
+  public static let maximumParticipants = 50
+  /// Of a consent's text, and of a reason, in bytes of UTF-8.
+  public static let maximumText = 4_000
+  public static let shortestReminder = Duration.seconds(60)
+  public static let longestReminder = Duration.seconds(366 * 86_400)
+
+  /// Whose turn it is: those who sign or approve, in their order or all at once.
+  public var pending: [Participant] {
+    guard status == .open else { return [] }
+    let left = participants.filter { $0.role != .viewer && $0.done == nil }
+    return order == .parallel ? left : Array(left.prefix(1))
+  }
+
+  public var nextReminder: Time.Timestamp? {
+    guard status == .open, let reminderInterval else { return nil }
+    let last = remindedAt ?? createdAt
+    return Timestamp(microseconds: last.microseconds + reminderInterval.components.seconds * 1_000_000)
+  }
+
+  /// When something happens by itself next; nil: never.
+  public var due: Time.Timestamp? {
+    guard status == .open else { return nil }
+    return [expires, nextReminder].compactMap(\.self).min()
+  }
+
+  public func participant(_ email: String) -> Participant? { participants.first { $0.isCalled(email) } }
+}
+
+/// Somebody whom a session asks.
+public struct Participant: Equatable, Sendable {
+  public enum Role: String, CaseIterable, Sendable {
+    case signer
+    /// Agrees without a signature.
+    case approver
+    /// May look on.
+    case viewer
+  }
+
+  /// What he has done, and when.
+  public struct Done: Equatable, Sendable {
+    /// Nil: an approval.
+    public let signature: UUID?
+    public let at: Time.Timestamp
+
+    public init(signature: UUID?, at: Time.Timestamp) { (self.signature, self.at) = (signature, at) }
+  }
+
+  public let email: String
+  public let name: String
+  public let role: Role
+  public internal(set) var done: Done?
+
+  public init(email: String, name: String, role: Role) { (self.email, self.name, self.role) = (email, name, role) }
+
+  func isCalled(_ email: String) -> Bool { self.email.lowercased() == email.lowercased() }
+
+  /// What he needs on the document.
+  var permissions: Permissions { role == .viewer ? .view : [.view, .sign] }
+}
+
+extension SigningSession {
+  /// The row image: the form of a session in change events and answers. The order of the fields is fixed.
+  public var rowImage: [UInt8] {
+    var writer = JSONWriter(reserving: 1_024)
+    let turn = Set(pending.map(\.email))
+    writer.object { writer in
+      writer.member("id", id.description)
+      writer.member("document_id", documentID.description)
+      writer.member("document_version", shown.version.value)
+      writer.member("document_sha256", orNull: shown.contentHash)
+      writer.member("status", status.rawValue)
+      writer.member("order", order.rawValue)
+      writer.name("participants")
+      writer.array { writer in
+        for participant in participants {
+          writer.element()
+          writer.object {
+            $0.member("email", participant.email)
+            $0.member("name", participant.name)
+            $0.member("role", participant.role.rawValue)
+            $0.member("turn", turn.contains(participant.email))
+            $0.member("signature_id", orNull: participant.done?.signature?.description)
+            $0.member("done_at", orNull: participant.done?.at.description)
+          }
+        }
+      }
+      writer.member("consent", consent)
+      writer.member("consent_sha256", consentHash)
+      writer.member("expires_at", orNull: expires?.description)
+      writer.name("remind_every_seconds")
+      if let reminderInterval { writer.integer(reminderInterval.components.seconds) } else { writer.null() }
+      writer.member("reminded_at", orNull: remindedAt?.description)
+      writer.member("reason", orNull: reason)
+      writer.member("created_by", createdBy)
+      writer.member("created_at", createdAt.description)
+      writer.member("ended_at", orNull: endedAt?.description)
+      writer.member("version", version.value)
+    }
+    return writer.bytes
+  }
+}

@@ -1,0 +1,45 @@
+import EventStore
+import Lifecycle
+import Logging
+import Reactor
+import Synchronization
+
+/// Ends signing sessions and reminds participants when it is due. Several processes may do it: what is done already is not done
+/// again.
+final class SessionWorker: Worker {
+  let name = "signing"
+  private let context: Context
+  private let sessions: SigningSessions
+  private let logger: Logger
+  private let state = Mutex<String?>(nil)
+
+  private static let pause = Duration.seconds(1)
+
+  init(_ context: Context) {
+    (self.context, sessions) = (context, SigningSessions(context.store))
+    logger = context.logger.labelled("signing")
+  }
+
+  var problem: String? { get async { state.withLock { $0 } } }
+
+  func run(until stop: StopSignal) async throws {
+    try await stop.cancels { await self.context.reactor.run { await self.work() } }
+  }
+
+  private func work() async {
+    var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
+    while !Task.isCancelled {
+      do {
+        let hasMore = try await sessions.look()
+        state.withLock { $0 = nil }
+        backoff.reset()
+        if !hasMore { try await context.reactor.sleep(for: Self.pause) }
+      } catch is CancellationError { return } catch {
+        if Task.isCancelled { return }
+        state.withLock { $0 = "signing sessions are not ended and nobody is reminded: the log cannot be written" }
+        logger.warning("Signing sessions are not looked at", metadata: [.error: "\(error)"])
+        do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
+      }
+    }
+  }
+}
