@@ -198,6 +198,6 @@ let package = Package(
         "Support", "annals", "Services", "Domain", "EventStore", "Events", "HTTPServer", "HTTPClient", "JWT",
         "Lifecycle",
         "Configuration",
-        "Postgres", "Redis", "Reactor", "Logging", "Metrics", "JSON",
+        "Postgres", "Redis", "Reactor", "Logging", "Metrics", "JSON", "Base64", "Identifiers", "Time",
       ]),
   ] + fuzzers)

@@ -6,6 +6,7 @@ enum Features {
   static let services: [any Feature] = [
     Documents(),
     Signatures(),
+    Links(),
     Search(),
     Audit(),
     Analytics(),

@@ -94,6 +94,10 @@ extension RunningAnnals {
       Sample(path.replacing("{version}", with: "1"), #"{"label":"first"}"#)
     case "DELETE /documents/{id}/versions/{version}/label": Sample(path.replacing("{version}", with: "1"))
     case "POST /documents/{id}/restore": Sample(path, #"{"version":1}"#)
+    case "POST /documents/{id}/links": Sample(path, "{}")
+    case "GET /documents/{id}/links", "GET /documents/{id}/links/{link}", "DELETE /documents/{id}/links/{link}",
+      "GET /links/{link}", "GET /links/{link}/content":
+      Sample(path)
     case "POST /documents/{id}/signing-sessions":
       Sample(path, #"{"participants":[{"email":"other@example.com","name":"O"}]}"#)
     case "GET /documents/{id}/signing-sessions", "GET /documents/{id}/signing-sessions/{session}",
@@ -139,6 +143,13 @@ extension RunningAnnals {
         var sample = try #require(
           self.sample(route, id, somebody, isSelf: relation?.name == "self"),
           "no sample for \(route.method) \(route.path)")
+        if route.path.contains("{link}") {
+          let link = try await annals.send(admin, .post, "/documents/\(id)/links", "{}").json
+          let url = try #require(link["url"]?.string).dropFirst("/v1".count)
+          let (path, query) = (url.prefix { $0 != "?" }, url.drop { $0 != "?" })
+          let target = sample.target.replacing("{link}", with: path.split(separator: "/").last ?? "")
+          sample = Sample(route.right == .anyone ? target + query : target, sample.body)
+        }
         if route.path.contains("{session}") {
           sample = Sample(
             sample.target.replacing("{session}", with: try await session(annals, admin, on: id, somebody, relation)),

@@ -25,6 +25,11 @@ public struct Document: Equatable, Sendable {
 
   public static let maximumSessions = 1_000
 
+  /// Links that show a version of it, those that were revoked too, oldest first. They are no part of the row.
+  public internal(set) var links: [UUID] = []
+
+  public static let maximumLinks = 1_000
+
   /// In the order of their bytes. Part of the row if there is one.
   public internal(set) var tags: [String] = []
   /// Names of versions, by version. They are no part of the row.

@@ -21,6 +21,9 @@ public enum DocumentCommand: Sendable {
   case unshare(Grantee, at: Time.Timestamp)
   /// Names a version; nil: takes its name away.
   case label(StreamVersion, String?, at: Time.Timestamp)
+  /// Notes a link to a version.
+  case link(UUID, StreamVersion, at: Time.Timestamp)
+  case unlink(UUID, at: Time.Timestamp)
   case delete(at: Time.Timestamp)
 }
 
@@ -44,13 +47,14 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
   case isBeingSigned
   case signingIsOpen
   case tooManySessions(limit: Int)
+  case tooManyLinks(limit: Int)
 
   public var kind: RefusalKind {
     switch self {
     case .notFound, .notShared, .noSuchVersion: .notFound
     case .deleted: .gone
     case .exists, .noTransition, .tooManySignatures, .tooManyShares, .tooManyLabels, .isBeingSigned, .signingIsOpen,
-      .tooManySessions:
+      .tooManySessions, .tooManyLinks:
       .conflict
     case .titleIsEmpty, .titleIsTooLong, .titleHasNUL, .shareIsOver, .labelIsMalformed, .tagsAreMalformed: .invalid
     }
@@ -59,7 +63,7 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
   public var field: String? {
     switch self {
     case .notFound, .deleted, .tooManySignatures, .tooManyShares, .notShared, .tooManyLabels, .noSuchVersion,
-      .isBeingSigned, .signingIsOpen, .tooManySessions:
+      .isBeingSigned, .signingIsOpen, .tooManySessions, .tooManyLinks:
       nil
     case .labelIsMalformed: "/label"
     case .tagsAreMalformed: "/tags"
@@ -82,6 +86,7 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
       "the document is being signed: its content stays as it is until the session ends; or cancel that"
     case .signingIsOpen: "a signing session is open on the document: wait for its end, or cancel it"
     case .tooManySessions(let limit): "a document has at most \(limit) signing sessions"
+    case .tooManyLinks(let limit): "at most \(limit) links are made to a document"
     case .tooManySignatures(let limit): "a document has at most \(limit) signatures"
     case .tooManyShares(let limit): "a document is shared with at most \(limit); share it with a group"
     case .tagsAreMalformed:
@@ -141,6 +146,11 @@ extension Document: Aggregate {
       guard document.shares.contains(where: { $0.with == grantee }) else { throw .notShared(grantee) }
       return [.unshared(grantee, at: at)]
     case .label(let version, let label, let at): return try self.label(document, version, label, at)
+    case .link(let link, let version, let at):
+      guard version > .none, version <= document.version else { throw .noSuchVersion(version) }
+      guard document.links.count < maximumLinks else { throw .tooManyLinks(limit: maximumLinks) }
+      return [.linked(link: link, version: version, at: at)]
+    case .unlink(let link, let at): return [.unlinked(link: link, at: at)]
     case .delete(let at):
       guard document.openSession == nil else { throw .isBeingSigned }
       return [.deleted(at: at)]
@@ -260,6 +270,10 @@ extension Document: Aggregate {
       document.sessions.append(session)
       (document.openSession, document.updatedAt) = (session, at)
     case .signingClosed(_, let at): (document.openSession, document.updatedAt) = (nil, at)
+    case .linked(let link, _, let at):
+      document.links.append(link)
+      document.updatedAt = at
+    case .unlinked(_, let at): document.updatedAt = at
     case .deleted(let at): (document.isDeleted, document.updatedAt) = (true, at)
     }
     return document

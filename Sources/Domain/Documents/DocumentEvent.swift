@@ -21,6 +21,9 @@ public enum DocumentEvent: DomainEvent, Equatable {
   /// Its content does not change until the session is closed.
   case signingOpened(session: UUID, at: Time.Timestamp)
   case signingClosed(session: UUID, at: Time.Timestamp)
+  /// A link shows one of its versions to whoever has it.
+  case linked(link: UUID, version: StreamVersion, at: Time.Timestamp)
+  case unlinked(link: UUID, at: Time.Timestamp)
   case deleted(at: Time.Timestamp)
 }
 
@@ -39,6 +42,8 @@ extension DocumentEvent {
     case .labelled: "DocumentVersionLabelled"
     case .signingOpened: "DocumentSigningOpened"
     case .signingClosed: "DocumentSigningClosed"
+    case .linked: "DocumentLinked"
+    case .unlinked: "DocumentUnlinked"
     case .deleted: "DocumentDeleted"
     }
   }
@@ -46,7 +51,8 @@ extension DocumentEvent {
   public static let schemaVersions: [String: Int32] = [
     "DocumentCreated": 1, "DocumentRetitled": 1, "DocumentContentReplaced": 1, "DocumentStatusChanged": 1,
     "DocumentSigned": 1, "DocumentShared": 1, "DocumentUnshared": 1, "DocumentVersionLabelled": 1, "DocumentTagged": 1,
-    "DocumentSigningOpened": 1, "DocumentSigningClosed": 1, "DocumentDeleted": 1,
+    "DocumentSigningOpened": 1, "DocumentSigningClosed": 1, "DocumentLinked": 1, "DocumentUnlinked": 1,
+    "DocumentDeleted": 1,
   ]
 
   public static let personalFields: [String: [String]] = [
@@ -100,6 +106,13 @@ extension DocumentEvent {
       case .signingOpened(let session, let at), .signingClosed(let session, let at):
         writer.member("session", session.description)
         writer.member("at", at.description)
+      case .linked(let link, let version, let at):
+        writer.member("link", link.description)
+        writer.member("version", version.value)
+        writer.member("at", at.description)
+      case .unlinked(let link, let at):
+        writer.member("link", link.description)
+        writer.member("at", at.description)
       case .deleted(let at): writer.member("at", at.description)
       }
     }
@@ -149,6 +162,10 @@ extension DocumentEvent {
       self = .labelled(StreamVersion(try fields.required("version")), try fields.optional("label"), at: at)
     case "DocumentSigningOpened": self = .signingOpened(session: try fields.required("session"), at: at)
     case "DocumentSigningClosed": self = .signingClosed(session: try fields.required("session"), at: at)
+    case "DocumentLinked":
+      self = .linked(
+        link: try fields.required("link"), version: StreamVersion(try fields.required("version")), at: at)
+    case "DocumentUnlinked": self = .unlinked(link: try fields.required("link"), at: at)
     case "DocumentDeleted": self = .deleted(at: at)
     default: throw JSONError(.invalid(type, remedy: "no event of a document has this type"))
     }

@@ -225,6 +225,8 @@ final class DocumentFeed {
     case .labelled: return [message("document.version_labelled")]
     case .signingOpened: return [message("document.signing_opened")]
     case .signingClosed: return [message("document.signing_closed")]
+    case .linked: return [message("document.linked")]
+    case .unlinked: return [message("document.unlinked")]
     case .deleted: return [message("document.deleted")]
     case .signed(let id, _, _):
       // Both events are of one transaction.
