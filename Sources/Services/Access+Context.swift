@@ -11,7 +11,8 @@ extension Access {
     let (documents, redis) = (AggregateStore<Document>(context.store), context.redis)
     self.init(Authenticator(context.settings, keys: context.keys)) {
       try await documents.load($0.description).state
-    } cached: { id in
+    } cached: { [hot = context.hot] id in
+      if let document = hot.document(id) { return document }
       do {
         guard let row = try await redis.command(RedisCommand("GET", DocumentCache.key(id.description))).bytes else {
           return nil

@@ -1,3 +1,4 @@
+import CommandLine
 public import Configuration
 public import Elasticsearch
 public import EventStore
@@ -25,6 +26,8 @@ public struct Context: Sendable {
   public let pool: PostgresPool
   public let store: EventStore
   public let redis: RedisClient
+  /// What is read most, in front of Redis.
+  let hot: HotDocuments
   public let http: HTTPClient
   public let elasticsearch: ElasticsearchClient
   public let content: S3Client
@@ -54,6 +57,7 @@ public struct Context: Sendable {
     store = EventStore(pool)
     redis = RedisClient(
       try RedisOptions(url: settings[ConnectionSettings.redisURL]), on: reactor, logger: logger, metrics: metrics)
+    hot = HotDocuments(hub: shared.hub, limit: settings[HotDocuments.memory].bytes, on: reactor)
     http = HTTPClient(on: reactor, metrics: metrics)
     elasticsearch = ElasticsearchClient(url: settings[ConnectionSettings.elasticsearchURL], over: http)
     // Contents have connections of their own, as many as there are clients: each is as slow as its client, and must keep

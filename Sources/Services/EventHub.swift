@@ -21,6 +21,7 @@ public final class EventHub: Sendable {
     var count = 0
     var nextNumber = 0
     var isClosed = false
+    var isLive = false
     var wake: (@Sendable () -> Void)?
   }
   private let state = Mutex(State())
@@ -67,6 +68,12 @@ public final class EventHub: Sendable {
 
   /// - Parameter wake: Called when somebody subscribes.
   func begin(_ wake: @escaping @Sendable () -> Void) { state.withLock { $0.wake = wake } }
+
+  /// Whether the reader follows the log: an event that is not heard of within moments has not happened.
+  var isLive: Bool {
+    get { state.withLock { $0.isLive } }
+    set { state.withLock { $0.isLive = newValue } }
+  }
 
   /// Hands over events that follow on those before.
   func publish(_ events: [RecordedEvent]) {

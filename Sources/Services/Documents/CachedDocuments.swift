@@ -1,3 +1,4 @@
+import Metrics
 import Domain
 import Events
 import Identifiers
@@ -12,19 +13,33 @@ extension DocumentService {
     let row: [UInt8]
     let version: StreamVersion
     let isFromCache: Bool
+    fileprivate let known: Document?
 
-    var document: Document { get throws { try Document(rowImage: JSONValue(parsing: row)) } }
+    var document: Document { get throws { try known ?? Document(rowImage: JSONValue(parsing: row)) } }
   }
 
   /// - Parameters:
   ///   - visitor: The client's address; views are counted for it.
-  ///   - token: The cache may be behind what its owner has seen; the log is not.
-  func read(_ id: UUID, visitor: String, notBefore tokens: [AtLeast] = []) async throws -> Reading {
-    if let cached = await cached(id, visitor: visitor),
-      !tokens.contains(where: { $0.isNewer(than: cached.version, of: Document.stream(id.description)) })
-    {
+  ///   - tokens: The cache may be behind what their owner has seen; the log is not.
+  ///   - seen: The newest version that the caller has.
+  func read(
+    _ id: UUID, visitor: String, notBefore tokens: [AtLeast] = [], seen: StreamVersion = .none
+  ) async throws -> Reading {
+    func isNewEnough(_ version: StreamVersion) -> Bool {
+      version >= seen && !tokens.contains { $0.isNewer(than: version, of: Document.stream(id.description)) }
+    }
+    let (row, isHot) = hot.read(id)
+    if let row, isNewEnough(row.version) {
+      await countTogether(id, visitor)
+      reads.memory.increment()
+      return Reading(row: row.bytes, version: row.version, isFromCache: true, known: row.document)
+    }
+    if let cached = await cached(id, visitor: visitor), isNewEnough(cached.version) {
+      if isHot { hot.offer(cached.row, of: id) }
+      reads.redis.increment()
       return cached
     }
+    reads.log.increment()
     let document: Document
     do { document = try await existing(id) } catch {
       // No more views are counted of what is not there.
@@ -37,7 +52,7 @@ extension DocumentService {
     }
     // The next reader finds it, if it is still the newest then. Documents are readable without Redis.
     try? await cache.keep(document.rowImage, of: id.description, at: document.version)
-    return Reading(row: document.rowImage, version: document.version, isFromCache: false)
+    return Reading(row: document.rowImage, version: document.version, isFromCache: false, known: document)
   }
 
   /// Reads a document and counts the view; counts nothing for one that is not there.
@@ -71,7 +86,7 @@ extension DocumentService {
       }
       guard let row = reply.bytes, let version = DocumentCache.version(of: row) else { return nil }
       known.insert(id)
-      return Reading(row: row, version: version, isFromCache: true)
+      return Reading(row: row, version: version, isFromCache: true, known: nil)
     } catch {
       // Documents are readable without Redis; the client has logged that its connection is lost.
       return nil

@@ -35,8 +35,14 @@ struct DocumentRoutes: Sendable {
           handler: create),
         Route(
           .get, "/documents/{id}", "Read a document; counts a view.", right: .view, showsCachedRow: true,
-          answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id, DocumentInputs.asOf,
-          AtLeast.olderHeader, AtLeast.header, AtLeast.query, handler: read),
+          answers: [
+            Answer(200, "The document.", schema: Document.schema),
+            Answer(304, "The caller has it: If-None-Match names its ETag."),
+          ], DocumentInputs.id, DocumentInputs.asOf,
+          AtLeast.olderHeader, AtLeast.header, AtLeast.query,
+          Input<String?>(
+            header: "If-None-Match", "ETags that the caller has: 304 if the newest is among them, and never an older row."),
+          handler: read),
         Route(
           .patch, "/documents/{id}", "Change the title, the status, the tags, or several of them.", right: .change,
           body: .fields(limit: 65_536), answers: [Answer(200, "The document.", schema: Document.schema)],
@@ -175,7 +181,8 @@ struct DocumentRoutes: Sendable {
 
   @Sendable
   private func read(
-    _ request: Request, _ id: UUID, _ moment: Moment?, _ older: AtLeast?, _ header: AtLeast?, _ query: AtLeast?
+    _ request: Request, _ id: UUID, _ moment: Moment?, _ older: AtLeast?, _ header: AtLeast?, _ query: AtLeast?,
+    _ known: String?
   ) async throws -> Response {
     if let moment {
       // What it was is its history.
@@ -187,12 +194,16 @@ struct DocumentRoutes: Sendable {
       return Self.answer(document, to: request.caller)
     }
     let reading = try await documents.read(
-      id, visitor: request.clientAddress, notBefore: [older, header, query].compactMap(\.self))
+      id, visitor: request.clientAddress, notBefore: [older, header, query].compactMap(\.self),
+      seen: known.map(Self.newestVersion) ?? .none)
     // The row itself says who may see it: it may be older than the one that was looked at before, or newer.
     if try !request.caller.seesAll && request.caller.permissions(on: reading.document).isEmpty {
       let document = try await documents.existing(id)
       guard !request.caller.permissions(on: document).isEmpty else { throw DocumentRefusal.notFound }
       return Self.answer(document, to: request.caller)
+    }
+    if let known, ByteRange.matches(known, "\"\(reading.version)\"") {
+      return Response(304, headers: [("ETag", "\"\(reading.version)\"")])
     }
     return .json(
       try request.caller.shown(reading.row),
@@ -210,6 +221,14 @@ struct DocumentRoutes: Sendable {
 
   private static func answer(_ document: Document, to caller: Caller) -> Response {
     .json(caller.shown(document), headers: headers(of: document))
+  }
+
+  /// The newest version that a list of ETags names.
+  private static func newestVersion(_ tags: String) -> StreamVersion {
+    let versions = tags.split(separator: ",").compactMap { tag in
+      Int64(tag.drop { $0 == " " || $0 == "W" || $0 == "/" || $0 == "\"" }.prefix { $0.isNumber })
+    }
+    return StreamVersion(versions.max() ?? 0)
   }
 
   static func headers(of document: Document) -> [(name: String, value: String)] {

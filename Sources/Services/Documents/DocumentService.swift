@@ -14,13 +14,24 @@ struct DocumentService: Sendable {
   let cache: DocumentCache
   let views: ViewCounts
   let content: ContentStore
+  let hot: HotDocuments
+  private let gathered: GatheredCounts
+  /// Where rows came from.
+  let reads: ReadMetrics
   /// Documents that exist: reading one again needs no look before its view is counted.
   let known = RecentIDs(limit: 10_000)
 
-  init(store: EventStore, redis: RedisClient, cache: DocumentCache, views: ViewCounts, content: ContentStore) {
-    (self.store, self.redis, self.cache) = (AggregateStore(store), redis, cache)
-    (self.views, self.content) = (views, content)
+  init(
+    _ context: Context, cache: DocumentCache, views: ViewCounts, content: ContentStore
+  ) {
+    (store, redis, self.cache) = (AggregateStore(context.store), context.redis, cache)
+    (self.views, self.content, hot) = (views, content, context.hot)
+    gathered = GatheredCounts(views, context.redis, on: context.reactor)
+    reads = ReadMetrics(context.metrics)
   }
+
+  /// Counts a view of a document that is read often.
+  func countTogether(_ id: UUID, _ visitor: String) async { await gathered.count(id, visitor) }
 
   // MARK: Commands
 
@@ -126,6 +137,7 @@ struct DocumentService: Sendable {
   /// Nobody shall see the cached row any more, not even until the view has the change.
   private func forget(_ id: UUID) async {
     known.remove(id)
+    hot.forget(id)
     // Without Redis nobody reads from it.
     _ = try? await redis.command(RedisCommand("UNLINK", DocumentCache.key(id.description)))
   }

@@ -16,7 +16,7 @@ public struct Documents: Feature {
   static let maximumContent = Setting(
     "documents.max-content", default: ByteCount.mebibytes(32), "Largest content of a document.")
 
-  public var settings: [SettingDescription] { [Self.maximumContent.description] }
+  public var settings: [SettingDescription] { [Self.maximumContent.description, HotDocuments.memory.description] }
 
   public var aggregates: [any Aggregate.Type] { [Document.self] }
 
@@ -36,8 +36,8 @@ public struct Documents: Feature {
     return [DocumentCache(context.redis, prefix: prefix), DocumentLists(context.redis, prefix: prefix)]
   }
 
-  /// Whoever counts views saves them too.
-  public func workers(_ context: Context) throws -> [any Worker] { [DurableViews(context)] }
+  /// Whoever counts views saves them too, and the reader of the log tells what is not to be kept in memory any more.
+  public func workers(_ context: Context) throws -> [any Worker] { [DurableViews(context), LogTail(context)] }
 
   public func contents(_ context: Context) throws -> [StoredContents] { [ContentStore.contents(context.store)] }
 
@@ -60,7 +60,7 @@ public struct Documents: Feature {
 extension DocumentService {
   init(_ context: Context) throws {
     self.init(
-      store: context.store, redis: context.redis,
+      context,
       cache: DocumentCache(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]),
       views: ViewCounts(context),
       content: ContentStore(

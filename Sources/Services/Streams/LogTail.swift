@@ -64,6 +64,7 @@ struct LogTail: Worker {
       var next = try await context.store.end()
       // Whoever subscribed before this moment reads up to here himself.
       context.hub.interrupt()
+      context.hub.isLive = true
       state.problem = nil
       backoff.reset()
       var alone: ContinuousClock.Instant?
@@ -83,9 +84,11 @@ struct LogTail: Worker {
         try await listener.check()
       }
     } catch {
+      context.hub.isLive = false
       await listener.close()
       throw error
     }
+    context.hub.isLive = false
     // Whoever has come in this moment is told to read the log when it goes on.
     await listener.close()
   }

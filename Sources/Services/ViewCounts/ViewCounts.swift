@@ -42,11 +42,17 @@ public struct ViewCounts: Sendable {
   static func minute(before ago: Duration = .zero) -> Int64 { (Int64(time(nil)) - ago.components.seconds) / 60 }
 
   /// The commands that count a view.
-  func counting(_ id: UUID, _ visitor: String) -> [RedisCommand] {
-    let minute = Self.minute()
+  func counting(_ id: UUID, _ visitor: String) -> [RedisCommand] { counting(id, [visitor: 1]) }
+
+  /// The commands that count several views.
+  ///
+  /// - Parameter visitors: How often each has read it.
+  func counting(_ id: UUID, _ visitors: [String: Int]) -> [RedisCommand] {
+    let (minute, views) = (Self.minute(), "\(visitors.values.reduce(0, +))")
     let count = [
-      RedisCommand("INCR", Self.viewsKey(id)), RedisCommand("PFADD", Self.visitorsKey(id), visitor),
-      RedisCommand("ZINCRBY", minuteKey(minute), "1", id.description),
+      RedisCommand("INCRBY", Self.viewsKey(id), views),
+      RedisCommand(words: (["PFADD", Self.visitorsKey(id)] + visitors.keys).map { Array($0.utf8) }),
+      RedisCommand("ZINCRBY", minuteKey(minute), views, id.description),
     ]
     return minutes.isNew(minute) ? count + [RedisCommand("EXPIRE", minuteKey(minute), "\(Self.minuteLifetime)")] : count
   }

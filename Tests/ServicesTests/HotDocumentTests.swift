@@ -1,0 +1,59 @@
+import HTTPClient
+import JSON
+import Support
+import Testing
+
+extension RunningAnnals {
+  fileprivate func reads(_ source: String) async throws -> Int {
+    let text = String(
+      decoding: try await client.send(HTTPRequest(.get, operationsURL + "/metrics")).body, as: UTF8.self)
+    let name = #"annals_document_reads_total{source="\#(source)"} "#
+    return text.split(separator: "\n").filter { $0.hasPrefix(name) }.compactMap { Int($0.dropFirst(name.count)) }
+      .reduce(0, +)
+  }
+}
+
+@Suite("Documents that are read much", .timeLimit(.minutes(3))) struct HotDocumentTests {
+  @Test("come from memory, every read counted; a change shows at once, and nobody gets less than he has seen")
+  func hot() async throws {
+    // One reactor: all reads meet in it.
+    try await withAnnals(["ANNALS_HTTP_REACTORS": "1"]) { annals in
+      let created = try await annals.send(.post, "/documents", #"{"title":"0"}"#)
+      let id = try #require(created.json["id"]?.string)
+      var count = 0
+      func read(_ headers: [(name: String, value: String)] = []) async throws -> HTTPResponse {
+        count += 1
+        return try await annals.send(.get, "/documents/\(id)", headers: headers).response
+      }
+      try await eventually("it is read from memory", on: annals.reactor) {
+        for _ in 0..<30 { _ = try await read() }
+        return try await annals.reads("memory") > 0
+      }
+      for number in 1...20 {
+        let changed = try await annals.send(.patch, "/documents/\(id)", #"{"title":"\#(number)"}"#)
+        let token = try #require(changed.response.header("annals-token"))
+        // Whoever has seen the change gets it, by the token or by the ETag.
+        let after = try await read([("Annals-At-Least", token)])
+        #expect(try JSONValue(parsing: after.body)["title"] == .string("\(number)"))
+        let known = try await read([("If-None-Match", "\"\(number + 1)\"")])
+        #expect(known.status == 304 && known.body.isEmpty)
+        let older = try await read([("If-None-Match", "\"\(number)\"")])
+        #expect(older.status == 304 || older.status == 200)
+      }
+      // The others get it within moments: the memory is told, the view in Redis follows.
+      try await eventually("everybody sees the last change", on: annals.reactor) {
+        try await JSONValue(parsing: read().body)["title"] == "20"
+      }
+      try await eventually("it is read from memory again", on: annals.reactor) {
+        let before = try await annals.reads("memory")
+        for _ in 0..<30 { #expect(try await JSONValue(parsing: read().body)["title"] == "20") }
+        return try await annals.reads("memory") > before
+      }
+      let statistics = try await annals.send(.get, "/documents/\(id)/stats").json
+      #expect(statistics["total_views"] == .integer(Int64(count)) && statistics["unique_views"] == 1)
+      let kept = try await annals.send(.delete, "/documents/\(id)")
+      #expect(kept.status == 204)
+      #expect(try await annals.send(.get, "/documents/\(id)").status == 410)
+    }
+  }
+}
