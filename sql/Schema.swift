@@ -63,6 +63,7 @@ public enum Schema {
   public static let logBounds = text(PackageResources.log_bounds_sql)
   public static let noteDue = text(PackageResources.note_due_sql)
   public static let dueNow = text(PackageResources.due_now_sql)
+  public static let forgetDue = text(PackageResources.forget_due_sql)
   public static let settleDue = text(PackageResources.settle_due_sql)
   public static let saveViews = text(PackageResources.save_views_sql)
   public static let savedViews = text(PackageResources.saved_views_sql)

@@ -49,7 +49,11 @@ import Testing
         #expect(after.json["status"] == "signed" && after.json["version"] == .integer(version + 1))
         #expect(answer.json["document_sha256"] == after.json["content_sha256"])
         let list = try await annals.send(.get, "/documents/\(id)/signatures")
-        #expect(list.json["signatures"]?.array == [answer.json])
+        // The row, and beside it whether it still holds.
+        let listed = try #require(list.json["signatures"]?.array?.first?.object?.members)
+        #expect(list.json["signatures"]?.array?.count == 1)
+        #expect(listed.dropLast().map { $0 } == answer.json.object?.members)
+        #expect(listed.last?.name == "holds" && listed.last?.value == true)
         // The signer is the actor, where nobody else is named.
         let audit = try await annals.send(.get, "/documents/\(id)/audit")
         #expect(audit.json["entries"]?.array?.last?["actor"] == "client@company.com")

@@ -82,7 +82,14 @@ private func sign(_ email: String, at time: Timestamp = start) -> SigningSession
       #expect(throws: refusal) { try SigningSession.decide(command, state) }
     }
     let declined = try session(open(), .decline(email: "john@example.com", reason: "too dear", at: start))
-    #expect(declined.status == .declined && declined.reason == "too dear")
+    #expect(declined.status == .declined && declined.reason == "too dear" && declined.declinedBy == "John@example.com")
+    // U+212A is no K, and an address is compared as rights are.
+    let kim = Participant(email: "kim@example.com", name: "Kim", role: .signer)
+    #expect(throws: SigningSessionRefusal.notParticipant) {
+      try SigningSession.decide(sign("\u{212A}im@example.com"), session(open([kim])))
+    }
+    let hidden = String(decoding: declined.withoutNames.rowImage, as: UTF8.self)
+    for secret in ["example.com", "Jane", "too dear", "alice"] { #expect(!hidden.contains(secret)) }
     #expect(try session(open(), .cancel(reason: nil, at: start)).status == .cancelled)
   }
 
@@ -100,6 +107,13 @@ private func sign(_ email: String, at time: Timestamp = start) -> SigningSession
     #expect(throws: SigningSessionRefusal.isExpired(after(1_000))) {
       try SigningSession.decide(sign("john@example.com", at: after(1_000)), reminded)
     }
+    // They do not go on for ever.
+    var state = try session(open(every: .seconds(60)))
+    for number in 1...200 {
+      let events = try SigningSession.decide(.look(at: after(Int64(number) * 60)), state)
+      state = SigningSession.newEvents(events, from: state, at: state.version).state ?? state
+    }
+    #expect(state.reminders == 100 && state.due == nil && state.status == .open)
     let expired = try session(opened, .look(at: after(1_000)))
     #expect(expired.status == .expired && expired.due == nil)
     #expect(try SigningSession.decide(.look(at: after(2_000)), expired) == [])
@@ -118,6 +132,15 @@ private func sign(_ email: String, at time: Timestamp = start) -> SigningSession
       (
         open([jane, Participant(email: "x", name: "J", role: .viewer)]),
         .participantIsMalformed(1, "an e-mail address looks like name@example.com"), "/participants/1"
+      ),
+      (
+        open([
+          jane,
+          Participant(
+            email: "a@" + String(repeating: "b", count: 60) + "." + String(repeating: "c", count: 60) + "."
+              + String(repeating: "d", count: 60) + ".example.company.org", name: "J", role: .viewer),
+        ]),
+        .participantIsMalformed(1, "an address has at most 200 bytes here"), "/participants/1"
       ),
       (open(expires: start), .expiresInThePast, "/expires_at"),
       (
@@ -148,10 +171,24 @@ private func sign(_ email: String, at time: Timestamp = start) -> SigningSession
       session: id, participants: [jane, john, guest], until: after(60), at: start)
     let open = try fold(created, opening)
     #expect(open.openSession == id && open.status == .created)
+    func rights(_ document: Document, _ name: String, at time: Timestamp = start) -> Permissions {
+      document.permissions(names: [ExactName(name)], groups: [], at: time)
+    }
     // John is the owner.
-    #expect(open.shares.map(\.with.name) == ["jane@example.com", "guest@example.com"])
-    #expect(
-      open.shares.map(\.permissions) == [[.view, .sign], .view] && open.shares.allSatisfy { $0.until == after(60) })
+    #expect(rights(open, "john@example.com") == .owner && rights(open, "jane@example.com") == [.view, .sign])
+    #expect(rights(open, "guest@example.com") == .view && rights(open, "other@example.com") == [])
+    #expect(rights(open, "jane@example.com", at: after(60)) == [])
+    // What is shared beside it stays as it is, and is all that is left.
+    let share = DocumentCommand.share(
+      Share(with: Grantee("user:jane@example.com")!, [.view, .change], until: nil), at: start)
+    let shared = try fold(created, share, opening)
+    #expect(rights(shared, "jane@example.com") == [.view, .change, .sign])
+    let over = try fold(created, share, opening, .closeSigning(session: id, at: start))
+    #expect(rights(over, "jane@example.com") == [.view, .change] && rights(over, "guest@example.com") == [])
+    #expect(over.shares.count == 1 && String(decoding: over.rowImage, as: UTF8.self).contains("guest") == false)
+    let retyped = DocumentContent(type: "text/html", size: 1, key: "m", hash: "34ab")
+    #expect(throws: DocumentRefusal.isBeingSigned) { try Document.decide(.replaceContent(retyped, at: start), open) }
+    #expect(try Document.decide(.replaceContent(content, evenIfSame: true, at: start), open).count == 1)
     for command in [DocumentCommand.replaceContent(other, at: start), .delete(at: start)] {
       #expect(throws: DocumentRefusal.isBeingSigned) { try Document.decide(command, open) }
     }

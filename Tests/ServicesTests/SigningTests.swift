@@ -23,11 +23,12 @@ extension RunningAnnals {
   }
 
   fileprivate func sign(
-    _ document: String, _ email: String, _ more: String = #","consent":true"#
+    _ document: String, _ email: String, in session: JSONValue?, _ more: String = #","consent":true"#
   ) async throws -> (status: Int, json: JSONValue, response: HTTPResponse) {
     try await send(
       .post, "/signatures",
-      #"{"document_id":"\#(document)","signer_email":"\#(email)","signer_name":"N","signature_data":"aGk="\#(more)}"#)
+      #"{"document_id":"\#(document)","signer_email":"\#(email)","signer_name":"N","signature_data":"aGk="\#(more)"#
+        + (session?["id"]?.string.map { #","session_id":"\#($0)"}"# } ?? "}"))
   }
 }
 
@@ -53,16 +54,25 @@ private let both =
       // Nobody else, not yet, not without consent.
       let approval = #"{"email":"legal@x.org"}"#
       #expect(try await annals.send(.post, path + "/approve", approval).status == 409)
-      #expect(try await annals.sign(document, "mallory@x.org").status == 409)
-      let silent = try await annals.sign(document, "jane@x.org", "")
+      #expect(try await annals.sign(document, "mallory@x.org", in: session).status == 409)
+      let silent = try await annals.sign(document, "jane@x.org", in: session, "")
       #expect(silent.status == 422 && silent.json["field"] == "/consent", "\(silent.json)")
-      let signed = try await annals.sign(document, "jane@x.org")
+      // Nor without a word about the session, nor in one that is not open.
+      let nowhere = try await annals.sign(document, "jane@x.org", in: nil, "")
+      #expect(nowhere.status == 409 && nowhere.json["field"] == "/session_id", "\(nowhere.json)")
+      #expect(
+        try await annals.sign(
+          document, "jane@x.org", in: try JSONValue(parsing: Array(#"{"id":"\#(UUID.version7())"}"#.utf8))
+        ).status == 409)
+      let signed = try await annals.sign(document, "jane@x.org", in: session)
       #expect(signed.status == 201, "\(signed.json)")
       #expect(signed.json["session_id"] == session["id"] && signed.json["consent_sha256"] == session["consent_sha256"])
       #expect(signed.json["method"] == "typed" && signed.json["document_sha256"] == session["document_sha256"])
       let approved = try await annals.send(.post, path + "/approve", approval)
       #expect(approved.status == 200 && approved.json["status"] == "completed", "\(approved.json)")
       #expect(try await annals.send(.post, path + "/cancel", "{}").status == 409)
+      let late = try await annals.sign(document, "john@x.org", in: session)
+      #expect(late.status == 409 && late.json["field"] == "/session_id", "\(late.json)")
       // It is over: the content may change, and the signature does not hold for the new one.
       func holds() async throws -> JSONValue? {
         try await annals.send(.get, "/documents/\(document)/signatures").json["signatures"]?.array?.first?["holds"]
@@ -97,12 +107,35 @@ private let both =
       func path(_ session: JSONValue) throws -> String {
         try "/documents/\(document)/signing-sessions/\(#require(session["id"]?.string))"
       }
-      let first = try path(await annals.open(document, both))
-      let declined = try await annals.send(.post, first + "/decline", #"{"email":"jane@x.org","reason":"too dear"}"#)
+      let opened = try await annals.open(document, both)
+      let first = try path(opened)
+      #expect(try await annals.sign(document, "jane@x.org", in: opened).status == 201)
+      let declined = try await annals.send(.post, first + "/decline", #"{"email":"legal@x.org","reason":"too dear"}"#)
       #expect(declined.json["status"] == "declined" && declined.json["reason"] == "too dear", "\(declined.json)")
-      let second = try path(await annals.open(document, both))
+      // Who has signed in a session that failed signs again in the next one.
+      let again = try await annals.open(document, both)
+      let second = try path(again)
+      #expect(try await annals.sign(document, "jane@x.org", in: again).status == 201)
+      // Who looks on without taking part hears no names.
+      let token = try await annals.send(.get, "/auth/token?user_id=vera&email=vera@x.org").json["access_token"]?.string
+      let vera = [("Authorization", "Bearer \(token ?? "")")]
+      #expect(try await annals.send(.get, second, headers: vera).status == 404)
+      #expect(
+        try await annals.send(.put, "/documents/\(document)/shares/user:vera", #"{"rights":["view"]}"#).status == 200)
+      for path in [second, second + "/receipt", "/documents/\(document)/signing-sessions"] {
+        let answer = try await annals.send(.get, path, headers: vera)
+        let text = String(decoding: answer.response.body, as: UTF8.self)
+        #expect(answer.status == 200 && !text.contains("x.org") && !text.contains("too dear"), "\(text)")
+      }
+      // Who takes part sees the document and the session, until it ends.
+      let jane = try await annals.send(.get, "/auth/token?user_id=jane&email=jane@x.org").json["access_token"]?.string
+      let asJane = [("Authorization", "Bearer \(jane ?? "")")]
+      #expect(
+        try await annals.send(.get, second, headers: asJane).json["participants"]?.array?.first?["email"]
+          == "jane@x.org")
       #expect(
         try await annals.send(.post, second + "/cancel", #"{"reason":"a mistake"}"#).json["status"] == "cancelled")
+      #expect(try await annals.send(.get, second, headers: asJane).status == 404)
       let key = [("X-Actor", "alice"), ("Idempotency-Key", "session-\(document)")]
       let bodies = try await [
         annals.send(.post, "/documents/\(document)/signing-sessions", "{\(both)}", headers: key),
@@ -142,7 +175,12 @@ private let both =
       let state = try await AggregateStore<SigningSession>(store).create(
         id.description, command, metadata: EventMetadata(actor: "alice"))
       try await DueTimes(store, category: SigningSession.category).note(id.description, at: try #require(state.due))
-      // A time that was noted for what never came holds nothing up.
+      // A session that cannot be read holds nothing up, nor does a time that was noted for what never came.
+      let broken = UUID.version7().description
+      _ = try await store.append(
+        [NewEvent(type: "SigningSessionOfTomorrow", schemaVersion: 1, data: Array("{}".utf8), change: nil)],
+        to: SigningSession.stream(broken), expecting: .noStream, metadata: EventMetadata(actor: "alice"))
+      try await DueTimes(store, category: SigningSession.category).note(broken, at: opened)
       try await DueTimes(store, category: SigningSession.category).note(UUID.version7().description, at: opened)
       try await eventually("Jane is reminded", on: annals.reactor) {
         try await AggregateStore<SigningSession>(store).load(id.description).state?.remindedAt != nil

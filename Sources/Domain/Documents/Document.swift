@@ -20,6 +20,8 @@ public struct Document: Equatable, Sendable {
 
   /// The signing session that is open; nil: none. No part of the row.
   public internal(set) var openSession: UUID?
+  /// What the participants of that session may do, while it is open. In the row they are among its shares.
+  public internal(set) var sessionShares: [Share] = []
   /// Its signing sessions, oldest first. They are no part of the row.
   public internal(set) var sessions: [UUID] = []
 
@@ -94,10 +96,10 @@ extension Document {
           }
         }
       }
-      if !shares.isEmpty {
+      if !shares.isEmpty || !sessionShares.isEmpty {
         $0.name("shared")
         $0.array { writer in
-          for share in shares {
+          for share in shares + sessionShares {
             writer.element()
             share.write(&writer)
           }

@@ -126,8 +126,8 @@ extension Document: Aggregate {
     case .replaceContent(let content, let evenIfSame, let at):
       // Equal content changes nothing.
       if !evenIfSame && document.content.map(content.isSame) == true { return [] }
-      // The same bytes again, because the object was lost, are no other content.
-      guard document.openSession == nil || document.content?.hash == content.hash else { throw .isBeingSigned }
+      // The same content again, because its object was lost, is no other.
+      guard document.openSession == nil || document.content.map(content.isSame) == true else { throw .isBeingSigned }
       return [.contentReplaced(content, at: at)]
     case .openSigning(let session, let participants, let until, let at):
       return try openSigning(document, session, participants, until, at)
@@ -165,21 +165,9 @@ extension Document: Aggregate {
     guard document.status == .signed || document.status.successors.contains(.signed) else {
       throw .noTransition(from: document.status, to: .signed)
     }
-    var (events, after) = ([DocumentEvent.signingOpened(session: session, at: at)], document)
-    for participant in participants {
-      let grantee = Grantee(.user, participant.email)
-      let permissions = after.permissions(names: [grantee.exactName], groups: [], at: at)
-      let given = after.shares.first { $0.with == grantee }
-      // Who has the rights already, for as long as that, keeps them as they are.
-      let lasts = given?.until.map { end in until.map { end >= $0 } ?? false } ?? true
-      guard !permissions.isSuperset(of: participant.permissions) || !lasts else { continue }
-      let new = Share(with: grantee, permissions.union(participant.permissions).subtracting(.own), until: until)
-      for event in try share(after, new, at) {
-        events.append(event)
-        after = evolve(after, event, at: after.version) ?? after
-      }
-    }
-    return events
+    // Beside what is shared with them, and no longer than the session is open.
+    let shares = participants.map { Share(with: Grantee(.user, $0.email), $0.permissions, until: until) }
+    return [.signingOpened(session: session, shares, at: at)]
   }
 
   private static func amend(
@@ -266,10 +254,11 @@ extension Document: Aggregate {
       document.updatedAt = at
     case .tagged(let tags, let at): (document.tags, document.updatedAt) = (tags, at)
     case .labelled(let labelled, let label, let at): (document.labels[labelled], document.updatedAt) = (label, at)
-    case .signingOpened(let session, let at):
+    case .signingOpened(let session, let shares, let at):
       document.sessions.append(session)
-      (document.openSession, document.updatedAt) = (session, at)
-    case .signingClosed(_, let at): (document.openSession, document.updatedAt) = (nil, at)
+      (document.openSession, document.sessionShares, document.updatedAt) = (session, shares, at)
+    case .signingClosed(_, let at):
+      (document.openSession, document.sessionShares, document.updatedAt) = (nil, [], at)
     case .linked(let link, _, let at):
       document.links.append(link)
       document.updatedAt = at

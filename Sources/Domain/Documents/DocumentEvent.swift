@@ -18,8 +18,8 @@ public enum DocumentEvent: DomainEvent, Equatable {
   case tagged([String], at: Time.Timestamp)
   /// nil: the version has no label any more.
   case labelled(StreamVersion, String?, at: Time.Timestamp)
-  /// Its content does not change until the session is closed.
-  case signingOpened(session: UUID, at: Time.Timestamp)
+  /// Its content does not change until the session is closed, and its participants have these rights until then.
+  case signingOpened(session: UUID, [Share], at: Time.Timestamp)
   case signingClosed(session: UUID, at: Time.Timestamp)
   /// A link shows one of its versions to whoever has it.
   case linked(link: UUID, version: StreamVersion, at: Time.Timestamp)
@@ -57,6 +57,7 @@ extension DocumentEvent {
 
   public static let personalFields: [String: [String]] = [
     "DocumentCreated": ["created_by"], "DocumentShared": ["name"], "DocumentUnshared": ["name"],
+    "DocumentSigningOpened": ["participants"],
   ]
 
   public var data: [UInt8] {
@@ -103,7 +104,17 @@ extension DocumentEvent {
         writer.member("version", version.value)
         writer.member("label", orNull: label)
         writer.member("at", at.description)
-      case .signingOpened(let session, let at), .signingClosed(let session, let at):
+      case .signingOpened(let session, let participants, let at):
+        writer.member("session", session.description)
+        writer.name("participants")
+        writer.array { writer in
+          for share in participants {
+            writer.element()
+            share.write(&writer)
+          }
+        }
+        writer.member("at", at.description)
+      case .signingClosed(let session, let at):
         writer.member("session", session.description)
         writer.member("at", at.description)
       case .linked(let link, let version, let at):
@@ -160,7 +171,12 @@ extension DocumentEvent {
       self = .tagged((try fields.required("tags", as: JSONValue.self).array ?? []).compactMap(\.string), at: at)
     case "DocumentVersionLabelled":
       self = .labelled(StreamVersion(try fields.required("version")), try fields.optional("label"), at: at)
-    case "DocumentSigningOpened": self = .signingOpened(session: try fields.required("session"), at: at)
+    case "DocumentSigningOpened":
+      var shares: [Share] = []
+      for value in try fields.required("participants", as: JSONValue.self).array ?? [] {
+        shares.append(try Share(json: value))
+      }
+      self = .signingOpened(session: try fields.required("session"), shares, at: at)
     case "DocumentSigningClosed": self = .signingClosed(session: try fields.required("session"), at: at)
     case "DocumentLinked":
       self = .linked(

@@ -107,7 +107,12 @@ extension Grantee: JSONReadable {
 extension Share: JSONReadable {
   public init(json: JSONValue) throws(JSONError) {
     var fields = try JSONFields(json)
-    try self.init(with: try fields.required("with"), &fields)
+    // What was stored is not checked again: one row must not make a page unreadable.
+    let parts = try fields.required("with", as: String.self).split(separator: ":", maxSplits: 1)
+    guard parts.count == 2, let kind = Grantee.Kind(rawValue: String(parts[0])) else {
+      throw JSONError(.invalid(String(parts.joined(separator: ":").prefix(80)), remedy: "user:NAME or group:NAME"))
+    }
+    try self.init(with: Grantee(kind, String(parts[1])), &fields)
   }
 
   /// Reads what is shared; the grantee is known.
@@ -143,7 +148,7 @@ extension Document {
   /// Without its shares, for those who may not see them.
   public var withoutShares: Document {
     var document = self
-    document.shares = []
+    (document.shares, document.sessionShares) = ([], [])
     return document
   }
 
@@ -155,7 +160,7 @@ extension Document {
   /// - Parameter names: Each is compared with the creator's and with those of shares with users.
   public func permissions(names: Set<ExactName>, groups: Set<ExactName>, at now: Time.Timestamp) -> Permissions {
     var permissions: Permissions = names.contains(ExactName(createdBy)) ? .owner : []
-    for share in shares {
+    for share in shares + sessionShares {
       if let until = share.until, until <= now { continue }
       let isMeant =
         switch share.with.kind {

@@ -29,31 +29,38 @@ public struct SigningSession: Equatable, Sendable {
   public let expires: Time.Timestamp?
   /// How often those whose turn it is are reminded.
   public let reminderInterval: Duration?
-  public let createdBy: String
+  public internal(set) var createdBy: String
   public let createdAt: Time.Timestamp
   public internal(set) var status = Status.open
   /// Why it was declined or cancelled.
   public internal(set) var reason: String?
   public internal(set) var endedAt: Time.Timestamp?
   public internal(set) var remindedAt: Time.Timestamp?
+  public internal(set) var reminders = 0
+  /// Who declined.
+  public internal(set) var declinedBy: String?
   /// The stream's.
   public internal(set) var version: StreamVersion
 
   public static let maximumParticipants = 50
   /// Of a consent's text, and of a reason, in bytes of UTF-8.
   public static let maximumText = 4_000
+  /// How often a session reminds.
+  public static let maximumReminders = 100
   public static let shortestReminder = Duration.seconds(60)
   public static let longestReminder = Duration.seconds(366 * 86_400)
 
   /// Whose turn it is: those who sign or approve, in their order or all at once.
-  public var pending: [Participant] {
+  public var pending: [Participant] { asked.map { participants[$0] } }
+
+  private var asked: [Int] {
     guard status == .open else { return [] }
-    let left = participants.filter { $0.role != .viewer && $0.done == nil }
+    let left = participants.indices.filter { participants[$0].role != .viewer && participants[$0].done == nil }
     return order == .parallel ? left : Array(left.prefix(1))
   }
 
   public var nextReminder: Time.Timestamp? {
-    guard status == .open, let reminderInterval else { return nil }
+    guard status == .open, let reminderInterval, reminders < Self.maximumReminders else { return nil }
     let last = remindedAt ?? createdAt
     return Timestamp(microseconds: last.microseconds + reminderInterval.components.seconds * 1_000_000)
   }
@@ -62,6 +69,16 @@ public struct SigningSession: Equatable, Sendable {
   public var due: Time.Timestamp? {
     guard status == .open else { return nil }
     return [expires, nextReminder].compactMap(\.self).min()
+  }
+
+  /// What those may see of it who neither own the document nor take part.
+  public var withoutNames: SigningSession {
+    var session = self
+    for index in participants.indices {
+      (session.participants[index].email, session.participants[index].name) = ("", "")
+    }
+    (session.reason, session.declinedBy, session.createdBy) = (nil, nil, "")
+    return session
   }
 
   public func participant(_ email: String) -> Participant? { participants.first { $0.isCalled(email) } }
@@ -86,14 +103,15 @@ public struct Participant: Equatable, Sendable {
     public init(signature: UUID?, at: Time.Timestamp) { (self.signature, self.at) = (signature, at) }
   }
 
-  public let email: String
-  public let name: String
+  public internal(set) var email: String
+  public internal(set) var name: String
   public let role: Role
   public internal(set) var done: Done?
 
   public init(email: String, name: String, role: Role) { (self.email, self.name, self.role) = (email, name, role) }
 
-  func isCalled(_ email: String) -> Bool { self.email.lowercased() == email.lowercased() }
+  /// By the rule by which rights are given.
+  func isCalled(_ email: String) -> Bool { ExactName(self.email) == ExactName(email) }
 
   /// What he needs on the document.
   var permissions: Permissions { role == .viewer ? .view : [.view, .sign] }
@@ -103,7 +121,7 @@ extension SigningSession {
   /// The row image: the form of a session in change events and answers. The order of the fields is fixed.
   public var rowImage: [UInt8] {
     var writer = JSONWriter(reserving: 1_024)
-    let turn = Set(pending.map(\.email))
+    let turn = asked
     writer.object { writer in
       writer.member("id", id.description)
       writer.member("document_id", documentID.description)
@@ -113,13 +131,13 @@ extension SigningSession {
       writer.member("order", order.rawValue)
       writer.name("participants")
       writer.array { writer in
-        for participant in participants {
+        for (index, participant) in participants.enumerated() {
           writer.element()
           writer.object {
             $0.member("email", participant.email)
             $0.member("name", participant.name)
             $0.member("role", participant.role.rawValue)
-            $0.member("turn", turn.contains(participant.email))
+            $0.member("turn", turn.contains(index))
             $0.member("signature_id", orNull: participant.done?.signature?.description)
             $0.member("done_at", orNull: participant.done?.at.description)
           }
@@ -131,6 +149,7 @@ extension SigningSession {
       writer.name("remind_every_seconds")
       if let reminderInterval { writer.integer(reminderInterval.components.seconds) } else { writer.null() }
       writer.member("reminded_at", orNull: remindedAt?.description)
+      writer.member("declined_by", orNull: declinedBy)
       writer.member("reason", orNull: reason)
       writer.member("created_by", createdBy)
       writer.member("created_at", createdAt.description)

@@ -129,6 +129,10 @@ extension SigningSession: Aggregate {
       do { try Signature.check(email: participant.email, name: participant.name) } catch {
         throw .participantIsMalformed(index, error.description)
       }
+      // By this name he gets his rights.
+      guard Grantee("user:\(participant.email)") != nil else {
+        throw .participantIsMalformed(index, "an address has at most \(Grantee.maximumName) bytes here")
+      }
       guard !participants[..<index].contains(where: { $0.isCalled(participant.email) }) else {
         throw .namedTwice(participant.email)
       }
@@ -197,9 +201,13 @@ extension SigningSession: Aggregate {
     case .opened: break
     case .signed(let email, let signature, let at): note(email, .init(signature: signature, at: at))
     case .approved(let email, let at): note(email, .init(signature: nil, at: at))
-    case .reminded(_, let at): session.remindedAt = at
+    case .reminded(_, let at):
+      session.remindedAt = at
+      session.reminders += 1
     case .completed(let at): end(.completed, nil, at)
-    case .declined(_, let reason, let at): end(.declined, reason, at)
+    case .declined(let email, let reason, let at):
+      session.declinedBy = email
+      end(.declined, reason, at)
     case .cancelled(let reason, let at): end(.cancelled, reason, at)
     case .expired(let at): end(.expired, nil, at)
     }

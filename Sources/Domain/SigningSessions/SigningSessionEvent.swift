@@ -148,11 +148,15 @@ extension SigningSession.Order: JSONReadable {
 extension Participant: JSONReadable {
   public init(json: JSONValue) throws(JSONError) {
     var fields = try JSONFields(json)
+    try self.init(&fields)
+  }
+
+  /// Reads the members that it knows.
+  public init(_ fields: inout JSONFields) throws(JSONError) {
     let text = try fields.optional("role", as: String.self) ?? Role.signer.rawValue
     guard let role = Role(rawValue: text) else {
       throw JSONError(.invalid(String(text.prefix(80)), remedy: "signer, approver or viewer"))
     }
     self.init(email: try fields.required("email"), name: try fields.required("name"), role: role)
-    try fields.end()
   }
 }

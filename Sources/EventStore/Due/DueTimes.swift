@@ -20,6 +20,7 @@ public struct DueTimes: Sendable {
 
   private static let note = Query("note_due", Schema.noteDue)
   private static let now = Query("due_now", Schema.dueNow)
+  private static let forget = Query("forget_due", Schema.forgetDue)
   private static let settle = Query("settle_due", Schema.settleDue)
 
   public init(_ store: EventStore, category: StaticString) {
@@ -31,7 +32,7 @@ public struct DueTimes: Sendable {
     _ = try await pool.query(Self.note, [.text(category), .text(id), .timestamp(time)])
   }
 
-  /// What is due by now, the earliest first.
+  /// What is due by now, the earliest first, taken for half a minute: nobody else gets it meanwhile. To be settled.
   public func due(limit: Int) async throws(PostgresError) -> [Entry] {
     var entries: [Entry] = []
     for row in try await pool.query(Self.now, [.text(category), .bigint(Int64(limit))]) {
@@ -40,7 +41,12 @@ public struct DueTimes: Sendable {
     return entries
   }
 
-  /// Puts off what was seen; nil: there is nothing more to come.
+  /// Nothing is due any more for an aggregate.
+  public func forget(_ id: String) async throws(PostgresError) {
+    _ = try await pool.query(Self.forget, [.text(category), .text(id)])
+  }
+
+  /// Puts off what was taken; nil: there is nothing more to come.
   public func settle(_ entry: Entry, next: Timestamp?) async throws(PostgresError) {
     _ = try await pool.query(
       Self.settle, [.text(category), .text(entry.id), .timestamp(entry.due), next.map { .timestamp($0) } ?? .null])

@@ -41,7 +41,8 @@ struct DocumentRoutes: Sendable {
           ], DocumentInputs.id, DocumentInputs.asOf,
           AtLeast.olderHeader, AtLeast.header, AtLeast.query,
           Input<String?>(
-            header: "If-None-Match", "ETags that the caller has: 304 if the newest is among them, and never an older row."),
+            header: "If-None-Match",
+            "ETags that the caller has: 304 if the newest is among them, and never an older row."),
           handler: read),
         Route(
           .patch, "/documents/{id}", "Change the title, the status, the tags, or several of them.", right: .change,

@@ -3,19 +3,20 @@ import Reactor
 import Redis
 import Synchronization
 
-/// Counts of views of hot documents: all who read one within two milliseconds are counted by the same commands, and all wait for
-/// them, so that a count that is asked for afterwards has every answered read.
+/// Counts of views of hot documents: whoever reads one while others are being counted is counted with all who came meanwhile, by
+/// one command each for all of them. All wait for that, so that a count that is asked for afterwards has every answered read.
 final class GatheredCounts: Sendable {
-  private struct Batch {
+  private struct Document {
+    /// Those who come next.
     var visitors: [String: Int] = [:]
-    let task: Task<Void, Never>
+    var next: Task<Void, Never>?
+    /// Those who are being counted.
+    var running: Task<Void, Never>?
   }
-  private let batches: Mutex<[UUID: Batch]> = Mutex([:])
+  private let documents: Mutex<[UUID: Document]> = Mutex([:])
   private let counts: ViewCounts
   private let redis: RedisClient
   private let reactor: Reactor
-
-  private static let window = Duration.milliseconds(2)
 
   init(_ counts: ViewCounts, _ redis: RedisClient, on reactor: Reactor) {
     (self.counts, self.redis, self.reactor) = (counts, redis, reactor)
@@ -23,20 +24,29 @@ final class GatheredCounts: Sendable {
 
   /// Returns when the view is counted, or cannot be.
   func count(_ id: UUID, _ visitor: String) async {
-    let task = batches.withLock { batches in
-      if batches[id] != nil {
-        batches[id]?.visitors[visitor, default: 0] += 1
-        return batches[id]?.task
+    let task = documents.withLock { documents in
+      var document = documents[id] ?? Document()
+      defer { documents[id] = document }
+      document.visitors[visitor, default: 0] += 1
+      if let next = document.next { return next }
+      let next = Task(executorPreference: reactor) { [running = document.running] in
+        await running?.value
+        await self.send(id)
       }
-      let task = Task(executorPreference: reactor) { [self] in
-        try? await reactor.sleep(for: Self.window)
-        let visitors = self.batches.withLock { $0.removeValue(forKey: id)?.visitors } ?? [:]
-        // Documents are readable without Redis, uncounted.
-        _ = try? await redis.pipeline(counts.counting(id, visitors))
-      }
-      batches[id] = Batch(visitors: [visitor: 1], task: task)
-      return task
+      document.next = next
+      return next
     }
-    await task?.value
+    await task.value
+  }
+
+  private func send(_ id: UUID) async {
+    let visitors = documents.withLock { documents in
+      let document = documents[id] ?? Document()
+      documents[id] = Document(running: document.next)
+      return document.visitors
+    }
+    // Documents are readable without Redis, uncounted.
+    _ = try? await redis.pipeline(counts.counting(id, visitors))
+    documents.withLock { if $0[id]?.next == nil { $0[id] = nil } }
   }
 }

@@ -94,7 +94,9 @@ final class HotDocuments: Sendable {
     }
     if mustFollow { follow() }
     // Until the reader of the log follows, an event could be missed.
-    guard hub.isLive, let json = try? JSONValue(parsing: bytes), let document = try? Document(rowImage: json) else { return }
+    guard hub.isLive, let json = try? JSONValue(parsing: bytes), let document = try? Document(rowImage: json) else {
+      return
+    }
     let now = ContinuousClock.now
     state.withLock { state in
       guard state.closedUntil < now, document.version >= state.newest[id] ?? .none else { return }

@@ -40,7 +40,9 @@ public struct Caller: Sendable {
   }
 
   func shown(_ document: Document) -> [UInt8] {
-    guard !seesAll, !document.shares.isEmpty, !permissions(on: document).contains(.own) else {
+    guard !seesAll, !document.shares.isEmpty || !document.sessionShares.isEmpty,
+      !permissions(on: document).contains(.own)
+    else {
       return document.rowImage
     }
     return document.withoutShares.rowImage

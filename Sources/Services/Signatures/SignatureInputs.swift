@@ -17,6 +17,9 @@ enum SignatureInputs {
     field: "signature_data",
     "The drawn signature: base64 in either alphabet, padded or not, or a data URL. Bytes that are no image are kept as they are."
   )
+  static let session = Input<UUID?>(
+    optional: "session_id",
+    "The signing session that is signed in: it must be named while one is open, and be that one.")
   static let consent = Input<Bool?>(
     optional: "consent", "In a signing session: that the signer agrees to its consent's text. It must be true.")
   static let method = Input<String?>(

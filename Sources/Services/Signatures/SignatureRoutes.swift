@@ -31,7 +31,7 @@ struct SignatureRoutes: Sendable {
           .post, "/signatures", "Sign a document.", right: .sign, body: .fields(limit: maximumJSON),
           answers: [Answer(201, "The signature.", schema: Signature.schema)], SignatureInputs.documentID,
           SignatureInputs.email, SignatureInputs.name, SignatureInputs.data, SignatureInputs.status,
-          SignatureInputs.consent, SignatureInputs.method,
+          SignatureInputs.session, SignatureInputs.consent, SignatureInputs.method,
           IdempotencyKey.input,
           handler: sign),
         Route(
@@ -55,7 +55,8 @@ struct SignatureRoutes: Sendable {
   @Sendable
   private func sign(
     _ request: Request, _ document: UUID, _ email: String, _ name: String, _ data: ImageData,
-    _ status: SignatureInputs.StatusAfterwards?, _ agrees: Bool?, _ method: String?, _ key: IdempotencyKey?
+    _ status: SignatureInputs.StatusAfterwards?, _ session: UUID?, _ agrees: Bool?, _ method: String?,
+    _ key: IdempotencyKey?
   ) async throws -> Response {
     try Signature.check(email: email, name: name)
     if let method, method.wholeMatch(of: /[a-z][a-z0-9_-]{0,39}/) == nil {
@@ -68,39 +69,55 @@ struct SignatureRoutes: Sendable {
     let keyed = KeyedRequest(
       key, request, actor: metadata.actor,
       [document.description, email, name, SHA256.hash(data.bytes).hexadecimal, status?.rawValue]
-        + (agrees == nil && method == nil ? [] : [agrees.map { "\($0)" }, method]))
+        + (session == nil && agrees == nil && method == nil
+          ? [] : [session?.description, agrees.map { "\($0)" }, method]))
     return try await store.once(keyed) {
       // Refused without an object that nobody needs.
-      let id = Self.id(of: email, on: document)
+      let id = Self.id(of: email, on: document, in: session)
       let loaded = try await AggregateStore<Document>(store).load(document.description)
       guard loaded.state?.signatures.contains(id) != true || loaded.state?.isDeleted == true else {
         throw SignatureRefusal.signedAlready
       }
       _ = try Document.decide(.sign(signature: id, at: .now()), loaded.state)
-      if let session = loaded.state?.openSession {
-        try Self.check(agrees)
+      try Self.check(session, agrees, method, open: loaded.state?.openSession)
+      if let session {
         let open = try await AggregateStore<SigningSession>(store).load(session.description)
         _ = try SigningSession.decide(.sign(email: email, signature: id, at: .now()), open.state)
       }
       let image = try await images.examine(data.bytes, of: document)
       try await images.store(data.bytes, as: image)
-      return try await append(document, email, name, image, agrees, method, metadata, keyed)
+      return try await append(document, email, name, image, session, agrees, method, metadata, keyed)
     }
   }
 
-  private static func check(_ agrees: Bool?) throws(Problem) {
-    guard agrees != true else { return }
-    throw Problem(
-      422, "Invalid body", detail: "the document is signed in a session: send “consent”: true to agree to its text",
-      field: "/consent")
+  /// What is signed in a session says which one, and agrees to its text; the session may be another one by now.
+  private static func check(_ session: UUID?, _ agrees: Bool?, _ method: String?, open: UUID?) throws(Problem) {
+    guard session == open else {
+      throw Problem(
+        409, "Conflict",
+        detail: open == nil
+          ? "no signing session is open on the document: read it again"
+          : "another signing session is open on the document: read it, and name it by session_id",
+        field: "/session_id")
+    }
+    guard session != nil || (agrees == nil && method == nil) else {
+      throw Problem(
+        409, "Conflict", detail: "consent and method belong to a signing session: name it by session_id",
+        field: "/session_id")
+    }
+    guard session == nil || agrees == true else {
+      throw Problem(
+        422, "Invalid body", detail: "the document is signed in a session: send “consent”: true to agree to its text",
+        field: "/consent")
+    }
   }
 
   /// The signature's event, the document's, and those of an open session, in one transaction.
   private func append(
-    _ document: UUID, _ email: String, _ name: String, _ image: SignatureImage, _ agrees: Bool?, _ method: String?,
-    _ metadata: EventMetadata, _ keyed: KeyedRequest?
+    _ document: UUID, _ email: String, _ name: String, _ image: SignatureImage, _ session: UUID?, _ agrees: Bool?,
+    _ method: String?, _ metadata: EventMetadata, _ keyed: KeyedRequest?
   ) async throws -> Response {
-    let id = Self.id(of: email, on: document)
+    let id = Self.id(of: email, on: document, in: session)
     do {
       let signature = try await store.together(
         metadata: metadata,
@@ -110,8 +127,8 @@ struct SignatureRoutes: Sendable {
         let signed = SignedDocument(contentHash: loaded.state?.content?.hash, version: loaded.version)
         let now = Timestamp.now()
         var (closes, consent): (UUID?, SignatureConsent?) = (nil, nil)
-        if let session = loaded.state?.openSession {
-          try Self.check(agrees)
+        try Self.check(session, agrees, method, open: loaded.state?.openSession)
+        if let session {
           let open = try await unit.load(session.description, SigningSession.self)
           let after = try unit.execute(
             .sign(email: email, signature: id, at: now), on: session.description, open)
@@ -135,9 +152,10 @@ struct SignatureRoutes: Sendable {
     }
   }
 
-  /// One person signs a document once: the id follows from both. Version 8 of RFC 9562.
-  private static func id(of email: String, on document: UUID) -> UUID {
-    let hash = SHA256.hash(Array("\(document)\n\(email.lowercased())".utf8))
+  /// One person signs a document once, and once in each session: the id follows from them. Version 8 of RFC 9562.
+  private static func id(of email: String, on document: UUID, in session: UUID?) -> UUID {
+    let hash = SHA256.hash(
+      Array("\(document)\n\(email.lowercased())\(session.map { "\n\($0)" } ?? "")".utf8))
     func integer(_ range: Range<Int>) -> UInt64 { hash[range].reduce(0) { $0 << 8 | UInt64($1) } }
     return UUID(
       high: integer(0..<8) & ~0xF000 | 0x8000, low: integer(8..<16) & ~(0xC000 << 48) | 0x8000 << 48)

@@ -45,9 +45,12 @@ struct SessionRoutes: Sendable {
         Route(
           .get, Self.path, "The newest signing sessions of a document.", right: .view,
           answers: [Answer(200, "The sessions.", schema: Self.listSchema)], SignatureInputs.document
-        ) { _, id in
+        ) { request, id in
           var writer = JSONWriter()
-          let found = try await sessions.sessions(of: id, limit: Self.page)
+          var found: [SigningSession] = []
+          for session in try await sessions.sessions(of: id, limit: Self.page) {
+            found.append(try await shown(session, to: request))
+          }
           writer.object { writer in
             writer.member("document_id", id.description)
             writer.name("sessions")
@@ -63,8 +66,8 @@ struct SessionRoutes: Sendable {
         Route(
           .get, Self.path + "/{session}", "A signing session.", right: .view, answers: [answer],
           SignatureInputs.document, session
-        ) { _, id, session in
-          .json(try await sessions.session(session, of: id).rowImage)
+        ) { request, id, session in
+          .json(try await shown(sessions.session(session, of: id), to: request).rowImage)
         },
         Route(
           .post, Self.path + "/{session}/approve", "Approve, as a participant who is asked for that.", right: .sign,
@@ -100,11 +103,24 @@ struct SessionRoutes: Sendable {
           ], SignatureInputs.document, session
         ) { request, id, session in
           let document = try await list.document(id)
+          let session = try await sessions.session(session, of: id)
+          let isSeen = try await sees(session, request)
           let receipt = SessionReceipt(
-            try await sessions.session(session, of: id), document, try await list.signatures(on: document))
+            isSeen ? session : session.withoutNames, document, isSeen ? try await list.signatures(on: document) : [])
           return request.headers["Accept"]?.contains("text/html") == true ? receipt.page : .json(receipt.json)
         },
       ])
+  }
+
+  /// Names and reasons are for those who may see the document's history, and for those who take part.
+  private func sees(_ session: SigningSession, _ request: Request) async throws -> Bool {
+    let caller = request.caller
+    if caller.seesAll || session.participants.contains(where: { caller.isCalled($0.email) }) { return true }
+    return try await request.access?.permissions(of: caller, on: session.documentID)?.contains(.own) ?? false
+  }
+
+  private func shown(_ session: SigningSession, to request: Request) async throws -> SigningSession {
+    try await sees(session, request) ? session : session.withoutNames
   }
 
   private static let listSchema = JSONSchema.object([
@@ -164,7 +180,11 @@ private struct ParticipantList: InputValue {
   init(json: JSONValue) throws(JSONError) {
     guard let values = json.array else { throw JSONError(.wrongType(expected: "array", found: json.kind)) }
     var list: [Participant] = []
-    for value in values.prefix(SigningSession.maximumParticipants + 1) { list.append(try Participant(json: value)) }
+    for value in values.prefix(SigningSession.maximumParticipants + 1) {
+      var fields = try JSONFields(value)
+      list.append(try Participant(&fields))
+      try fields.end()
+    }
     self.list = list
   }
 }
@@ -190,7 +210,8 @@ extension SigningSession {
             .init("done_at", .nullable(.string(format: "date-time"))),
           ]))), .init("consent", .string()), .init("consent_sha256", .string()),
       .init("expires_at", .nullable(.string(format: "date-time"))), .init("remind_every_seconds", .nullable(.integer)),
-      .init("reminded_at", .nullable(.string(format: "date-time"))), .init("reason", .nullable(.string())),
+      .init("reminded_at", .nullable(.string(format: "date-time"))), .init("declined_by", .nullable(.string())),
+      .init("reason", .nullable(.string())),
       .init("created_by", .string()), .init("created_at", .string(format: "date-time")),
       .init("ended_at", .nullable(.string(format: "date-time"))), .init("version", .integer),
     ]))

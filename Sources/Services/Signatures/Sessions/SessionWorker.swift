@@ -30,8 +30,13 @@ final class SessionWorker: Worker {
     var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
     while !Task.isCancelled {
       do {
-        let hasMore = try await sessions.look()
-        state.withLock { $0 = nil }
+        var failed: String?
+        let hasMore = try await sessions.look { session, error in
+          failed = session
+          logger.error("A signing session fails", metadata: ["session": session, .error: "\(error)"])
+        }
+        if let failed { state.withLock { $0 = "the signing session \(failed) fails: the log says why" } }
+        if failed == nil, !hasMore { state.withLock { $0 = nil } }
         backoff.reset()
         if !hasMore { try await context.reactor.sleep(for: Self.pause) }
       } catch is CancellationError { return } catch {

@@ -39,13 +39,14 @@ struct SigningSessions: Sendable {
     // Refused before its times are noted.
     let none = SignedDocument(contentHash: nil, version: .none)
     let expected = SigningSession.newEvents(try SigningSession.decide(opened(none, now), nil), from: nil, at: .none)
+    let opens = DocumentCommand.openSigning(
+      session: id, participants: opening.participants, until: opening.expires, at: now)
+    _ = try Document.decide(opens, try await AggregateStore<Document>(store).load(document.description).state)
     if let due = expected.state?.due { try await dueTimes.note(id.description, at: due) }
     return try await store.together(metadata: metadata, command: command) { unit in
       let loaded = try await unit.load(document.description, Document.self)
       let shown = SignedDocument(contentHash: loaded.state?.content?.hash, version: loaded.version)
-      try unit.execute(
-        .openSigning(session: id, participants: opening.participants, until: opening.expires, at: now),
-        on: document.description, loaded)
+      try unit.execute(opens, on: document.description, loaded)
       guard let session = try unit.execute(opened(shown, now), on: id.description, nil, as: SigningSession.self) else {
         throw SigningSessionRefusal.exists
       }
@@ -57,7 +58,7 @@ struct SigningSessions: Sendable {
   func execute(
     _ id: UUID, of document: UUID, metadata: EventMetadata, _ command: (Timestamp) -> SigningSessionCommand
   ) async throws -> SigningSession {
-    try await store.together(metadata: metadata) { unit in
+    let session = try await store.together(metadata: metadata) { unit in
       let loaded = try await unit.load(id.description, SigningSession.self)
       guard let state = loaded.state, state.documentID == document else { throw SigningSessionRefusal.notFound }
       let now = Timestamp.now()
@@ -68,11 +69,17 @@ struct SigningSessions: Sendable {
       }
       return session
     }
+    // Otherwise whoever looks next finds nothing to do.
+    if session.status != .open { try? await dueTimes.forget(id.description) }
+    return session
   }
 
   func session(_ id: UUID, of document: UUID) async throws -> SigningSession {
     let session = try await AggregateStore<SigningSession>(store).load(id.description).state
     guard let session, session.documentID == document else { throw SigningSessionRefusal.notFound }
+    if try await AggregateStore<Document>(store).load(document.description).state?.isDeleted != false {
+      throw DocumentRefusal.deleted
+    }
     return session
   }
 
@@ -97,25 +104,30 @@ struct SigningSessions: Sendable {
 
   private static let actor = "annals"
   private static let page = 100
-  /// How long until a session is looked for again whose opening may still be under way.
+  /// How long until a session is looked at again that failed, or whose opening may still be under way.
   private static let wait: Int64 = 60_000_000
 
-  /// Ends sessions and reminds participants as it is due.
+  /// Ends sessions and reminds participants as it is due. One that fails is left for later and holds up no other.
   ///
+  /// - Parameter failed: Told the session and the error.
   /// - Returns: True if there may be more.
-  func look() async throws -> Bool {
+  func look(_ failed: (String, any Error) -> Void) async throws -> Bool {
     let entries = try await dueTimes.due(limit: Self.page)
     for entry in entries {
-      let state = try await AggregateStore<SigningSession>(store).load(entry.id).state
-      guard let state else {
-        let later = Timestamp(microseconds: Timestamp.now().microseconds + Self.wait)
-        try await dueTimes.settle(entry, next: entry.isOld ? nil : later)
-        continue
+      var next: Timestamp? = Timestamp(microseconds: Timestamp.now().microseconds + Self.wait)
+      do {
+        if let state = try await AggregateStore<SigningSession>(store).load(entry.id).state {
+          next = try await execute(
+            state.id, of: state.documentID, metadata: EventMetadata(actor: Self.actor)
+          ) { .look(at: $0) }.due
+        } else if entry.isOld {
+          next = nil
+        }
+      } catch {
+        if Task.isCancelled { throw CancellationError() }
+        failed(entry.id, error)
       }
-      let session = try await execute(
-        state.id, of: state.documentID, metadata: EventMetadata(actor: Self.actor)
-      ) { .look(at: $0) }
-      try await dueTimes.settle(entry, next: session.due)
+      try await dueTimes.settle(entry, next: next)
     }
     return entries.count == Self.page
   }
