@@ -105,6 +105,45 @@ private func row(of hit: JSONValue?) -> JSONValue? {
     }
   }
 
+  @Test("A search is walked through to its end as it was when it began, while documents change")
+  func walk() async throws {
+    try await withAnnals(searching) { annals in
+      var ids: Set<String> = []
+      for number in 0..<25 {
+        let made = try await annals.send(.post, "/documents", #"{"title":"Lease \#(number)"}"#)
+        ids.insert(try #require(made.json["id"]?.string))
+      }
+      func page(_ cursor: String, _ more: String = "&sort=title") async throws -> (status: Int, json: JSONValue) {
+        let answer = try await annals.send(.get, "/search?q=lease&size=10\(more)&cursor=\(cursor)")
+        return (answer.status, answer.json)
+      }
+      try await eventually("all are found", on: annals.reactor) {
+        try await annals.send(.get, "/search?q=lease").json["total"] == 25
+      }
+      for more in ["&sort=title", "", "&sort=-updated_at"] {
+        var (seen, pages, cursor): ([String], Int, String?) = ([], 0, "")
+        while let place = cursor {
+          let (status, json) = try await page(place, more)
+          #expect(status == 200 && json["total"] == 25, "\(json)")
+          seen += (json["documents"]?.array ?? []).compactMap { $0["id"]?.string }
+          pages += 1
+          cursor = json["next_cursor"]?.string
+          // What comes and changes meanwhile is not part of it.
+          _ = try await annals.send(.patch, "/documents/\(seen.last ?? "")", #"{"title":"A lease \#(pages)"}"#)
+          _ = try await annals.send(.post, "/documents", #"{"title":"tenancy"}"#)
+        }
+        #expect(pages == 3 && seen.count == 25 && Set(seen) == ids, "\(more)")
+      }
+      let next = try #require(try await page("").json["next_cursor"]?.string)
+      for cursor in ["x", "\(next)x", "x.y", String(next.reversed())] {
+        let (status, json) = try await page(cursor)
+        #expect(status == 400 && json["field"] == "cursor", "\(json)")
+      }
+      #expect(try await page(next + "&from=10").status == 400)
+      #expect(try await annals.send(.get, "/search?q=lease").json["next_cursor"] == nil)
+    }
+  }
+
   @Test("Search: phrases, exclusions and prefixes, fields, times, orders, suggestions, similar documents")
   func search() async throws {
     try await withAnnals(searching) { annals in

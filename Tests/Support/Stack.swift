@@ -15,6 +15,9 @@ public enum Stack {
     return String(cString: value)
   }
 
+  /// Whether Kafka, Elasticsearch and the object store are real ones: what a stand-in does not do cannot be asked of it.
+  public static var hasEngines: Bool { (try? address("ANNALS_ENGINES"))?.isEmpty == false }
+
   public static var postgres: String { get throws { try address("ANNALS_POSTGRES_URL") } }
   public static var redis: String { get throws { try address("ANNALS_REDIS_URL") } }
   public static var kafka: String { get throws { try address("ANNALS_KAFKA_BROKERS") } }

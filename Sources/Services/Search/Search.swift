@@ -19,7 +19,8 @@ public struct Search: Feature {
     [
       SearchRoutes(
         SearchService(context.elasticsearch, alias: context.settings[Self.alias]),
-        ViewReaders(view: view(context), reactor: context.reactor), context.store
+        ViewReaders(view: view(context), reactor: context.reactor), context.store,
+        seal: SealKey(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix])
       ).group
     ]
   }

@@ -13,8 +13,11 @@ struct SearchRoutes: Sendable {
 
   private static let maximumTyped = 200
 
-  init(_ search: SearchService, _ readers: ViewReaders, _ store: EventStore) {
+  private let seal: SealKey
+
+  init(_ search: SearchService, _ readers: ViewReaders, _ store: EventStore, seal: SealKey) {
     (self.search, self.readers, documents) = (search, readers, AggregateStore(store))
+    self.seal = seal
   }
 
   var group: RouteGroup {
@@ -30,6 +33,10 @@ struct SearchRoutes: Sendable {
           Self.updatedBefore,
           Input<SearchOrder?>(query: "sort", SearchOrder.meaning),
           Input(query: "from", default: 0, in: 0...9_900, "Hits to leave out."),
+          Input<String?>(
+            query: "cursor", schema: .string(maxLength: SearchCursor.maximumLength),
+            "Empty: begins a way through all hits, however many, as they are now. Then `next_cursor` of the answer before."
+          ),
           Input(query: "size", default: 10, in: 1...100, "The most hits in the answer."),
           Input(query: "mode", default: "keyword", oneOf: ["keyword"], "The kind of search."), AtLeast.header,
           AtLeast.query, handler: find),
@@ -86,6 +93,8 @@ struct SearchRoutes: Sendable {
     .init("total", .integer), .init("documents", .array(hitSchema)), .init("took_ms", .integer),
     .init("from", .integer),
     .init("size", .integer, "The number that was asked for."),
+    .init(
+      "next_cursor", .nullable(.string()), isRequired: false, "Where a cursor was asked for: null on the last page."),
   ])
 
   private static let listSchema = JSONSchema.object([
@@ -103,7 +112,8 @@ struct SearchRoutes: Sendable {
     _ request: Request, _ text: SearchText?, _ fields: SearchFields?, _ status: DocumentStatus?, _ createdBy: String?,
     _ tag: String?, _ createdFrom: Timestamp?, _ createdBefore: Timestamp?, _ updatedFrom: Timestamp?,
     _ updatedBefore: Timestamp?,
-    _ sort: SearchOrder?, _ from: Int, _ size: Int, _ mode: String, _ header: AtLeast?, _ query: AtLeast?
+    _ sort: SearchOrder?, _ from: Int, _ cursor: String?, _ size: Int, _ mode: String, _ header: AtLeast?,
+    _ query: AtLeast?
   ) async throws -> Response {
     try await readers.wait(for: header, query, request)
     var text = text ?? SearchText()
@@ -111,8 +121,17 @@ struct SearchRoutes: Sendable {
     var filter = SearchService.Filter(status: status, createdBy: createdBy, for: request.caller)
     filter.tag = tag
     (filter.created, filter.updated) = ((createdFrom, createdBefore), (updatedFrom, updatedBefore))
-    let page = try await search.search(text, filter, sort: sort ?? .score, from: from, size: size)
-    return try Self.answer(page, from: from, size: size, to: request.caller)
+    guard let cursor else {
+      let page = try await search.search(text, filter, sort: sort ?? .score, from: from, size: size)
+      return try Self.answer(page, from: from, size: size, to: request.caller)
+    }
+    guard from == 0 else {
+      throw Problem(400, "Malformed query", detail: "from and cursor exclude each other", field: "from")
+    }
+    let key = try await seal.key()
+    let place = try cursor.isEmpty ? nil : SearchCursor(cursor, key)
+    let (page, next) = try await search.walk(text, filter, sort: sort ?? .score, from: place, size: size)
+    return try Self.answer(page, from: 0, size: size, next: .some(next?.sealed(key)), to: request.caller)
   }
 
   @Sendable
@@ -155,7 +174,10 @@ struct SearchRoutes: Sendable {
       "suggestions", .array(.object([.init("id", .string(format: "uuid")), .init("title", .string())])))
   ])
 
-  private static func answer(_ page: SearchService.Page, from: Int, size: Int, to caller: Caller) throws -> Response {
+  /// - Parameter next: The cursor behind the page, if one was asked for.
+  private static func answer(
+    _ page: SearchService.Page, from: Int, size: Int, next: String?? = nil, to caller: Caller
+  ) throws -> Response {
     let rows = try page.hits.map { try caller.shown($0.row) }
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
@@ -176,6 +198,7 @@ struct SearchRoutes: Sendable {
       writer.member("took_ms", page.took)
       writer.member("from", from)
       writer.member("size", size)
+      if let next { writer.member("next_cursor", orNull: next) }
     }
     return .json(writer.bytes)
   }

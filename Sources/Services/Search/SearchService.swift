@@ -69,17 +69,65 @@ struct SearchService: Sendable {
     _ text: SearchText, _ filter: Filter, sort: SearchOrder, from: Int, size: Int
   ) async throws -> Page {
     try await page(
-      [
-        "from": .integer(Int64(from)), "size": .integer(Int64(size)), "track_total_hits": true,
-        "track_scores": true, "_source": Self.sourceFields, "sort": sort.clause,
-        "query": ["bool": ["must": [text.query], "filter": .array(filter.clauses), "must_not": Self.alive]],
-        "highlight": [
+      .object(JSONObject(query(text, filter, sort, size: size) + [.init(name: "from", value: .integer(Int64(from)))])),
+      operation: "searching")
+  }
+
+  private func query(_ text: SearchText, _ filter: Filter, _ sort: SearchOrder, size: Int) -> [JSONObject.Member] {
+    [
+      .init(name: "size", value: .integer(Int64(size))), .init(name: "track_total_hits", value: true),
+      .init(name: "track_scores", value: true), .init(name: "_source", value: Self.sourceFields),
+      .init(name: "sort", value: sort.clause),
+      .init(
+        name: "query",
+        value: ["bool": ["must": [text.query], "filter": .array(filter.clauses), "must_not": Self.alive]]),
+      .init(
+        name: "highlight",
+        value: [
           "encoder": "html",
           "fields": [
             "title": ["number_of_fragments": 0], "content": ["fragment_size": 150, "number_of_fragments": 3],
           ],
-        ],
-      ], operation: "searching")
+        ]),
+    ]
+  }
+
+  /// How long Elasticsearch keeps a point in time after its last use.
+  private static let keepAlive = "2m"
+
+  /// A page of a way through all hits, as the index was when it began: no change in between moves, repeats or hides one.
+  ///
+  /// - Parameter place: nil: it begins.
+  /// - Returns: The place behind the page; nil after the last one.
+  /// - Throws: `SearchCursor.isOver` if Elasticsearch does not keep that point in time any more.
+  func walk(
+    _ text: SearchText, _ filter: Filter, sort: SearchOrder, from place: SearchCursor?, size: Int
+  ) async throws -> (page: Page, next: SearchCursor?) {
+    var pointInTime = place?.pointInTime
+    if pointInTime == nil {
+      let (_, opened) = try await elasticsearch.send(
+        .post, "/\(alias)/_pit?keep_alive=\(Self.keepAlive)", operation: "beginning a search")
+      pointInTime = opened["id"]?.string
+    }
+    guard let pointInTime else {
+      throw ElasticsearchError.notUnderstood(operation: "beginning a search", reason: "no point in time")
+    }
+    var members = query(text, filter, sort, size: size)
+    members.append(
+      .init(name: "pit", value: ["id": .string(pointInTime), "keep_alive": .string(Self.keepAlive)]))
+    if let place { members.append(.init(name: "search_after", value: place.sort)) }
+    let found: (page: Page, pointInTime: String?)
+    do {
+      found = try await page(.object(JSONObject(members)), at: "", operation: "going on with a search")
+    } catch ElasticsearchError.refused(_, 404, _) where place != nil { throw SearchCursor.isOver }
+    let next = found.pointInTime ?? pointInTime
+    guard found.page.hits.count == size, let last = found.page.hits.last else {
+      // Nobody comes back for it. Elasticsearch forgets it by itself if this does not reach it.
+      _ = try? await elasticsearch.send(
+        .delete, "/_pit", (["id": .string(next)] as JSONValue).bytes, operation: "ending a search")
+      return (found.page, nil)
+    }
+    return (found.page, SearchCursor(pointInTime: next, sort: last.sort))
   }
 
   /// Documents whose titles have a word that begins with the last word of a text, and the other words before it.
@@ -110,7 +158,8 @@ struct SearchService: Sendable {
                   "min_term_freq": 1, "min_doc_freq": 1, "max_query_terms": 25, "minimum_should_match": "30%",
                 ]
               ]
-            ], "filter": .array(filter.clauses), "must_not": Self.alive,
+            ], "filter": .array(filter.clauses),
+            "must_not": [["term": ["deleted": true]], ["ids": ["values": [.string(id)]]]],
           ]
         ],
       ], operation: "looking for similar documents")
@@ -129,12 +178,19 @@ struct SearchService: Sendable {
   }
 
   private func page(_ body: JSONValue, operation: String) async throws -> Page {
+    try await page(body, at: "/\(alias)", operation: operation).page
+  }
+
+  /// - Parameter place: Of what is searched; empty: the body names a point in time.
+  private func page(
+    _ body: JSONValue, at place: String, operation: String
+  ) async throws -> (page: Page, pointInTime: String?) {
     let (_, answer) = try await elasticsearch.send(
-      .post, "/\(alias)/_search?allow_partial_search_results=false", body.bytes, operation: operation)
+      .post, "\(place)/_search?allow_partial_search_results=false", body.bytes, operation: operation)
     guard let hits = answer["hits"]?["hits"]?.array, let total = answer["hits"]?["total"]?["value"]?.integer else {
       throw ElasticsearchError.notUnderstood(operation: operation, reason: "no hits")
     }
-    return Page(
+    let page = Page(
       total: total, took: answer["took"]?.integer ?? 0,
       hits: hits.map { hit in
         Hit(
@@ -142,6 +198,7 @@ struct SearchService: Sendable {
           highlights: hit["highlight"] ?? [:],
           sort: hit["sort"] ?? .null)
       })
+    return (page, answer["pit_id"]?.string)
   }
 
   /// Fields that can be counted, and how Elasticsearch counts them.
