@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-grpc bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-grpc bench-search bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -84,6 +84,10 @@ bench-sockets: ## 10,000 sockets: memory, fan-out, deliveries, a long way back
 bench-grpc: ## Calls per second by gRPC beside Python's grpc.aio
 	@scripts/install $(EXTRA) bench-grpc
 	@$(ON_STACK) Benchmarks/calls.py $(ARGUMENTS)
+
+bench-search: ## Searches per second beside Elasticsearch asked directly
+	@scripts/install $(EXTRA) bench
+	@$(ON_STACK) Benchmarks/search.py $(ARGUMENTS)
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench

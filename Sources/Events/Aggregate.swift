@@ -39,6 +39,9 @@ public protocol DomainEvent: Sendable {
   /// The members of `data` that hold personal data, by type.
   static var personalFields: [String: [String]] { get }
 
+  /// Members of `data`, by event type, that nobody is shown: hashes of passwords.
+  static var secretFields: [String: [String]] { get }
+
   /// Unique among the types of its aggregate, for example `DocumentCreated`.
   var type: String { get }
   /// A JSON object, in the present schema version of the type.
@@ -51,6 +54,7 @@ public protocol DomainEvent: Sendable {
 extension DomainEvent {
   public static var upcasters: [Upcaster] { [] }
   public static var personalFields: [String: [String]] { [:] }
+  public static var secretFields: [String: [String]] { [:] }
 }
 
 /// Brings the data of an event from one schema version of its type to the next.

@@ -35,6 +35,8 @@ public struct Context: Sendable {
   private let shared: Shared
   /// The process's keys for tokens.
   public var keys: TrustedKeys { shared.keys }
+  /// Of what clients carry and may neither read nor make.
+  var sealKey: SealKey { shared.sealKey }
   /// Where the process's readers of new events wait.
   public var hub: EventHub { shared.hub }
 
@@ -42,6 +44,7 @@ public struct Context: Sendable {
   public struct Shared: Sendable {
     public let keys: TrustedKeys
     let hub = EventHub()
+    let sealKey = SealKey()
 
     public init(_ settings: Configuration) { keys = TrustedKeys(settings) }
   }

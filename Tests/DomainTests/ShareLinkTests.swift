@@ -1,6 +1,7 @@
 import Domain
 import Events
 import Identifiers
+import JSON
 import Testing
 import Time
 
@@ -51,6 +52,13 @@ private let use = ShareLinkCommand.use(what: "document", address: "192.0.2.7", a
     #expect(throws: ShareLinkRefusal.expiresInThePast) { try ShareLink.decide(create(expires: start), nil) }
     let row = String(decoding: try link(create()).rowImage, as: UTF8.self)
     #expect(row.contains(#""has_password":true"#) && !row.contains("12ab") && !row.contains("34"))
+  }
+
+  @Test("is the same from a state that was kept")
+  func keptState() throws {
+    for link in [try link(create(expires: later), use), try link(create(), .revoke(at: later))] {
+      #expect(try ShareLink(json: JSONValue(parsing: link.kept)) == link)
+    }
   }
 
   @Test("events of every type and schema version have a fixture, and are read")

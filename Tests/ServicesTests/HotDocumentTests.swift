@@ -56,4 +56,36 @@ extension RunningAnnals {
       #expect(try await annals.send(.get, "/documents/\(id)").status == 410)
     }
   }
+
+  @Test("are shown by no reactor any more when they are deleted, or a share is taken back")
+  func takenBack() async throws {
+    try await withAnnals(["ANNALS_HTTP_REACTORS": "4"]) { annals in
+      let token = try await annals.send(.get, "/auth/token?user_id=jane&email=jane@x.org").json["access_token"]?.string
+      let jane = [("Authorization", "Bearer \(token ?? "")")]
+      let created = try await annals.send(.post, "/documents", #"{"title":"0"}"#)
+      let id = try #require(created.json["id"]?.string)
+      let share = "/documents/\(id)/shares/user:jane"
+      func readers(_ count: Int) async throws -> Set<Int> {
+        // Each connection is another reactor's.
+        try await withThrowingTaskGroup(of: Int.self) { group in
+          for _ in 0..<count {
+            group.addTask { try await annals.send(.get, "/documents/\(id)", headers: jane).status }
+          }
+          return try await group.reduce(into: []) { $0.insert($1) }
+        }
+      }
+      for _ in 0..<3 {
+        #expect(try await annals.send(.put, share, #"{"rights":["view"]}"#).status == 200)
+        let before = try await annals.reads("memory")
+        try await eventually("she reads it from memory", on: annals.reactor) {
+          let statuses = try await readers(200)
+          return try await annals.reads("memory") > before + 200 && statuses == [200]
+        }
+        #expect(try await annals.send(.delete, share).status == 200)
+        #expect(try await readers(100) == [404])
+      }
+      #expect(try await annals.send(.delete, "/documents/\(id)").status == 204)
+      #expect(try await readers(50) == [404])
+    }
+  }
 }

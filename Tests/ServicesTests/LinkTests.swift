@@ -1,5 +1,6 @@
 import Base64
 import HTTPClient
+import Identifiers
 import JSON
 import Support
 import Testing
@@ -37,9 +38,11 @@ import Testing
       for url in ["/links/\(first.id)", "/links/\(first.id)?token=x", first.url.replacing(first.id, with: newest.id)] {
         #expect(try await read(url).status == 404, "\(url)")
       }
+      // HEAD tells size and hash: it is a use too.
+      #expect(try await annals.send(.head, first.url.replacing("?", with: "/content?"), headers: []).status == 200)
       let history = try await annals.send(.get, "/documents/\(id)/links/\(first.id)").json
-      #expect(history["uses"]?.array?.compactMap { $0["what"]?.string } == ["content", "document"])
-      #expect(history["uses"]?.array?.first?["address"] == "127.0.0.1" && history["link"]?["uses"] == 2)
+      #expect(history["uses"]?.array?.compactMap { $0["what"]?.string } == ["content", "content", "document"])
+      #expect(history["uses"]?.array?.first?["address"] == "127.0.0.1" && history["link"]?["uses"] == 3)
 
       let closed = try await make(#"{"password":"open sesame","maximum_uses":1}"#)
       let asked = try await read(closed.url)
@@ -49,11 +52,24 @@ import Testing
       #expect(try await read(closed.url, "open sesame").status == 410)
       #expect(try await annals.send(.get, "/documents/\(id)/links/\(closed.id)").json["link"]?["uses"] == 1)
 
+      // Guesses are limited, and nobody is shown what a password was made of.
+      let guessed = try await make(#"{"password":"open sesame"}"#)
+      for _ in 0..<10 { #expect(try await read(guessed.url, "open says me").status == 401) }
+      #expect(try await read(guessed.url, "open sesame").status == 429)
+      let events = await annals.client.open(
+        HTTPRequest(.get, annals.url + "/events?category=share_link&last_event_id=0-\(UUID.version7())"))
+      var told = ""
+      while !told.contains(guessed.id), let piece = try await events.next() {
+        told += String(decoding: piece, as: UTF8.self)
+      }
+      events.cancel()
+      #expect(told.contains("ShareLinkCreated") && !told.contains("scrypt") && !told.contains("secret_sha256"))
+
       #expect(try await annals.send(.delete, "/documents/\(id)/links/\(newest.id)").status == 204)
       #expect(try await annals.send(.delete, "/documents/\(id)/links/\(newest.id)").status == 204)
       #expect(try await read(newest.url).status == 410)
       let all = try await annals.send(.get, "/documents/\(id)/links").json["links"]?.array ?? []
-      #expect(all.map { $0["revoked_at"] == .null } == [true, false, true])
+      #expect(all.map { $0["revoked_at"] == .null } == [true, true, false, true])
       for body in [
         #"{"version":99}"#, #"{"password":"short"}"#, #"{"maximum_uses":0}"#, #"{"expires_at":"2020-01-01T00:00:00Z"}"#,
       ] {
@@ -61,8 +77,8 @@ import Testing
       }
       let audit = try await annals.send(.get, "/documents/\(id)/audit").json["entries"]?.array ?? []
       #expect(
-        audit.compactMap { $0["type"]?.string }.suffix(4) == [
-          "DocumentLinked", "DocumentLinked", "DocumentLinked", "DocumentUnlinked",
+        audit.compactMap { $0["type"]?.string }.suffix(5) == [
+          "DocumentLinked", "DocumentLinked", "DocumentLinked", "DocumentLinked", "DocumentUnlinked",
         ])
       // Deleted is deleted, also for those who have a link.
       #expect(try await annals.send(.delete, "/documents/\(id)").status == 204)

@@ -31,6 +31,8 @@ extension ShareLinkEvent {
     "ShareLinkCreated": ["created_by"], "ShareLinkUsed": ["address"],
   ]
 
+  public static let secretFields: [String: [String]] = ["ShareLinkCreated": ["password", "secret_sha256"]]
+
   public var data: [UInt8] {
     var writer = JSONWriter(reserving: 256)
     writer.object { writer in
@@ -83,5 +85,37 @@ extension LinkPassword: JSONReadable {
   public init(json: JSONValue) throws(JSONError) {
     var fields = try JSONFields(json)
     self.init(salt: try fields.required("salt"), hash: try fields.required("scrypt"))
+  }
+}
+
+extension ShareLink: JSONReadable {
+  /// Reads a kept state.
+  public init(json: JSONValue) throws(JSONError) {
+    var fields = try JSONFields(json)
+    self.init(
+      id: try fields.required("id"), documentID: try fields.required("document_id"),
+      shown: StreamVersion(try fields.required("document_version")), secretHash: try fields.required("secret_sha256"),
+      password: try fields.optional("password"), expires: try fields.optional("expires_at"),
+      maximumUses: try fields.required("maximum_uses"), createdBy: try fields.required("created_by"),
+      createdAt: try fields.required("created_at"), uses: try fields.required("uses"),
+      lastUsedAt: try fields.optional("last_used_at"), revokedAt: try fields.optional("revoked_at"),
+      version: StreamVersion(try fields.required("version")))
+  }
+
+  /// A state to be kept: what the row has, and what the row does not tell.
+  public var kept: [UInt8] {
+    var writer = JSONWriter(reserving: 512)
+    writer.object {
+      $0.spliceMembers(of: rowImage)
+      $0.member("secret_sha256", secretHash)
+      if let password {
+        $0.name("password")
+        $0.object {
+          $0.member("salt", password.salt)
+          $0.member("scrypt", password.hash)
+        }
+      }
+    }
+    return writer.bytes
   }
 }

@@ -23,3 +23,43 @@ public enum Secrets {
     left.count == right.count && CRYPTO_memcmp(left, right, left.count) == 0
   }
 }
+
+/// Texts that only the holder of a key reads, and nobody else can make: AES-256-GCM (NIST SP 800-38D).
+public enum SealedBytes {
+  private static let (nonceSize, tagSize) = (12, 16)
+
+  /// A nonce of its own, then the bytes under the key, then the tag.
+  ///
+  /// - Parameter key: 32 bytes.
+  public static func seal(_ bytes: [UInt8], _ key: [UInt8]) -> [UInt8] {
+    precondition(key.count == 32, "the key has \(key.count) bytes")
+    let nonce = Secrets.random(nonceSize)
+    var (sealed, tag) = ([UInt8](repeating: 0, count: bytes.count), [UInt8](repeating: 0, count: tagSize))
+    var count: Int32 = 0
+    let context = EVP_CIPHER_CTX_new()
+    defer { EVP_CIPHER_CTX_free(context) }
+    let isDone =
+      EVP_EncryptInit_ex(context, EVP_aes_256_gcm(), nil, key, nonce) == 1
+      && EVP_EncryptUpdate(context, &sealed, &count, bytes, Int32(bytes.count)) == 1
+      && EVP_EncryptFinal_ex(context, &tag, &count) == 1
+      && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_GET_TAG, Int32(tagSize), &tag) == 1
+    precondition(isDone, "AES-256-GCM is not available in OpenSSL")
+    return nonce + sealed + tag
+  }
+
+  /// - Returns: nil if the bytes were not sealed with this key, or were changed.
+  public static func open(_ bytes: [UInt8], _ key: [UInt8]) -> [UInt8]? {
+    guard key.count == 32, bytes.count >= nonceSize + tagSize else { return nil }
+    let sealed = Array(bytes[nonceSize..<bytes.count - tagSize])
+    var (opened, tag) = ([UInt8](repeating: 0, count: sealed.count), Array(bytes.suffix(tagSize)))
+    var (count, end): (Int32, [UInt8]) = (0, [UInt8](repeating: 0, count: 16))
+    let context = EVP_CIPHER_CTX_new()
+    defer { EVP_CIPHER_CTX_free(context) }
+    guard EVP_DecryptInit_ex(context, EVP_aes_256_gcm(), nil, key, Array(bytes.prefix(nonceSize))) == 1,
+      EVP_DecryptUpdate(context, &opened, &count, sealed, Int32(sealed.count)) == 1,
+      EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, Int32(tagSize), &tag) == 1,
+      EVP_DecryptFinal_ex(context, &end, &count) == 1
+    else { return nil }
+    return opened
+  }
+}

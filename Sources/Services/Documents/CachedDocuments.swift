@@ -29,12 +29,17 @@ extension DocumentService {
       version >= seen && !tokens.contains { $0.isNewer(than: version, of: Document.stream(id.description)) }
     }
     let (row, isHot) = hot.read(id)
+    var isCounted = false
     if let row, isNewEnough(row.version) {
-      await countTogether(id, visitor)
-      reads.memory.increment()
-      return Reading(row: row.bytes, version: row.version, isFromCache: true, known: row.document)
+      if await countTogether(id, visitor) == row.version {
+        reads.memory.increment()
+        return Reading(row: row.bytes, version: row.version, isFromCache: true, known: row.document)
+      }
+      // Somebody has removed it, or it is another one by now: it may not be shown to everybody any more.
+      hot.forget(id)
+      isCounted = true
     }
-    if let cached = await cached(id, visitor: visitor), isNewEnough(cached.version) {
+    if let cached = await cached(id, visitor: isCounted ? nil : visitor), isNewEnough(cached.version) {
       if isHot { hot.offer(cached.row, of: id) }
       reads.redis.increment()
       return cached
@@ -46,7 +51,7 @@ extension DocumentService {
       known.remove(id)
       throw error
     }
-    if !known.contains(id) {
+    if !isCounted, !known.contains(id) {
       await countView(of: id, visitor)
       known.insert(id)
     }
@@ -69,11 +74,14 @@ extension DocumentService {
     return row
     """)
 
-  private func cached(_ id: UUID, visitor: String) async -> Reading? {
+  /// - Parameter visitor: nil: the view is counted already.
+  private func cached(_ id: UUID, visitor: String?) async -> Reading? {
     do {
       let key = DocumentCache.key(id.description)
       let reply: RedisValue
-      if known.contains(id) {
+      if visitor == nil {
+        reply = try await redis.command(RedisCommand("GET", key))
+      } else if let visitor, known.contains(id) {
         // Four commands cost Redis less than a script.
         reply = try await redis.pipeline([RedisCommand("GET", key)] + views.counting(id, visitor))[0]
       } else {
@@ -81,7 +89,7 @@ extension DocumentService {
           Self.readAndCount,
           keys: [key, ViewCounts.viewsKey(id), ViewCounts.visitorsKey(id), views.minuteKey(ViewCounts.minute())],
           arguments: [
-            Array(visitor.utf8), Array(id.description.utf8), Array("\(ViewCounts.minuteLifetime)".utf8),
+            Array((visitor ?? "").utf8), Array(id.description.utf8), Array("\(ViewCounts.minuteLifetime)".utf8),
           ])
       }
       guard let row = reply.bytes, let version = DocumentCache.version(of: row) else { return nil }

@@ -26,12 +26,15 @@ struct DocumentService: Sendable {
   ) {
     (store, redis, self.cache) = (AggregateStore(context.store), context.redis, cache)
     (self.views, self.content, hot) = (views, content, context.hot)
-    gathered = GatheredCounts(views, context.redis, on: context.reactor)
+    gathered = GatheredCounts(
+      views, context.redis, key: { DocumentCache.key($0.description) }, on: context.reactor)
     reads = ReadMetrics(context.metrics)
   }
 
   /// Counts a view of a document that is read often.
-  func countTogether(_ id: UUID, _ visitor: String) async { await gathered.count(id, visitor) }
+  ///
+  /// - Returns: The version that Redis has; nil: none.
+  func countTogether(_ id: UUID, _ visitor: String) async -> StreamVersion? { await gathered.count(id, visitor) }
 
   // MARK: Commands
 
@@ -88,8 +91,8 @@ struct DocumentService: Sendable {
   }
 
   func delete(_ id: UUID, expecting: StreamVersion?, metadata: EventMetadata) async throws {
-    _ = try await execute(.delete(at: .now()), on: id, expecting, metadata)
-    await forget(id)
+    let document = try await execute(.delete(at: .now()), on: id, expecting, metadata)
+    await forget(id, before: document.version)
   }
 
   func label(
@@ -130,14 +133,14 @@ struct DocumentService: Sendable {
     _ id: UUID, _ grantee: Grantee, expecting: StreamVersion?, metadata: EventMetadata
   ) async throws -> Document {
     let document = try await execute(.unshare(grantee, at: .now()), on: id, expecting, metadata)
-    await forget(id)
+    await forget(id, before: document.version)
     return document
   }
 
   /// Nobody shall see the cached row any more, not even until the view has the change.
-  private func forget(_ id: UUID) async {
+  private func forget(_ id: UUID, before version: StreamVersion) async {
     known.remove(id)
-    hot.forget(id)
+    hot.forget(id, before: version)
     // Without Redis nobody reads from it.
     _ = try? await redis.command(RedisCommand("UNLINK", DocumentCache.key(id.description)))
   }

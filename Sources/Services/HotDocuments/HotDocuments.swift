@@ -90,6 +90,8 @@ final class HotDocuments: Sendable {
     let mustFollow = state.withLock { state in
       guard !state.isFollowing else { return false }
       state.isFollowing = true
+      // What was told before is not known here, and Redis may be behind it.
+      state.closedUntil = .now + Self.pause
       return true
     }
     if mustFollow { follow() }
@@ -111,7 +113,20 @@ final class HotDocuments: Sendable {
     if let entry = state.entries.removeValue(forKey: id) { state.bytes -= entry.row.bytes.count }
   }
 
+  /// Drops a row that Redis does not have any more.
   func forget(_ id: UUID) { state.withLock { remove(id, &$0) } }
+
+  /// An older row than this version is not kept any more.
+  func forget(_ id: UUID, before version: StreamVersion) { state.withLock { note(id, version, &$0) } }
+
+  private func note(_ id: UUID, _ version: StreamVersion, _ state: inout State) {
+    remove(id, &state)
+    if state.newest.count >= Self.counted {
+      state.newest.removeAll()
+      state.closedUntil = .now + Self.pause
+    }
+    state.newest[id] = max(version, state.newest[id] ?? .none)
+  }
 
   private var isFollowing: Bool { state.withLock { $0.isFollowing } }
 
@@ -128,9 +143,7 @@ final class HotDocuments: Sendable {
             state.withLock { state in
               for event in events {
                 guard let id = UUID(event.stream.id) else { continue }
-                remove(id, &state)
-                if state.newest.count > Self.counted { state.newest.removeAll() }
-                state.newest[id] = event.version
+                note(id, event.version, &state)
               }
             }
           case .overflow: clear()

@@ -16,15 +16,19 @@ struct LinkRoutes: Sendable {
   private let documents: DocumentService
   private let content: ContentAnswer
   private let store: EventStore
+  private let links: AggregateStore<ShareLink>
+  private let failures: LinkFailures
 
   private static let page = 100
   private static let secretBytes = 32
   private static let longestPassword = 200
 
-  init(_ documents: DocumentService, logger: Logger) {
+  init(_ documents: DocumentService, prefix: String, logger: Logger) {
     self.documents = documents
     content = ContentAnswer(contents: documents.content, logger: logger.labelled("links"))
     store = documents.store.store
+    links = AggregateStore(store, snapshots: .every(100))
+    failures = LinkFailures(documents.redis, prefix: prefix, logger: logger.labelled("links"))
   }
 
   private static let link = Input<UUID>(path: "link", "The link's id.")
@@ -62,7 +66,8 @@ struct LinkRoutes: Sendable {
           .get, "/links/{link}", "What a link shows: the document as it was in that version.", right: .anyone,
           answers: [Answer(200, "The document.", schema: Self.shownSchema)], Self.link, token, password
         ) { request, link, token, password in
-          let (shared, document) = try await open(link, token, password, "document", request)
+          let (shared, document) = try await open(link, token, password, request)
+          try await use(link, "document", request)
           return Self.secret(.json(Self.shown(document, shared)))
         },
         Route(
@@ -72,11 +77,14 @@ struct LinkRoutes: Sendable {
             Answer(206, "The range that was asked for.", schema: .any, mediaType: "*/*"),
           ], Self.link, token, password
         ) { request, link, token, password in
-          let (_, document) = try await open(link, token, password, "content", request)
+          let (_, document) = try await open(link, token, password, request)
           guard let found = document.content else {
             throw Problem(404, "Not found", detail: "the document has no content in that version")
           }
-          return Self.secret(try await content.answer(request, found))
+          // Opened first: what cannot be had is no use.
+          let answer = try await content.answer(request, found)
+          if answer.status < 400 { try await use(link, "content", request) }
+          return Self.secret(answer)
         },
       ])
   }
@@ -126,7 +134,7 @@ struct LinkRoutes: Sendable {
     let document = try await documents.existing(id)
     var rows: [[UInt8]] = []
     for link in document.links.suffix(Self.page).reversed() {
-      if let state = try await AggregateStore<ShareLink>(store).load(link.description).state {
+      if let state = try await links.load(link.description).state {
         rows.append(state.rowImage)
       }
     }
@@ -145,7 +153,7 @@ struct LinkRoutes: Sendable {
   }
 
   private func link(_ link: UUID, of document: UUID) async throws -> ShareLink {
-    let state = try await AggregateStore<ShareLink>(store).load(link.description).state
+    let state = try await links.load(link.description).state
     guard let state, state.documentID == document else { throw ShareLinkRefusal.notFound }
     return state
   }
@@ -193,43 +201,47 @@ struct LinkRoutes: Sendable {
 
   // MARK: Whoever has it
 
-  /// The link and the document as it shows it. The use is an event, before the answer.
+  /// The link and the document as it shows it.
   private func open(
-    _ id: UUID, _ token: String?, _ authorization: String?, _ what: String, _ request: Request
+    _ id: UUID, _ token: String?, _ authorization: String?, _ request: Request
   ) async throws -> (ShareLink, Document) {
-    let links = AggregateStore<ShareLink>(store)
-    let secret = SHA256.hash(Array((token ?? "").utf8)).hexadecimal
-    guard let link = try await links.load(id.description).state,
-      Secrets.areEqual(Array(link.secretHash.utf8), Array(secret.utf8))
+    // The secret first: who does not have it costs no more than one event.
+    let stream = ShareLink.stream(id.description)
+    guard let first = try await store.read(stream, after: .none, limit: 1).events.first,
+      case .created(_, _, _, let hash, _, _, _, _, _) = try ShareLink.event(first.body, of: stream),
+      Secrets.areEqual(Array(hash.utf8), Array(SHA256.hash(Array((token ?? "").utf8)).hexadecimal.utf8)),
+      let link = try await links.load(id.description).state
     else { throw ShareLinkRefusal.notFound }
-    let now = Timestamp.now()
-    try link.check(at: now)
-    if let password = link.password { try await Self.check(password, authorization) }
+    try link.check(at: .now())
+    if let password = link.password {
+      try await failures.check(id, from: request.clientAddress) { try await Self.isRight(password, authorization) }
+    }
     guard let present = try await documents.document(link.documentID), !present.isDeleted else {
       throw DocumentRefusal.deleted
     }
+    if present.version == link.shown { return (link, present) }
     guard let document = try await documents.document(link.documentID, asOf: .version(link.shown)) else {
       throw DocumentRefusal.notFound
-    }
-    if request.method != .head {
-      _ = try await links.execute(
-        .use(what: what, address: request.clientAddress, at: now), on: id.description,
-        metadata: EventMetadata(actor: "link \(id)"))
     }
     return (link, document)
   }
 
-  private static func check(_ password: LinkPassword, _ authorization: String?) async throws {
-    let asks = Problem(
-      401, "Unauthorized", detail: "the link has a password: send it as “Authorization: Basic”, with any user",
-      field: "Authorization", headers: [("WWW-Authenticate", #"Basic realm="link", charset="UTF-8""#)])
+  /// Each answer is an event, before it is given; to HEAD too, which tells size and hash.
+  private func use(_ id: UUID, _ what: String, _ request: Request) async throws {
+    _ = try await links.execute(
+      .use(what: what, address: request.clientAddress, at: .now()), on: id.description,
+      metadata: EventMetadata(actor: "link \(id)"))
+  }
+
+  /// - Returns: nil: none was sent.
+  private static func isRight(_ password: LinkPassword, _ authorization: String?) async throws -> Bool? {
     let parts = (authorization ?? "").split(separator: " ", omittingEmptySubsequences: true)
     guard parts.count == 2, parts[0].lowercased() == "basic", let bytes = Base64.decodeLeniently(parts[1].utf8),
       let colon = bytes.firstIndex(of: UInt8(ascii: ":"))
-    else { throw asks }
+    else { return nil }
     let given = String(decoding: bytes[(colon + 1)...].prefix(longestPassword + 1), as: UTF8.self)
     let hash = try await scrypt(given, salt: Self.bytes(password.salt))
-    guard Secrets.areEqual(Array(hash.hexadecimal.utf8), Array(password.hash.utf8)) else { throw asks }
+    return Secrets.areEqual(Array(hash.hexadecimal.utf8), Array(password.hash.utf8))
   }
 
   /// How many passwords are worked on: each takes 16 MiB and a core.

@@ -16,11 +16,15 @@ public struct Search: Feature {
   public var settings: [SettingDescription] { [Self.alias.description] }
 
   public func routes(_ context: Context) throws -> [RouteGroup] {
-    [
+    let prefix = context.settings[ConnectionSettings.redisPrefix]
+    return [
       SearchRoutes(
         SearchService(context.elasticsearch, alias: context.settings[Self.alias]),
         ViewReaders(view: view(context), reactor: context.reactor), context.store,
-        seal: SealKey(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix])
+        walks: BegunWalks(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]),
+        sealKey: { [key = context.sealKey, redis = context.redis] isFresh in
+          try await key.key(redis, prefix: prefix, isFresh: isFresh)
+        }
       ).group
     ]
   }

@@ -6,7 +6,10 @@ import Redis
 import Synchronization
 
 /// A place on a long way through the hits of one search: the point in time that Elasticsearch keeps for it, and the last hit's
-/// place in the order. It is sealed: a point in time of a client's own could be another index's.
+/// place in the order.
+///
+/// Clients carry it sealed: a point in time of their own could be another index's, and a score tells of documents that they may
+/// not see.
 struct SearchCursor: Sendable {
   let pointInTime: String
   let sort: JSONValue
@@ -22,6 +25,8 @@ struct SearchCursor: Sendable {
     410, "Gone", detail: "the cursor has ended, two minutes after its last use: begin again with an empty one",
     field: "cursor")
 
+  init(pointInTime: String, sort: JSONValue) { (self.pointInTime, self.sort) = (pointInTime, sort) }
+
   func sealed(_ key: [UInt8]) -> String {
     var writer = JSONWriter()
     writer.object {
@@ -29,38 +34,57 @@ struct SearchCursor: Sendable {
       $0.name("sort")
       $0.value(sort)
     }
-    let code = SHA256.authenticationCode(of: writer.bytes, key: key)
-    return "\(Base64.url(writer.bytes)).\(Base64.url(code))"
+    return Base64.url(SealedBytes.seal(writer.bytes, key))
   }
 
-  init(pointInTime: String, sort: JSONValue) { (self.pointInTime, self.sort) = (pointInTime, sort) }
-
-  init(_ text: String, _ key: [UInt8]) throws(Problem) {
-    let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-    guard text.utf8.count <= Self.maximumLength, parts.count == 2, let payload = Base64.decodeURL(parts[0].utf8),
-      let code = Base64.decodeURL(parts[1].utf8),
-      Secrets.areEqual(code, SHA256.authenticationCode(of: payload, key: key)),
-      let value = try? JSONValue(parsing: payload), let pointInTime = value["pit"]?.string, let sort = value["sort"]
-    else { throw Self.problem }
+  /// - Returns: nil if it was not sealed with this key.
+  init?(_ text: String, _ key: [UInt8]) {
+    guard text.utf8.count <= Self.maximumLength, let bytes = Base64.decodeURL(text.utf8),
+      let payload = SealedBytes.open(bytes, key), let value = try? JSONValue(parsing: payload),
+      let pointInTime = value["pit"]?.string, let sort = value["sort"]
+    else { return nil }
     self.init(pointInTime: pointInTime, sort: sort)
   }
 }
 
-/// The key of seals, the same in all processes: whoever needs it first makes it, in Redis.
-final class SealKey: Sendable {
-  private let redis: RedisClient
-  private let name: String
-  private let known = Mutex<[UInt8]?>(nil)
+/// The key of seals, the same in all processes: whoever needs it first makes it, in Redis. A Redis that has lost it gets another
+/// one, which everybody uses within moments.
+public final class SealKey: Sendable {
+  private let known = Mutex<(key: [UInt8], at: ContinuousClock.Instant)?>(nil)
 
-  init(_ redis: RedisClient, prefix: String) { (self.redis, name) = (redis, "\(prefix)seal-key") }
+  /// How long a key is used without a look.
+  private static let lifetime = Duration.seconds(10)
 
-  func key() async throws -> [UInt8] {
-    if let key = known.withLock({ $0 }) { return key }
-    let new = Secrets.random(32).hexadecimal
-    _ = try await redis.command(RedisCommand("SET", name, new, "NX"))
-    let key = try await redis.command(RedisCommand("GET", name)).bytes ?? []
-    guard key.count == 64 else { throw Problem.unavailable("Redis") }
-    known.withLock { $0 = key }
+  /// - Parameter isFresh: A seal did not fit: the key may be another one by now.
+  func key(_ redis: RedisClient, prefix: String, isFresh: Bool = false) async throws -> [UInt8] {
+    if !isFresh, let known = known.withLock({ $0 }), .now - known.at < Self.lifetime { return known.key }
+    let name = "\(prefix)seal-key"
+    _ = try await redis.command(RedisCommand("SET", name, Base64.url(Secrets.random(32)), "NX"))
+    let text = try await redis.command(RedisCommand("GET", name)).bytes ?? []
+    guard let key = Base64.decodeURL(text), key.count == 32 else { throw Problem.unavailable("Redis") }
+    known.withLock { $0 = (key, .now) }
     return key
+  }
+}
+
+/// Ways through hits that callers begin: each keeps a part of the index in Elasticsearch for two minutes.
+struct BegunWalks: Sendable {
+  private let redis: RedisClient
+  private let prefix: String
+
+  private static let most: Int64 = 30
+
+  init(_ redis: RedisClient, prefix: String) { (self.redis, self.prefix) = (redis, prefix) }
+
+  /// - Throws: A problem with status 429 for a caller that has begun too many.
+  func begin(_ request: Request) async throws {
+    let name = request.caller.actor ?? request.clientAddress
+    let key = "\(prefix)walks:\(SHA256.hash(Array(name.utf8)).hexadecimal)"
+    let replies = try await redis.pipeline([RedisCommand("INCR", key), RedisCommand("EXPIRE", key, "120", "NX")])
+    guard replies[0].integer ?? 0 <= Self.most else {
+      throw Problem(
+        429, "Too many requests", detail: "at most \(Self.most) searches are begun with a cursor in two minutes",
+        field: "cursor", headers: [("Retry-After", "120")])
+    }
   }
 }

@@ -13,11 +13,16 @@ struct SearchRoutes: Sendable {
 
   private static let maximumTyped = 200
 
-  private let seal: SealKey
+  private let sealKey: @Sendable (Bool) async throws -> [UInt8]
+  private let walks: BegunWalks
 
-  init(_ search: SearchService, _ readers: ViewReaders, _ store: EventStore, seal: SealKey) {
+  /// - Parameter sealKey: Of cursors. True: looked up again.
+  init(
+    _ search: SearchService, _ readers: ViewReaders, _ store: EventStore, walks: BegunWalks,
+    sealKey: @escaping @Sendable (Bool) async throws -> [UInt8]
+  ) {
     (self.search, self.readers, documents) = (search, readers, AggregateStore(store))
-    self.seal = seal
+    (self.walks, self.sealKey) = (walks, sealKey)
   }
 
   var group: RouteGroup {
@@ -128,8 +133,17 @@ struct SearchRoutes: Sendable {
     guard from == 0 else {
       throw Problem(400, "Malformed query", detail: "from and cursor exclude each other", field: "from")
     }
-    let key = try await seal.key()
-    let place = try cursor.isEmpty ? nil : SearchCursor(cursor, key)
+    var (key, place) = (try await sealKey(false), SearchCursor?.none)
+    if cursor.isEmpty {
+      try await walks.begin(request)
+    } else {
+      place = SearchCursor(cursor, key)
+      if place == nil {
+        key = try await sealKey(true)
+        place = SearchCursor(cursor, key)
+      }
+      guard place != nil else { throw SearchCursor.problem }
+    }
     let (page, next) = try await search.walk(text, filter, sort: sort ?? .score, from: place, size: size)
     return try Self.answer(page, from: 0, size: size, next: .some(next?.sealed(key)), to: request.caller)
   }

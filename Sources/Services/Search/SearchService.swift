@@ -119,15 +119,24 @@ struct SearchService: Sendable {
     let found: (page: Page, pointInTime: String?)
     do {
       found = try await page(.object(JSONObject(members)), at: "", operation: "going on with a search")
-    } catch ElasticsearchError.refused(_, 404, _) where place != nil { throw SearchCursor.isOver }
+    } catch ElasticsearchError.refused(_, 404, _) where place != nil {
+      throw SearchCursor.isOver
+    } catch {
+      if place == nil { await end(pointInTime) }
+      throw error
+    }
     let next = found.pointInTime ?? pointInTime
     guard found.page.hits.count == size, let last = found.page.hits.last else {
-      // Nobody comes back for it. Elasticsearch forgets it by itself if this does not reach it.
-      _ = try? await elasticsearch.send(
-        .delete, "/_pit", (["id": .string(next)] as JSONValue).bytes, operation: "ending a search")
+      await end(next)
       return (found.page, nil)
     }
     return (found.page, SearchCursor(pointInTime: next, sort: last.sort))
+  }
+
+  /// Nobody comes back for a point in time. Elasticsearch forgets it by itself if this does not reach it.
+  private func end(_ pointInTime: String) async {
+    _ = try? await elasticsearch.send(
+      .delete, "/_pit", (["id": .string(pointInTime)] as JSONValue).bytes, operation: "ending a search")
   }
 
   /// Documents whose titles have a word that begins with the last word of a text, and the other words before it.

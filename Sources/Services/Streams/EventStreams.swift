@@ -20,8 +20,16 @@ struct EventStreams: Sendable {
   private static let retry = 2_000
   static let lastEventID = "Annals-Last-Event-ID"
 
-  init(_ store: EventStore, hub: EventHub, cache: MessageCache, on reactor: Reactor) {
+  /// Members that nobody is shown, by event type.
+  private let secrets: [String: [String]]
+
+  /// - Parameter aggregates: Their events say what nobody is shown.
+  init(
+    _ store: EventStore, hub: EventHub, cache: MessageCache, aggregates: [any Aggregate.Type], on reactor: Reactor
+  ) {
     (self.store, self.hub, self.cache, self.reactor) = (store, hub, cache, reactor)
+    func fields<State: Aggregate>(_ aggregate: State.Type) -> [String: [String]] { State.Event.secretFields }
+    secrets = aggregates.reduce(into: [:]) { $0.merge(fields($1)) { $0 + $1 } }
   }
 
   var group: RouteGroup {
@@ -114,7 +122,8 @@ struct EventStreams: Sendable {
       let last = try await store.readLogBackward(before: start, limit: 1).events.first
       begin = last.map { StreamCursor($0.index?.value ?? 0, $0.id).text } ?? Self.earliest
     }
-    return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
+    return answer(from: begin, for: request.caller) {
+      [store, hub, reactor, secrets] (caller: Caller, writer: BodyWriter) in
       let feed = LogFeed(filter, from: start, store: store, hub: hub, on: reactor)
       defer { feed.close() }
       var written = ContinuousClock.now
@@ -128,7 +137,7 @@ struct EventStreams: Sendable {
           if events.isEmpty, let place, .now - written > Self.heartbeat { bytes = Array("id: \(place.text)\n\n".utf8) }
           for event in events {
             let id = event.index.map { StreamCursor($0.value, event.id).text }
-            bytes += Self.event(event.type, id: id, try Self.json(event))
+            bytes += Self.event(event.type, id: id, try Self.json(event, without: secrets[event.type]))
           }
           if !bytes.isEmpty { written = .now }
           if !bytes.isEmpty { try await writer.write(bytes) }
@@ -137,9 +146,14 @@ struct EventStreams: Sendable {
     }
   }
 
-  private static func json(_ event: RecordedEvent) throws -> [UInt8] {
+  private static func json(_ event: RecordedEvent, without secrets: [String]?) throws -> [UInt8] {
     var writer = JSONWriter(reserving: event.data.count + 256)
     let actor = try event.metadata.actor
+    var data = event.data
+    if let secrets, case .object(var object) = try JSONValue(parsing: data) {
+      object.members.removeAll { secrets.contains($0.name) }
+      data = JSONValue.object(object).bytes
+    }
     writer.object {
       if let index = event.index { $0.member("index", index.value) }
       $0.member("stream", event.stream.description)
@@ -149,7 +163,7 @@ struct EventStreams: Sendable {
       $0.member("actor", actor)
       $0.member("recorded_at", event.recordedAt.description)
       $0.name("data")
-      $0.splice(event.data)
+      $0.splice(data)
     }
     return writer.bytes
   }

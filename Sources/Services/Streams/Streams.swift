@@ -9,7 +9,10 @@ public struct Streams: Feature {
   public func routes(_ context: Context) throws -> [RouteGroup] {
     let cache = MessageCache()
     return [
-      EventStreams(context.store, hub: context.hub, cache: cache, on: context.reactor).group,
+      EventStreams(
+        context.store, hub: context.hub, cache: cache, aggregates: context.features.flatMap(\.aggregates),
+        on: context.reactor
+      ).group,
       Sockets(
         context.store, hub: context.hub, cache: cache, on: context.reactor, logger: context.logger,
         metrics: context.metrics
