@@ -7,6 +7,7 @@ enum Features {
     Documents(),
     Signatures(),
     Links(),
+    Batches(),
     Search(),
     Audit(),
     Analytics(),

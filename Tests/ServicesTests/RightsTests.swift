@@ -94,6 +94,9 @@ extension RunningAnnals {
       Sample(path.replacing("{version}", with: "1"), #"{"label":"first"}"#)
     case "DELETE /documents/{id}/versions/{version}/label": Sample(path.replacing("{version}", with: "1"))
     case "POST /documents/{id}/restore": Sample(path, #"{"version":1}"#)
+    case "POST /batches": Sample(path, #"{"documents":["\#(document)"],"add_tags":["a"]}"#)
+    case "GET /batches/{batch}": Sample(path)
+    case "POST /batches/{batch}/undo": Sample(path, "{}")
     case "POST /documents/{id}/links": Sample(path, "{}")
     case "GET /documents/{id}/links", "GET /documents/{id}/links/{link}", "DELETE /documents/{id}/links/{link}",
       "GET /links/{link}", "GET /links/{link}/content":
@@ -143,6 +146,13 @@ extension RunningAnnals {
         var sample = try #require(
           self.sample(route, id, somebody, isSelf: relation?.name == "self"),
           "no sample for \(route.method) \(route.path)")
+        if route.path.hasPrefix("/batches") {
+          sample = Sample(sample.target, try await batchBody(annals, admin, somebody))
+          if route.path.contains("{batch}") {
+            let id = try await batch(annals, admin, somebody)
+            sample = Sample(sample.target.replacing("{batch}", with: id), route.method == .post ? "{}" : nil)
+          }
+        }
         if route.path.contains("{link}") {
           let link = try await annals.send(admin, .post, "/documents/\(id)/links", "{}").json
           let url = try #require(link["url"]?.string).dropFirst("/v1".count)
@@ -197,6 +207,24 @@ extension RunningAnnals {
       #expect(cells == table.rows.reduce(0) { $0 + $1.cells.count + 1 })
       #expect(cells > 300)
     }
+  }
+
+  /// The body of a batch with a document of the caller's own.
+  private func batchBody(_ annals: RunningAnnals, _ admin: Person, _ caller: Person) async throws -> String {
+    let document = try await document(annals, admin, of: caller, RightsTable.ofDocument.last)
+    return #"{"documents":["\#(document)"],"add_tags":["a"]}"#
+  }
+
+  /// A finished batch of the caller's, or of an admin's if the caller may begin none.
+  private func batch(_ annals: RunningAnnals, _ admin: Person, _ caller: Person) async throws -> String {
+    let body = try await batchBody(annals, admin, caller)
+    var begun = try await annals.send(caller, .post, "/batches", body)
+    if begun.status != 202 { begun = try await annals.send(admin, .post, "/batches", body) }
+    let id = try #require(begun.json["id"]?.string, "\(begun.json)")
+    try await eventually("the batch is finished", on: annals.reactor) {
+      try await annals.send(admin, .get, "/batches/\(id)").json["status"] == "finished"
+    }
+    return id
   }
 
   /// A session on a document that asks the caller to approve, if he may sign: what he may do stays what the relation says.

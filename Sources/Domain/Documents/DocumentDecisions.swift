@@ -24,6 +24,8 @@ public enum DocumentCommand: Sendable {
   /// Notes a link to a version.
   case link(UUID, StreamVersion, at: Time.Timestamp)
   case unlink(UUID, at: Time.Timestamp)
+  /// Gives back a status and tags that it had before, whatever may follow on what.
+  case takeBack(status: DocumentStatus, tags: [String], at: Time.Timestamp)
   case delete(at: Time.Timestamp)
 }
 
@@ -151,6 +153,10 @@ extension Document: Aggregate {
       guard document.links.count < maximumLinks else { throw .tooManyLinks(limit: maximumLinks) }
       return [.linked(link: link, version: version, at: at)]
     case .unlink(let link, let at): return [.unlinked(link: link, at: at)]
+    case .takeBack(let status, let tags, let at):
+      let old = document.status
+      return (status == old ? [] : [.statusChanged(from: old, to: status, at: at)])
+        + (tags.elementsEqual(document.tags, by: { $0.utf8.elementsEqual($1.utf8) }) ? [] : [.tagged(tags, at: at)])
     case .delete(let at):
       guard document.openSession == nil else { throw .isBeingSigned }
       return [.deleted(at: at)]

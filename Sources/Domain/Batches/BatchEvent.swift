@@ -1,0 +1,127 @@
+public import Events
+public import Identifiers
+public import JSON
+public import Time
+
+/// An event of a batch.
+public enum BatchEvent: DomainEvent, Equatable {
+  case started(id: UUID, documents: [UUID], change: BatchChange, by: String, at: Time.Timestamp)
+  case progressed([BatchResult], at: Time.Timestamp)
+  case finished(at: Time.Timestamp)
+  case undone(by: UUID, at: Time.Timestamp)
+}
+
+/// The stored form. Tests/DomainTests/Fixtures has every form that was ever written.
+extension BatchEvent {
+  public var type: String {
+    switch self {
+    case .started: "BatchStarted"
+    case .progressed: "BatchProgressed"
+    case .finished: "BatchFinished"
+    case .undone: "BatchUndone"
+    }
+  }
+
+  public static let schemaVersions: [String: Int32] = [
+    "BatchStarted": 1, "BatchProgressed": 1, "BatchFinished": 1, "BatchUndone": 1,
+  ]
+
+  public static let personalFields: [String: [String]] = ["BatchStarted": ["created_by"]]
+
+  public var data: [UInt8] {
+    var writer = JSONWriter(reserving: 1_024)
+    writer.object { writer in
+      switch self {
+      case .started(let id, let documents, let change, let by, let at):
+        writer.member("id", id.description)
+        Self.write("documents", documents.map(\.description), &writer)
+        switch change {
+        case .edit(let status, let add, let remove):
+          if let status { writer.member("status", status.rawValue) }
+          if !add.isEmpty { Self.write("add_tags", add, &writer) }
+          if !remove.isEmpty { Self.write("remove_tags", remove, &writer) }
+        case .undo(let other): writer.member("undoes", other.description)
+        }
+        writer.member("created_by", by)
+        writer.member("at", at.description)
+      case .progressed(let results, let at):
+        writer.name("results")
+        writer.array { writer in
+          for result in results {
+            writer.element()
+            writer.splice(result.json)
+          }
+        }
+        writer.member("at", at.description)
+      case .finished(let at): writer.member("at", at.description)
+      case .undone(let by, let at):
+        writer.member("by", by.description)
+        writer.member("at", at.description)
+      }
+    }
+    return writer.bytes
+  }
+
+  static func write(_ name: String, _ texts: [String], _ writer: inout JSONWriter) {
+    writer.name(name)
+    writer.array { writer in
+      for text in texts {
+        writer.element()
+        writer.string(text)
+      }
+    }
+  }
+
+  static func texts(_ value: JSONValue?) -> [String] { (value?.array ?? []).compactMap(\.string) }
+
+  public init(type: String, fields: inout JSONFields) throws(JSONError) {
+    let at = try fields.required("at", as: Time.Timestamp.self)
+    switch type {
+    case "BatchStarted":
+      let documents = Self.texts(try fields.required("documents", as: JSONValue.self)).compactMap { UUID($0) }
+      let change: BatchChange
+      if let other = try fields.optional("undoes", as: UUID.self) {
+        change = .undo(other)
+      } else {
+        change = .edit(
+          status: try fields.optional("status"), add: Self.texts(try fields.optional("add_tags")),
+          remove: Self.texts(try fields.optional("remove_tags")))
+      }
+      self = .started(
+        id: try fields.required("id"), documents: documents, change: change, by: try fields.required("created_by"),
+        at: at)
+    case "BatchProgressed":
+      var results: [BatchResult] = []
+      for value in try fields.required("results", as: JSONValue.self).array ?? [] {
+        results.append(try BatchResult(json: value))
+      }
+      self = .progressed(results, at: at)
+    case "BatchFinished": self = .finished(at: at)
+    case "BatchUndone": self = .undone(by: try fields.required("by"), at: at)
+    default: throw JSONError(.invalid(type, remedy: "no event of a batch has this type"))
+    }
+  }
+}
+
+extension BatchResult: JSONReadable {
+  public init(json: JSONValue) throws(JSONError) {
+    var fields = try JSONFields(json)
+    let version = try fields.optional("version", as: Int64.self)
+    self.init(
+      document: try fields.required("document"), version: version.map { StreamVersion($0) },
+      status: try fields.optional("status"), tags: BatchEvent.texts(try fields.optional("tags")),
+      problem: try fields.optional("problem"))
+  }
+
+  public var json: [UInt8] {
+    var writer = JSONWriter(reserving: 128)
+    writer.object { writer in
+      writer.member("document", document.description)
+      if let version { writer.member("version", version.value) }
+      if let status { writer.member("status", status.rawValue) }
+      if !tags.isEmpty { BatchEvent.write("tags", tags, &writer) }
+      if let problem { writer.member("problem", problem) }
+    }
+    return writer.bytes
+  }
+}

@@ -1,0 +1,166 @@
+import Crypto
+import Domain
+import EventStore
+import Events
+import Identifiers
+import JSON
+import Lifecycle
+import Logging
+import Postgres
+import Reactor
+import Synchronization
+import Time
+
+/// Carries batches out. Several processes may do it: what is done already is not done again, and a process that ends leaves the
+/// rest to the next one, within half a minute.
+final class BatchWorker: Worker {
+  let name = "batches"
+  private let context: Context
+  private let store: EventStore
+  private let due: DueTimes
+  private let logger: Logger
+  private let state = Mutex<String?>(nil)
+
+  private static let pause = Duration.seconds(1)
+  private static let page = 4
+  /// Documents that are worked on at the same time.
+  private static let width = 8
+  /// How long others leave a batch alone that is worked on, in microseconds.
+  private static let hold: Int64 = 30_000_000
+
+  init(_ context: Context) {
+    (self.context, store) = (context, context.store)
+    due = DueTimes(context.store, category: Batch.category)
+    logger = context.logger.labelled("batches")
+  }
+
+  var problem: String? { get async { state.withLock { $0 } } }
+
+  func run(until stop: StopSignal) async throws {
+    try await stop.cancels { await self.context.reactor.run { await self.work() } }
+  }
+
+  private func work() async {
+    var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
+    while !Task.isCancelled {
+      do {
+        let entries = try await due.due(limit: Self.page)
+        for entry in entries { try await carryOut(entry) }
+        state.withLock { $0 = nil }
+        backoff.reset()
+        if entries.isEmpty { try await context.reactor.sleep(for: Self.pause) }
+      } catch is CancellationError { return } catch {
+        if Task.isCancelled { return }
+        state.withLock { $0 = "batches stand still: the log cannot be written" }
+        logger.warning("Batches stand still", metadata: [.error: "\(error)"])
+        do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
+      }
+    }
+  }
+
+  private func carryOut(_ entry: DueTimes.Entry) async throws {
+    let batches = AggregateStore<Batch>(store)
+    do {
+      guard var batch = try await batches.load(entry.id).state else {
+        // Its start may be under way.
+        return try await due.settle(entry, next: entry.isOld ? nil : Self.later())
+      }
+      let originals = try await originals(of: batch)
+      while !batch.left.isEmpty {
+        try Task.checkCancellation()
+        let results = try await results(of: Array(batch.left.prefix(Batch.step)), batch, originals)
+        let noted = try await batches.execute(
+          .note(results, at: .now()), on: entry.id, metadata: Self.metadata(batch))
+        batch = noted ?? batch
+        try await due.note(entry.id, at: Self.later())
+      }
+      try await due.forget(entry.id)
+    } catch BatchRefusal.outOfOrder {
+      // Another process works on it.
+    } catch let error as EventReadError {
+      logger.error("A batch cannot be read", metadata: ["batch": entry.id, .error: "\(error)"])
+    }
+  }
+
+  private static func later() -> Timestamp { Timestamp(microseconds: Timestamp.now().microseconds + hold) }
+
+  private static func metadata(_ batch: Batch) -> EventMetadata {
+    EventMetadata(actor: batch.createdBy, correlationID: "batch-\(batch.id)")
+  }
+
+  /// What the documents had before the batch that is taken back.
+  private func originals(of batch: Batch) async throws -> [UUID: BatchResult] {
+    guard case .undo(let other) = batch.change else { return [:] }
+    let results = try await AggregateStore<Batch>(store).load(other.description).state?.results ?? []
+    return Dictionary(results.map { ($0.document, $0) }) { first, _ in first }
+  }
+
+  private func results(
+    of documents: [UUID], _ batch: Batch, _ originals: [UUID: BatchResult]
+  ) async throws -> [BatchResult] {
+    try await withThrowingTaskGroup(of: (Int, BatchResult).self) { group in
+      var results = [BatchResult?](repeating: nil, count: documents.count)
+      var next = 0
+      func add() {
+        guard next < documents.count else { return }
+        let (number, document) = (next, documents[next])
+        group.addTask { (number, try await self.result(of: document, batch, originals[document])) }
+        next += 1
+      }
+      for _ in 0..<Self.width { add() }
+      while let (number, result) = try await group.next() {
+        results[number] = result
+        add()
+      }
+      return results.compactMap(\.self)
+    }
+  }
+
+  /// Changes one document. After a stop in between it is not changed again: the first result is kept under a key.
+  private func result(of document: UUID, _ batch: Batch, _ original: BatchResult?) async throws -> BatchResult {
+    func problem(_ text: String) -> BatchResult {
+      BatchResult(document: document, version: nil, status: nil, tags: [], problem: text)
+    }
+    let key = "batch\n\(batch.id)\n\(document)"
+    let request = SHA256.hash(Array(key.utf8))
+    do {
+      return try await store.together(
+        metadata: Self.metadata(batch), command: (key, request, { (result: BatchResult) in result.json })
+      ) { unit in
+        let loaded = try await unit.load(document.description, Document.self)
+        guard let before = loaded.state, !before.isDeleted else {
+          throw loaded.state == nil ? DocumentRefusal.notFound : .deleted
+        }
+        let command: DocumentCommand
+        switch batch.change {
+        case .edit(let status, let add, let remove):
+          let removed = Set(remove.map { Array($0.utf8) })
+          let tags = (before.tags + add).filter { !removed.contains(Array($0.utf8)) }
+          command = .amend(
+            title: nil, status: status == before.status ? nil : status, tags: tags, at: .now())
+        case .undo:
+          guard let original, original.version == loaded.version, let status = original.status else {
+            return problem("the document was changed since")
+          }
+          command = .takeBack(status: status, tags: original.tags, at: .now())
+        }
+        let after = try unit.execute(command, on: document.description, loaded)
+        return BatchResult(
+          document: document, version: after?.version == loaded.version ? nil : after?.version, status: before.status,
+          tags: before.tags)
+      }
+    } catch let replayed as CommandReplayed {
+      return try BatchResult(json: JSONValue(parsing: replayed.answer))
+    } catch let refusal as any Refusal {
+      return problem(refusal.description)
+    } catch is EventReadError {
+      return problem("its events cannot be read by this program")
+    } catch let error as AppendError {
+      switch error {
+      case .versionConflict, .lostRace: return problem("other writers were faster, again and again")
+      case .archived: return problem("it is archived and takes no more changes")
+      default: throw error
+      }
+    }
+  }
+}
