@@ -12,7 +12,9 @@ private let start = Timestamp("2026-11-27T00:00:00Z")!
 private func begin(_ documents: [UUID] = documents, _ change: BatchChange = .edit(status: nil, add: ["a"], remove: []))
   -> BatchCommand
 {
-  .start(id: id, documents: documents, change: change, by: "alice", at: start)
+  .start(
+    id: id, documents: documents, change: change, starter: BatchStarter(mayChangeAll: true, names: [], groups: []),
+    by: "alice", at: start)
 }
 
 private func result(_ document: UUID, _ version: StreamVersion? = 2, problem: String? = nil) -> BatchResult {
@@ -48,7 +50,35 @@ private func batch(_ commands: BatchCommand...) throws -> Batch {
     #expect(throws: BatchRefusal.isRunning) { try Batch.decide(.undo(by: other, at: start), batch(begin())) }
     let finished = try batch(begin(), .note(documents.map { result($0) }, at: start), .undo(by: other, at: start))
     #expect(finished.undoneBy == other)
+    let idle = try batch(begin(), .note(documents.map { result($0, nil) }, at: start))
+    #expect(throws: BatchRefusal.nothingToUndo) { try Batch.decide(.undo(by: other, at: start), idle) }
     #expect(throws: BatchRefusal.undoneAlready(other)) { try Batch.decide(.undo(by: id, at: start), finished) }
+  }
+
+  @Test("takes nothing back that was archived, and asks for the right again for each document")
+  func takingBack() throws {
+    var state: Document?
+    for command in [
+      DocumentCommand.create(id: id, title: "T", content: nil, by: "alice", at: start),
+      .share(Share(with: Grantee("user:jane")!, [.view, .change], until: nil), at: start),
+      .amend(title: nil, status: .pending, tags: ["a"], at: start),
+    ] {
+      state = Document.newEvents(try Document.decide(command, state), from: state, at: state?.version ?? .none).state
+    }
+    let document = try #require(state)
+    #expect(try Document.decide(.takeBack(status: .created, tags: [], at: start), document).count == 2)
+    #expect(try Document.decide(.takeBack(status: .pending, tags: ["a"], at: start), document) == [])
+    let archived = Document.newEvents(
+      try Document.decide(.amend(title: nil, status: .archived, at: start), document), from: document,
+      at: document.version
+    ).state
+    #expect(throws: DocumentRefusal.noTransition(from: .archived, to: .pending)) {
+      try Document.decide(.takeBack(status: .pending, tags: [], at: start), archived)
+    }
+    func may(_ name: String) -> Bool {
+      BatchStarter(mayChangeAll: false, names: [name], groups: []).mayChange(document, at: start)
+    }
+    #expect(may("alice") && may("jane") && !may("bob"))
   }
 
   @Test("names what is wrong with how it is begun")

@@ -12,6 +12,7 @@ public struct Batch: Equatable, Sendable {
   public let id: UUID
   public let documents: [UUID]
   public let change: BatchChange
+  public let starter: BatchStarter
   public let createdBy: String
   public let createdAt: Time.Timestamp
   /// In the order of the documents, as far as they are done.
@@ -39,19 +40,38 @@ public enum BatchChange: Equatable, Sendable {
   case undo(UUID)
 }
 
+/// By which rights a batch changes documents: they are looked at again for each of them.
+public struct BatchStarter: Equatable, Sendable {
+  /// He may change every document.
+  public let mayChangeAll: Bool
+  public let names: [String]
+  public let groups: [String]
+
+  public init(mayChangeAll: Bool, names: [String], groups: [String]) {
+    (self.mayChangeAll, self.names, self.groups) = (mayChangeAll, names, groups)
+  }
+
+  public func mayChange(_ document: Document, at now: Time.Timestamp) -> Bool {
+    mayChangeAll
+      || document.permissions(
+        names: Set(names.map { ExactName($0) }), groups: Set(groups.map { ExactName($0) }), at: now
+      ).contains(.change)
+  }
+}
+
 /// What has become of one document.
 public struct BatchResult: Equatable, Sendable {
   public let document: UUID
   /// Its version afterwards; nil: it was not changed, or could not be.
   public let version: StreamVersion?
-  /// What it had before.
+  /// What it had before; nil: that was not changed.
   public let status: DocumentStatus?
-  public let tags: [String]
+  public let tags: [String]?
   /// Why it could not be changed.
   public let problem: String?
 
   public init(
-    document: UUID, version: StreamVersion?, status: DocumentStatus?, tags: [String], problem: String? = nil
+    document: UUID, version: StreamVersion?, status: DocumentStatus?, tags: [String]?, problem: String? = nil
   ) {
     (self.document, self.version, self.status, self.tags) = (document, version, status, tags)
     self.problem = problem
@@ -59,7 +79,8 @@ public struct BatchResult: Equatable, Sendable {
 }
 
 public enum BatchCommand: Sendable {
-  case start(id: UUID, documents: [UUID], change: BatchChange, by: String, at: Time.Timestamp)
+  case start(
+    id: UUID, documents: [UUID], change: BatchChange, starter: BatchStarter, by: String, at: Time.Timestamp)
   /// The next documents are done. With the last ones the batch is finished.
   case note([BatchResult], at: Time.Timestamp)
   /// Another batch takes it back.
@@ -77,11 +98,12 @@ public enum BatchRefusal: Refusal, Equatable, Sendable {
   case isRunning
   case undoneAlready(UUID)
   case outOfOrder
+  case nothingToUndo
 
   public var kind: RefusalKind {
     switch self {
     case .notFound: .notFound
-    case .exists, .isRunning, .undoneAlready, .outOfOrder: .conflict
+    case .exists, .isRunning, .undoneAlready, .outOfOrder, .nothingToUndo: .conflict
     case .noDocuments, .tooManyDocuments, .namedTwice, .noChange, .tagsAreMalformed: .invalid
     }
   }
@@ -90,7 +112,7 @@ public enum BatchRefusal: Refusal, Equatable, Sendable {
     switch self {
     case .noDocuments, .tooManyDocuments, .namedTwice: "/documents"
     case .tagsAreMalformed: "/add_tags"
-    case .notFound, .exists, .noChange, .isRunning, .undoneAlready, .outOfOrder: nil
+    case .notFound, .exists, .noChange, .isRunning, .undoneAlready, .outOfOrder, .nothingToUndo: nil
     }
   }
 
@@ -106,6 +128,7 @@ public enum BatchRefusal: Refusal, Equatable, Sendable {
       "at most \(Tags.maximum) tags are added and as many removed, each of 1 to \(Tags.maximumLength) bytes of UTF-8, not all of them blank, without control characters"
     case .isRunning: "the batch is running: wait for its end"
     case .undoneAlready(let batch): "batch \(batch) takes it back already"
+    case .nothingToUndo: "the batch has changed nothing"
     case .outOfOrder: "these documents are not the next ones"
     }
   }
@@ -117,7 +140,7 @@ extension Batch: Aggregate {
   public var publishedRow: [UInt8]? { rowImage(failures: 0) }
 
   public static func decide(_ command: BatchCommand, _ state: Batch?) throws(BatchRefusal) -> [BatchEvent] {
-    if case .start(let id, let documents, let change, let by, let at) = command {
+    if case .start(let id, let documents, let change, let starter, let by, let at) = command {
       guard state == nil else { throw .exists }
       guard !documents.isEmpty else { throw .noDocuments }
       guard documents.count <= maximumDocuments else { throw .tooManyDocuments(limit: maximumDocuments) }
@@ -127,7 +150,7 @@ extension Batch: Aggregate {
         guard Tags.checked(add) != nil, Tags.checked(remove) != nil else { throw .tagsAreMalformed }
         guard status != nil || !add.isEmpty || !remove.isEmpty else { throw .noChange }
       }
-      return [.started(id: id, documents: documents, change: change, by: by, at: at)]
+      return [.started(id: id, documents: documents, change: change, starter: starter, by: by, at: at)]
     }
     guard let batch = state else { throw .notFound }
     switch command {
@@ -141,14 +164,15 @@ extension Batch: Aggregate {
     case .undo(let by, let at):
       guard batch.finishedAt != nil else { throw .isRunning }
       if let other = batch.undoneBy { throw .undoneAlready(other) }
+      guard batch.results.contains(where: { $0.version != nil }) else { throw .nothingToUndo }
       return [.undone(by: by, at: at)]
     }
   }
 
   public static func evolve(_ state: Batch?, _ event: BatchEvent, at version: StreamVersion) -> Batch? {
-    if case .started(let id, let documents, let change, let by, let at) = event {
+    if case .started(let id, let documents, let change, let starter, let by, let at) = event {
       return Batch(
-        id: id, documents: documents, change: change, createdBy: by, createdAt: at, version: version)
+        id: id, documents: documents, change: change, starter: starter, createdBy: by, createdAt: at, version: version)
     }
     guard var batch = state else { return nil }
     batch.version = version

@@ -5,7 +5,8 @@ public import Time
 
 /// An event of a batch.
 public enum BatchEvent: DomainEvent, Equatable {
-  case started(id: UUID, documents: [UUID], change: BatchChange, by: String, at: Time.Timestamp)
+  case started(
+    id: UUID, documents: [UUID], change: BatchChange, starter: BatchStarter, by: String, at: Time.Timestamp)
   case progressed([BatchResult], at: Time.Timestamp)
   case finished(at: Time.Timestamp)
   case undone(by: UUID, at: Time.Timestamp)
@@ -26,13 +27,13 @@ extension BatchEvent {
     "BatchStarted": 1, "BatchProgressed": 1, "BatchFinished": 1, "BatchUndone": 1,
   ]
 
-  public static let personalFields: [String: [String]] = ["BatchStarted": ["created_by"]]
+  public static let personalFields: [String: [String]] = ["BatchStarted": ["created_by", "starter"]]
 
   public var data: [UInt8] {
     var writer = JSONWriter(reserving: 1_024)
     writer.object { writer in
       switch self {
-      case .started(let id, let documents, let change, let by, let at):
+      case .started(let id, let documents, let change, let starter, let by, let at):
         writer.member("id", id.description)
         Self.write("documents", documents.map(\.description), &writer)
         switch change {
@@ -41,6 +42,12 @@ extension BatchEvent {
           if !add.isEmpty { Self.write("add_tags", add, &writer) }
           if !remove.isEmpty { Self.write("remove_tags", remove, &writer) }
         case .undo(let other): writer.member("undoes", other.description)
+        }
+        writer.name("starter")
+        writer.object {
+          if starter.mayChangeAll { $0.member("all", true) }
+          if !starter.names.isEmpty { Self.write("names", starter.names, &$0) }
+          if !starter.groups.isEmpty { Self.write("groups", starter.groups, &$0) }
         }
         writer.member("created_by", by)
         writer.member("at", at.description)
@@ -88,7 +95,8 @@ extension BatchEvent {
           remove: Self.texts(try fields.optional("remove_tags")))
       }
       self = .started(
-        id: try fields.required("id"), documents: documents, change: change, by: try fields.required("created_by"),
+        id: try fields.required("id"), documents: documents, change: change,
+        starter: try fields.required("starter"), by: try fields.required("created_by"),
         at: at)
     case "BatchProgressed":
       var results: [BatchResult] = []
@@ -103,13 +111,23 @@ extension BatchEvent {
   }
 }
 
+extension BatchStarter: JSONReadable {
+  public init(json: JSONValue) throws(JSONError) {
+    var fields = try JSONFields(json)
+    self.init(
+      mayChangeAll: try fields.optional("all") ?? false, names: BatchEvent.texts(try fields.optional("names")),
+      groups: BatchEvent.texts(try fields.optional("groups")))
+  }
+}
+
 extension BatchResult: JSONReadable {
   public init(json: JSONValue) throws(JSONError) {
     var fields = try JSONFields(json)
     let version = try fields.optional("version", as: Int64.self)
     self.init(
       document: try fields.required("document"), version: version.map { StreamVersion($0) },
-      status: try fields.optional("status"), tags: BatchEvent.texts(try fields.optional("tags")),
+      status: try fields.optional("status"),
+      tags: try fields.optional("tags", as: JSONValue.self).map { BatchEvent.texts($0) },
       problem: try fields.optional("problem"))
   }
 
@@ -119,7 +137,7 @@ extension BatchResult: JSONReadable {
       writer.member("document", document.description)
       if let version { writer.member("version", version.value) }
       if let status { writer.member("status", status.rawValue) }
-      if !tags.isEmpty { BatchEvent.write("tags", tags, &writer) }
+      if let tags { BatchEvent.write("tags", tags, &writer) }
       if let problem { writer.member("problem", problem) }
     }
     return writer.bytes

@@ -24,7 +24,7 @@ public enum DocumentCommand: Sendable {
   /// Notes a link to a version.
   case link(UUID, StreamVersion, at: Time.Timestamp)
   case unlink(UUID, at: Time.Timestamp)
-  /// Gives back a status and tags that it had before, whatever may follow on what.
+  /// Gives back a status and tags that it had before. Only an archived document stays so.
   case takeBack(status: DocumentStatus, tags: [String], at: Time.Timestamp)
   case delete(at: Time.Timestamp)
 }
@@ -155,6 +155,7 @@ extension Document: Aggregate {
     case .unlink(let link, let at): return [.unlinked(link: link, at: at)]
     case .takeBack(let status, let tags, let at):
       let old = document.status
+      guard old != .archived || status == old else { throw .noTransition(from: old, to: status) }
       return (status == old ? [] : [.statusChanged(from: old, to: status, at: at)])
         + (tags.elementsEqual(document.tags, by: { $0.utf8.elementsEqual($1.utf8) }) ? [] : [.tagged(tags, at: at)])
     case .delete(let at):

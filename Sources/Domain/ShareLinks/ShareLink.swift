@@ -1,6 +1,6 @@
 public import Events
 public import Identifiers
-public import JSON
+import JSON
 public import Time
 
 /// A link that shows one version of a document to whoever has it, as its events have made it.

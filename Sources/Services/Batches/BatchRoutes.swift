@@ -80,7 +80,8 @@ struct BatchRoutes: Sendable {
     return try await store.once(keyed) {
       let (id, now) = (UUID.version7(), Timestamp.now())
       let command = BatchCommand.start(
-        id: id, documents: documents.ids, change: change, by: metadata.actor, at: now)
+        id: id, documents: documents.ids, change: change, starter: Self.starter(request.caller), by: metadata.actor,
+        at: now)
       _ = try Batch.decide(command, nil)
       try await mayChange(documents.ids, request)
       try await due.note(id.description, at: now)
@@ -114,6 +115,12 @@ struct BatchRoutes: Sendable {
     }
   }
 
+  private static func starter(_ caller: Caller) -> BatchStarter {
+    BatchStarter(
+      mayChangeAll: Right.change.isGiven(to: caller.roles), names: caller.names.map(\.text).sorted(),
+      groups: caller.groups.map(\.text).sorted())
+  }
+
   private static func accepted(_ batch: Batch) -> KeptAnswer {
     KeptAnswer(202, headers: [("Location", "/v1/batches/\(batch.id)")], body: batch.rowImage(failures: named))
   }
@@ -130,9 +137,11 @@ struct BatchRoutes: Sendable {
   private func undo(_ request: Request, _ id: UUID) async throws -> Response {
     let original = try await batch(id, request)
     let documents = original.results.filter { $0.version != nil }.map(\.document)
-    try await mayChange(documents, request)
+    // Whether each may be changed is looked at when it is.
     let (new, now, metadata) = (UUID.version7(), Timestamp.now(), request.metadata())
-    let command = BatchCommand.start(id: new, documents: documents, change: .undo(id), by: metadata.actor, at: now)
+    let command = BatchCommand.start(
+      id: new, documents: documents, change: .undo(id), starter: Self.starter(request.caller), by: metadata.actor,
+      at: now)
     _ = try Batch.decide(.undo(by: new, at: now), original)
     _ = try Batch.decide(command, nil)
     try await due.note(new.description, at: now)

@@ -45,40 +45,51 @@ final class BatchWorker: Worker {
     while !Task.isCancelled {
       do {
         let entries = try await due.due(limit: Self.page)
-        for entry in entries { try await carryOut(entry) }
-        state.withLock { $0 = nil }
+        var failed: String?
+        for entry in entries {
+          do { try await step(entry) } catch is CancellationError { throw CancellationError() } catch {
+            // The others go on; this one is tried again when nobody holds it any more.
+            if Task.isCancelled { throw CancellationError() }
+            failed = "batch \(entry.id) fails: the log says why"
+            logger.error("A batch fails", metadata: ["batch": entry.id, .error: "\(error)"])
+          }
+        }
+        if failed != nil || entries.isEmpty { state.withLock { $0 = failed } }
         backoff.reset()
-        if entries.isEmpty { try await context.reactor.sleep(for: Self.pause) }
+        if entries.isEmpty || failed != nil { try await context.reactor.sleep(for: Self.pause) }
       } catch is CancellationError { return } catch {
         if Task.isCancelled { return }
-        state.withLock { $0 = "batches stand still: the log cannot be written" }
+        state.withLock { $0 = "batches stand still: Postgres does not answer" }
         logger.warning("Batches stand still", metadata: [.error: "\(error)"])
         do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
       }
     }
   }
 
-  private func carryOut(_ entry: DueTimes.Entry) async throws {
-    let batches = AggregateStore<Batch>(store)
+  /// Works on the next documents of a batch. It then goes behind the others that wait.
+  private func step(_ entry: DueTimes.Entry) async throws {
+    let loaded = try await AggregateStore<Batch>(store).load(entry.id)
+    guard let batch = loaded.state else {
+      // Its start may be under way.
+      return try await due.settle(entry, next: entry.isOld ? nil : Self.later())
+    }
+    guard !batch.left.isEmpty else { return try await due.forget(entry.id) }
     do {
-      guard var batch = try await batches.load(entry.id).state else {
-        // Its start may be under way.
-        return try await due.settle(entry, next: entry.isOld ? nil : Self.later())
+      let results = try await results(
+        of: Array(batch.left.prefix(Batch.step)), batch, originals(of: batch))
+      try await store.together(metadata: Self.metadata(batch)) { unit in
+        let now = try await unit.load(entry.id, Batch.self)
+        try unit.execute(.note(results, at: .now()), on: entry.id, now)
       }
-      let originals = try await originals(of: batch)
-      while !batch.left.isEmpty {
-        try Task.checkCancellation()
-        let results = try await results(of: Array(batch.left.prefix(Batch.step)), batch, originals)
-        let noted = try await batches.execute(
-          .note(results, at: .now()), on: entry.id, metadata: Self.metadata(batch))
-        batch = noted ?? batch
-        try await due.note(entry.id, at: Self.later())
+      if results.count == batch.left.count {
+        try await due.forget(entry.id)
+      } else {
+        try await due.note(entry.id, at: .now())
       }
-      try await due.forget(entry.id)
     } catch BatchRefusal.outOfOrder {
       // Another process works on it.
-    } catch let error as EventReadError {
-      logger.error("A batch cannot be read", metadata: ["batch": entry.id, .error: "\(error)"])
+    } catch AppendError.commandRunning {
+      // Another process changes one of its documents.
     }
   }
 
@@ -119,7 +130,7 @@ final class BatchWorker: Worker {
   /// Changes one document. After a stop in between it is not changed again: the first result is kept under a key.
   private func result(of document: UUID, _ batch: Batch, _ original: BatchResult?) async throws -> BatchResult {
     func problem(_ text: String) -> BatchResult {
-      BatchResult(document: document, version: nil, status: nil, tags: [], problem: text)
+      BatchResult(document: document, version: nil, status: nil, tags: nil, problem: text)
     }
     let key = "batch\n\(batch.id)\n\(document)"
     let request = SHA256.hash(Array(key.utf8))
@@ -128,39 +139,55 @@ final class BatchWorker: Worker {
         metadata: Self.metadata(batch), command: (key, request, { (result: BatchResult) in result.json })
       ) { unit in
         let loaded = try await unit.load(document.description, Document.self)
-        guard let before = loaded.state, !before.isDeleted else {
-          throw loaded.state == nil ? DocumentRefusal.notFound : .deleted
+        // A refusal is a result too, and kept: whoever comes later must not find another one.
+        do { return try Self.change(loaded, batch, original, document, unit) } catch let refusal as any Refusal {
+          return problem(refusal.description)
         }
-        let command: DocumentCommand
-        switch batch.change {
-        case .edit(let status, let add, let remove):
-          let removed = Set(remove.map { Array($0.utf8) })
-          let tags = (before.tags + add).filter { !removed.contains(Array($0.utf8)) }
-          command = .amend(
-            title: nil, status: status == before.status ? nil : status, tags: tags, at: .now())
-        case .undo:
-          guard let original, original.version == loaded.version, let status = original.status else {
-            return problem("the document was changed since")
-          }
-          command = .takeBack(status: status, tags: original.tags, at: .now())
-        }
-        let after = try unit.execute(command, on: document.description, loaded)
-        return BatchResult(
-          document: document, version: after?.version == loaded.version ? nil : after?.version, status: before.status,
-          tags: before.tags)
       }
     } catch let replayed as CommandReplayed {
       return try BatchResult(json: JSONValue(parsing: replayed.answer))
-    } catch let refusal as any Refusal {
-      return problem(refusal.description)
     } catch is EventReadError {
       return problem("its events cannot be read by this program")
     } catch let error as AppendError {
       switch error {
       case .versionConflict, .lostRace: return problem("other writers were faster, again and again")
       case .archived: return problem("it is archived and takes no more changes")
+      case .database(let cause) where !cause.isRetriable: return problem("the database refuses it")
       default: throw error
       }
+    } catch let error as ReadError {
+      if case .database(let cause) = error, cause.isRetriable { throw error }
+      return problem("the database refuses to read it")
     }
+  }
+
+  private static func change(
+    _ loaded: AggregateStore<Document>.Loaded, _ batch: Batch, _ original: BatchResult?, _ document: UUID, _ unit: Unit
+  ) throws -> BatchResult {
+    guard let before = loaded.state else { throw DocumentRefusal.notFound }
+    guard !before.isDeleted else { throw DocumentRefusal.deleted }
+    func problem(_ text: String) -> BatchResult {
+      BatchResult(document: document, version: nil, status: nil, tags: nil, problem: text)
+    }
+    // The right may have been taken back since.
+    guard batch.starter.mayChange(before, at: .now()) else { return problem("you may not change it any more") }
+    let command: DocumentCommand
+    switch batch.change {
+    case .edit(let status, let add, let remove):
+      let removed = Set(remove.map { Array($0.utf8) })
+      let tags = (before.tags + add).filter { !removed.contains(Array($0.utf8)) }
+      command = .amend(title: nil, status: status == before.status ? nil : status, tags: tags, at: .now())
+    case .undo:
+      guard let original, original.version == loaded.version else { return problem("the document was changed since") }
+      command = .takeBack(
+        status: original.status ?? before.status, tags: original.tags ?? before.tags, at: .now())
+    }
+    guard let after = try unit.execute(command, on: document.description, loaded), after.version != loaded.version
+    else {
+      return BatchResult(document: document, version: nil, status: nil, tags: nil)
+    }
+    return BatchResult(
+      document: document, version: after.version, status: after.status == before.status ? nil : before.status,
+      tags: after.tags == before.tags ? nil : before.tags)
   }
 }

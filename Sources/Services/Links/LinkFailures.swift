@@ -1,6 +1,7 @@
 import HTTPServer
 import Identifiers
 import Logging
+import Reactor
 import Redis
 import Synchronization
 
@@ -13,6 +14,7 @@ final class LinkFailures: Sendable {
   private let busy: Mutex<Set<UUID>> = Mutex([])
 
   private static let most: Int64 = 10
+  private static let mostWaits = 60
   /// In seconds.
   private static let period = 900
 
@@ -20,11 +22,19 @@ final class LinkFailures: Sendable {
     (self.redis, self.prefix, self.logger) = (redis, prefix, logger)
   }
 
-  /// - Parameter isRight: nil: no password was sent.
+  /// - Parameter password: nil: none was sent.
   /// - Throws: A problem with status 401, or 429 after too many failures.
-  func check(_ link: UUID, from address: String, _ isRight: () async throws -> Bool?) async throws {
-    guard busy.withLock({ $0.insert(link).inserted }) else {
-      throw Self.tooMany(1, "the link's password is being checked")
+  func check(
+    _ link: UUID, _ password: String?, from address: String, on reactor: Reactor,
+    _ isRight: (String) async throws -> Bool
+  ) async throws {
+    // A browser asks for it then.
+    guard let password else { throw Self.unauthorized }
+    var waits = 0
+    while !busy.withLock({ $0.insert(link).inserted }) {
+      guard waits < Self.mostWaits else { throw Self.tooMany(1, "the link's password is being checked") }
+      waits += 1
+      try await reactor.sleep(for: .milliseconds(50))
     }
     defer { busy.withLock { _ = $0.remove(link) } }
     let key = "\(prefix)link-failures:\(link)"
@@ -32,17 +42,15 @@ final class LinkFailures: Sendable {
     guard failures < Self.most else {
       throw Self.tooMany(Self.period, "the link's password was wrong \(Self.most) times within a quarter of an hour")
     }
-    switch try await isRight() {
-    case true: return
-    case nil: break
-    case false:
-      logger.warning("A link's password is wrong", metadata: ["link": "\(link)", "client": address])
-      _ = try await redis.pipeline([RedisCommand("INCR", key), RedisCommand("EXPIRE", key, "\(Self.period)")])
-    }
-    throw Problem(
-      401, "Unauthorized", detail: "the link has a password: send it as “Authorization: Basic”, with any user",
-      field: "Authorization", headers: [("WWW-Authenticate", #"Basic realm="link", charset="UTF-8""#)])
+    guard try await !isRight(password) else { return }
+    logger.warning("A link's password is wrong", metadata: ["link": "\(link)", "client": address])
+    _ = try await redis.pipeline([RedisCommand("INCR", key), RedisCommand("EXPIRE", key, "\(Self.period)")])
+    throw Self.unauthorized
   }
+
+  private static let unauthorized = Problem(
+    401, "Unauthorized", detail: "the link has a password: send it as “Authorization: Basic”, with any user",
+    field: "Authorization", headers: [("WWW-Authenticate", #"Basic realm="link", charset="UTF-8""#)])
 
   private static func tooMany(_ seconds: Int, _ detail: String) -> Problem {
     Problem(429, "Too many requests", detail: "\(detail): try again later", headers: [("Retry-After", "\(seconds)")])

@@ -18,15 +18,16 @@ struct LinkRoutes: Sendable {
   private let store: EventStore
   private let links: AggregateStore<ShareLink>
   private let failures: LinkFailures
+  private let reactor: Reactor
 
   private static let page = 100
   private static let secretBytes = 32
   private static let longestPassword = 200
 
-  init(_ documents: DocumentService, prefix: String, logger: Logger) {
+  init(_ documents: DocumentService, prefix: String, on reactor: Reactor, logger: Logger) {
     self.documents = documents
     content = ContentAnswer(contents: documents.content, logger: logger.labelled("links"))
-    store = documents.store.store
+    (store, self.reactor) = (documents.store.store, reactor)
     links = AggregateStore(store, snapshots: .every(100))
     failures = LinkFailures(documents.redis, prefix: prefix, logger: logger.labelled("links"))
   }
@@ -214,7 +215,10 @@ struct LinkRoutes: Sendable {
     else { throw ShareLinkRefusal.notFound }
     try link.check(at: .now())
     if let password = link.password {
-      try await failures.check(id, from: request.clientAddress) { try await Self.isRight(password, authorization) }
+      try await failures.check(id, Self.given(authorization), from: request.clientAddress, on: reactor) {
+        let hash = try await Self.scrypt($0, salt: Self.bytes(password.salt))
+        return Secrets.areEqual(Array(hash.hexadecimal.utf8), Array(password.hash.utf8))
+      }
     }
     guard let present = try await documents.document(link.documentID), !present.isDeleted else {
       throw DocumentRefusal.deleted
@@ -233,15 +237,13 @@ struct LinkRoutes: Sendable {
       metadata: EventMetadata(actor: "link \(id)"))
   }
 
-  /// - Returns: nil: none was sent.
-  private static func isRight(_ password: LinkPassword, _ authorization: String?) async throws -> Bool? {
+  /// The password of `Basic`; nil: none was sent.
+  private static func given(_ authorization: String?) -> String? {
     let parts = (authorization ?? "").split(separator: " ", omittingEmptySubsequences: true)
     guard parts.count == 2, parts[0].lowercased() == "basic", let bytes = Base64.decodeLeniently(parts[1].utf8),
       let colon = bytes.firstIndex(of: UInt8(ascii: ":"))
     else { return nil }
-    let given = String(decoding: bytes[(colon + 1)...].prefix(longestPassword + 1), as: UTF8.self)
-    let hash = try await scrypt(given, salt: Self.bytes(password.salt))
-    return Secrets.areEqual(Array(hash.hexadecimal.utf8), Array(password.hash.utf8))
+    return String(decoding: bytes[(colon + 1)...].prefix(longestPassword + 1), as: UTF8.self)
   }
 
   /// How many passwords are worked on: each takes 16 MiB and a core.

@@ -15,7 +15,8 @@ public struct Links: Feature {
   public func routes(_ context: Context) throws -> [RouteGroup] {
     [
       LinkRoutes(
-        try DocumentService(context), prefix: context.settings[ConnectionSettings.redisPrefix], logger: context.logger
+        try DocumentService(context), prefix: context.settings[ConnectionSettings.redisPrefix],
+        on: context.reactor, logger: context.logger
       ).group
     ]
   }
