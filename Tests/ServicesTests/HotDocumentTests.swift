@@ -6,7 +6,8 @@ import Testing
 extension RunningAnnals {
   fileprivate func reads(_ source: String) async throws -> Int {
     let text = String(
-      decoding: try await client.send(HTTPRequest(.get, operationsURL + "/metrics")).body, as: UTF8.self)
+      decoding: try await client.send(HTTPRequest(.get, operationsURL + "/metrics", timeout: .seconds(45))).body,
+      as: UTF8.self)
     let name = #"annals_document_reads_total{source="\#(source)"} "#
     return text.split(separator: "\n").filter { $0.hasPrefix(name) }.compactMap { Int($0.dropFirst(name.count)) }
       .reduce(0, +)
@@ -25,8 +26,18 @@ extension RunningAnnals {
         count += 1
         return try await annals.send(.get, "/documents/\(id)", headers: headers).response
       }
+      // At once: on a busy machine a reader alone would not be fast enough to make it hot.
+      func readTogether() async throws -> Set<String> {
+        count += 100
+        return try await withThrowingTaskGroup(of: String?.self) { group in
+          for _ in 0..<100 {
+            group.addTask { try await annals.send(.get, "/documents/\(id)", headers: []).json["title"]?.string }
+          }
+          return try await group.reduce(into: []) { $0.insert($1 ?? "") }
+        }
+      }
       try await eventually("it is read from memory", on: annals.reactor) {
-        for _ in 0..<30 { _ = try await read() }
+        _ = try await readTogether()
         return try await annals.reads("memory") > 0
       }
       for number in 1...20 {
@@ -46,7 +57,7 @@ extension RunningAnnals {
       }
       try await eventually("it is read from memory again", on: annals.reactor) {
         let before = try await annals.reads("memory")
-        for _ in 0..<30 { #expect(try await JSONValue(parsing: read().body)["title"] == "20") }
+        #expect(try await readTogether() == ["20"])
         return try await annals.reads("memory") > before
       }
       let statistics = try await annals.send(.get, "/documents/\(id)/stats").json
@@ -59,7 +70,7 @@ extension RunningAnnals {
 
   @Test("are shown by no reactor any more when they are deleted, or a share is taken back")
   func takenBack() async throws {
-    try await withAnnals(["ANNALS_HTTP_REACTORS": "4"]) { annals in
+    try await withAnnals(["ANNALS_HTTP_REACTORS": "2"]) { annals in
       let token = try await annals.send(.get, "/auth/token?user_id=jane&email=jane@x.org").json["access_token"]?.string
       let jane = [("Authorization", "Bearer \(token ?? "")")]
       let created = try await annals.send(.post, "/documents", #"{"title":"0"}"#)
@@ -79,7 +90,7 @@ extension RunningAnnals {
         let before = try await annals.reads("memory")
         try await eventually("she reads it from memory", on: annals.reactor) {
           let statuses = try await readers(200)
-          return try await annals.reads("memory") > before + 200 && statuses == [200]
+          return try await annals.reads("memory") > before + 20 && statuses == [200]
         }
         #expect(try await annals.send(.delete, share).status == 200)
         #expect(try await readers(100) == [404])

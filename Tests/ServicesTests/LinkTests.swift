@@ -57,7 +57,9 @@ import Testing
       for _ in 0..<10 { #expect(try await read(guessed.url, "open says me").status == 401) }
       #expect(try await read(guessed.url, "open sesame").status == 429)
       let events = await annals.client.open(
-        HTTPRequest(.get, annals.url + "/events?category=share_link&last_event_id=0-\(UUID.version7())"))
+        // Its heartbeat comes each quarter of a minute.
+        HTTPRequest(
+          .get, annals.url + "/events?category=share_link&last_event_id=0-\(UUID.version7())", timeout: .seconds(60)))
       var told = ""
       while !told.contains(guessed.id), let piece = try await events.next() {
         told += String(decoding: piece, as: UTF8.self)

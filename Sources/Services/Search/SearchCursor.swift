@@ -3,7 +3,6 @@ import Crypto
 import HTTPServer
 import JSON
 import Redis
-import Synchronization
 
 /// A place on a long way through the hits of one search: the point in time that Elasticsearch keeps for it, and the last hit's
 /// place in the order.
@@ -44,26 +43,6 @@ struct SearchCursor: Sendable {
       let pointInTime = value["pit"]?.string, let sort = value["sort"]
     else { return nil }
     self.init(pointInTime: pointInTime, sort: sort)
-  }
-}
-
-/// The key of seals, the same in all processes: whoever needs it first makes it, in Redis. A Redis that has lost it gets another
-/// one, which everybody uses within moments.
-public final class SealKey: Sendable {
-  private let known = Mutex<(key: [UInt8], at: ContinuousClock.Instant)?>(nil)
-
-  /// How long a key is used without a look.
-  private static let lifetime = Duration.seconds(10)
-
-  /// - Parameter isFresh: A seal did not fit: the key may be another one by now.
-  func key(_ redis: RedisClient, prefix: String, isFresh: Bool = false) async throws -> [UInt8] {
-    if !isFresh, let known = known.withLock({ $0 }), .now - known.at < Self.lifetime { return known.key }
-    let name = "\(prefix)seal-key"
-    _ = try await redis.command(RedisCommand("SET", name, Base64.url(Secrets.random(32)), "NX"))
-    let text = try await redis.command(RedisCommand("GET", name)).bytes ?? []
-    guard let key = Base64.decodeURL(text), key.count == 32 else { throw Problem.unavailable("Redis") }
-    known.withLock { $0 = (key, .now) }
-    return key
   }
 }
 

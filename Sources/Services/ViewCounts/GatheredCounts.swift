@@ -9,14 +9,14 @@ import Synchronization
 /// one command each for all of them. All wait for that, so that a count that is asked for afterwards has every answered read. The
 /// same round trip says which version Redis has: whoever takes a right back, or deletes, removes the row there.
 final class GatheredCounts: Sendable {
-  private struct Document {
+  private struct Counting {
     /// Those who come next.
     var visitors: [String: Int] = [:]
     var next: Task<StreamVersion?, Never>?
     /// Those who are being counted.
     var running: Task<StreamVersion?, Never>?
   }
-  private let documents: Mutex<[UUID: Document]> = Mutex([:])
+  private let documents: Mutex<[UUID: Counting]> = Mutex([:])
   private let counts: ViewCounts
   private let redis: RedisClient
   private let reactor: Reactor
@@ -32,7 +32,7 @@ final class GatheredCounts: Sendable {
   /// - Returns: The version of the row that Redis has; nil: it has none, or does not answer.
   func count(_ id: UUID, _ visitor: String) async -> StreamVersion? {
     let task = documents.withLock { documents in
-      var document = documents[id] ?? Document()
+      var document = documents[id] ?? Counting()
       defer { documents[id] = document }
       document.visitors[visitor, default: 0] += 1
       if let next = document.next { return next }
@@ -48,8 +48,8 @@ final class GatheredCounts: Sendable {
 
   private func send(_ id: UUID) async -> StreamVersion? {
     let visitors = documents.withLock { documents in
-      let document = documents[id] ?? Document()
-      documents[id] = Document(running: document.next)
+      let document = documents[id] ?? Counting()
+      documents[id] = Counting(running: document.next)
       return document.visitors
     }
     // A row ends with its version.
