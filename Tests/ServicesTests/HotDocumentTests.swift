@@ -61,7 +61,9 @@ extension RunningAnnals {
         return try await annals.reads("memory") > before
       }
       let statistics = try await annals.send(.get, "/documents/\(id)/stats").json
-      #expect(statistics["total_views"] == .integer(Int64(count)) && statistics["unique_views"] == 1)
+      #expect(
+        statistics["total_views"] == .integer(Int64(count)) && statistics["unique_views"] == 1,
+        "\(statistics), \(count)")
       let kept = try await annals.send(.delete, "/documents/\(id)")
       #expect(kept.status == 204)
       #expect(try await annals.send(.get, "/documents/\(id)").status == 410)

@@ -39,7 +39,9 @@ extension DocumentService {
       hot.forget(id)
       isCounted = true
     }
-    if let cached = await cached(id, visitor: isCounted ? nil : visitor), isNewEnough(cached.version) {
+    let (cached, counts) = await cached(id, visitor: isCounted ? nil : visitor)
+    isCounted = isCounted || counts
+    if let cached, isNewEnough(cached.version) {
       if isHot { hot.offer(cached.row, of: id) }
       reads.redis.increment()
       return cached
@@ -51,10 +53,8 @@ extension DocumentService {
       known.remove(id)
       throw error
     }
-    if !isCounted, !known.contains(id) {
-      await countView(of: id, visitor)
-      known.insert(id)
-    }
+    if !isCounted { await countView(of: id, visitor) }
+    known.insert(id)
     // The next reader finds it, if it is still the newest then. Documents are readable without Redis.
     try? await cache.keep(document.rowImage, of: id.description, at: document.version)
     return Reading(row: document.rowImage, version: document.version, isFromCache: false, known: document)
@@ -75,15 +75,18 @@ extension DocumentService {
     """)
 
   /// - Parameter visitor: nil: the view is counted already.
-  private func cached(_ id: UUID, visitor: String?) async -> Reading? {
+  /// - Returns: What Redis has, and whether the view was counted.
+  private func cached(_ id: UUID, visitor: String?) async -> (Reading?, isCounted: Bool) {
     do {
       let key = DocumentCache.key(id.description)
       let reply: RedisValue
+      var isCounted = false
       if visitor == nil {
         reply = try await redis.command(RedisCommand("GET", key))
       } else if let visitor, known.contains(id) {
         // Four commands cost Redis less than a script.
         reply = try await redis.pipeline([RedisCommand("GET", key)] + views.counting(id, visitor))[0]
+        isCounted = true
       } else {
         reply = try await redis.evaluate(
           Self.readAndCount,
@@ -92,12 +95,13 @@ extension DocumentService {
             Array((visitor ?? "").utf8), Array(id.description.utf8), Array("\(ViewCounts.minuteLifetime)".utf8),
           ])
       }
-      guard let row = reply.bytes, let version = DocumentCache.version(of: row) else { return nil }
+      isCounted = isCounted || (visitor != nil && reply.bytes != nil)
+      guard let row = reply.bytes, let version = DocumentCache.version(of: row) else { return (nil, isCounted) }
       known.insert(id)
-      return Reading(row: row, version: version, isFromCache: true, known: nil)
+      return (Reading(row: row, version: version, isFromCache: true, known: nil), isCounted)
     } catch {
       // Documents are readable without Redis; the client has logged that its connection is lost.
-      return nil
+      return (nil, false)
     }
   }
 
