@@ -127,13 +127,12 @@ def main():
     finally:
         server.stop()
         database.drop()
-        for suffix in ("*",):
-            try:
-                names = json.loads(urllib.request.urlopen(f"{elasticsearch}/_cat/indices/{name}{suffix}?format=json", timeout=30).read())
-                for index in names:
-                    urllib.request.urlopen(urllib.request.Request(f"{elasticsearch}/{index['index']}", method="DELETE"), timeout=30)
-            except OSError:
-                pass
+        try:
+            names = json.loads(urllib.request.urlopen(f"{elasticsearch}/_cat/indices/{name}*?format=json", timeout=30).read())
+            for index in names:
+                urllib.request.urlopen(urllib.request.Request(f"{elasticsearch}/{index['index']}", method="DELETE"), timeout=30)
+        except OSError:
+            pass
 
 
 if __name__ == "__main__":

@@ -202,13 +202,7 @@ extension Batch: Aggregate {
       case .edit(let status, let add, let remove):
         writer.member("set_status", orNull: status?.rawValue)
         for (name, tags) in [("add_tags", add), ("remove_tags", remove)] {
-          writer.name(name)
-          writer.array { writer in
-            for tag in tags {
-              writer.element()
-              writer.string(tag)
-            }
-          }
+          writer.member(name, tags)
         }
         writer.member("undoes", orNull: nil)
       case .undo(let other): writer.member("undoes", other.description)

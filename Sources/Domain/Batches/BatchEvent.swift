@@ -35,19 +35,19 @@ extension BatchEvent {
       switch self {
       case .started(let id, let documents, let change, let starter, let by, let at):
         writer.member("id", id.description)
-        Self.write("documents", documents.map(\.description), &writer)
+        writer.member("documents", documents.map(\.description))
         switch change {
         case .edit(let status, let add, let remove):
           if let status { writer.member("status", status.rawValue) }
-          if !add.isEmpty { Self.write("add_tags", add, &writer) }
-          if !remove.isEmpty { Self.write("remove_tags", remove, &writer) }
+          if !add.isEmpty { writer.member("add_tags", add) }
+          if !remove.isEmpty { writer.member("remove_tags", remove) }
         case .undo(let other): writer.member("undoes", other.description)
         }
         writer.name("starter")
         writer.object {
           if starter.mayChangeAll { $0.member("all", true) }
-          if !starter.names.isEmpty { Self.write("names", starter.names, &$0) }
-          if !starter.groups.isEmpty { Self.write("groups", starter.groups, &$0) }
+          if !starter.names.isEmpty { $0.member("names", starter.names) }
+          if !starter.groups.isEmpty { $0.member("groups", starter.groups) }
         }
         writer.member("created_by", by)
         writer.member("at", at.description)
@@ -67,16 +67,6 @@ extension BatchEvent {
       }
     }
     return writer.bytes
-  }
-
-  static func write(_ name: String, _ texts: [String], _ writer: inout JSONWriter) {
-    writer.name(name)
-    writer.array { writer in
-      for text in texts {
-        writer.element()
-        writer.string(text)
-      }
-    }
   }
 
   static func texts(_ value: JSONValue?) -> [String] { (value?.array ?? []).compactMap(\.string) }
@@ -137,7 +127,7 @@ extension BatchResult: JSONReadable {
       writer.member("document", document.description)
       if let version { writer.member("version", version.value) }
       if let status { writer.member("status", status.rawValue) }
-      if let tags { BatchEvent.write("tags", tags, &writer) }
+      if let tags { writer.member("tags", tags) }
       if let problem { writer.member("problem", problem) }
     }
     return writer.bytes

@@ -88,13 +88,7 @@ extension Document {
       $0.member("created_at", createdAt.description)
       $0.member("updated_at", updatedAt.description)
       if !tags.isEmpty {
-        $0.name("tags")
-        $0.array { writer in
-          for tag in tags {
-            writer.element()
-            writer.string(tag)
-          }
-        }
+        $0.member("tags", tags)
       }
       if !shares.isEmpty || !sessionShares.isEmpty {
         $0.name("shared")

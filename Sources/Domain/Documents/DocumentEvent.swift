@@ -92,13 +92,7 @@ extension DocumentEvent {
         write(grantee, &writer)
         writer.member("at", at.description)
       case .tagged(let tags, let at):
-        writer.name("tags")
-        writer.array { writer in
-          for tag in tags {
-            writer.element()
-            writer.string(tag)
-          }
-        }
+        writer.member("tags", tags)
         writer.member("at", at.description)
       case .labelled(let version, let label, let at):
         writer.member("version", version.value)

@@ -133,13 +133,7 @@ extension Share: JSONReadable {
 
   /// The members beside the grantee.
   func writeTerms(_ writer: inout JSONWriter) {
-    writer.name("rights")
-    writer.array { writer in
-      for name in permissions.names {
-        writer.element()
-        writer.string(name)
-      }
-    }
+    writer.member("rights", permissions.names)
     if let until { writer.member("until", until.description) }
   }
 }

@@ -82,13 +82,7 @@ extension SigningSessionEvent {
         writer.member("email", email)
         writer.member("at", at.description)
       case .reminded(let emails, let at):
-        writer.name("emails")
-        writer.array { writer in
-          for email in emails {
-            writer.element()
-            writer.string(email)
-          }
-        }
+        writer.member("emails", emails)
         writer.member("at", at.description)
       case .completed(let at), .expired(let at): writer.member("at", at.description)
       case .declined(let email, let reason, let at):

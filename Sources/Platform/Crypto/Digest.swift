@@ -60,6 +60,19 @@ extension ArraySlice<UInt8>: ContiguousBytes {
   public func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { withUnsafeBytes(body) }
 }
 
+extension [UInt8] {
+  /// Reads pairs of hexadecimal digits; nil for anything else.
+  public init?(hexadecimal text: String) {
+    let digits = Array(text.utf8)
+    guard digits.count.isMultiple(of: 2) else { return nil }
+    self = []
+    for start in stride(from: 0, to: digits.count, by: 2) {
+      guard let byte = UInt8(String(decoding: digits[start...start + 1], as: UTF8.self), radix: 16) else { return nil }
+      append(byte)
+    }
+  }
+}
+
 extension Collection<UInt8> {
   /// Lower-case hexadecimal digits.
   public var hexadecimal: String {

@@ -47,6 +47,16 @@ public struct JSONWriter: Sendable {
     integer(Int64(value))
   }
 
+  public mutating func member(_ name: String, _ texts: [String]) {
+    self.name(name)
+    array { writer in
+      for text in texts {
+        writer.element()
+        writer.string(text)
+      }
+    }
+  }
+
   public mutating func member(_ name: String, _ value: Bool) {
     self.name(name)
     bool(value)

@@ -216,7 +216,7 @@ struct LinkRoutes: Sendable {
     try link.check(at: .now())
     if let password = link.password {
       try await failures.check(id, Self.given(authorization), from: request.clientAddress, on: reactor) {
-        let hash = try await Self.scrypt($0, salt: Self.bytes(password.salt))
+        let hash = try await Self.scrypt($0, salt: [UInt8](hexadecimal: password.salt) ?? [])
         return Secrets.areEqual(Array(hash.hexadecimal.utf8), Array(password.hash.utf8))
       }
     }
@@ -259,13 +259,6 @@ struct LinkRoutes: Sendable {
     }
     defer { working.subtract(1, ordering: .relaxed) }
     return await Reactor.offLoop { Secrets.scrypt(Array(password.utf8), salt: salt) }
-  }
-
-  private static func bytes(_ digits: String) -> [UInt8] {
-    let digits = Array(digits.utf8)
-    return stride(from: 0, to: digits.count - 1, by: 2).compactMap {
-      UInt8(String(decoding: digits[$0...$0 + 1], as: UTF8.self), radix: 16)
-    }
   }
 
   /// The address is a secret: it goes to no cache and to no other site.

@@ -16,14 +16,7 @@ struct Cursor: InputValue {
     let text = try String(json: json)
     let problem = JSONError(
       .invalid(String(text.prefix(80)), remedy: "use next_cursor of an earlier answer, unchanged"))
-    guard text.utf8.count.isMultiple(of: 2), text.utf8.count <= 1_024 else { throw problem }
-    var bytes: [UInt8] = []
-    var rest = text.utf8[...]
-    while !rest.isEmpty {
-      guard let byte = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else { throw problem }
-      bytes.append(byte)
-      rest = rest.dropFirst(2)
-    }
+    guard text.utf8.count <= 1_024, let bytes = [UInt8](hexadecimal: text) else { throw problem }
     guard let value = try? JSONValue(parsing: bytes), let parts = value.array, parts.count == 2,
       parts[0].integer != nil, parts[1].string != nil
     else { throw problem }
