@@ -116,9 +116,7 @@ import Testing
       backlog.close()
       let count = counts.reduce(0) { $0 + (Int($1[1] ?? "") ?? 0) }
       let running = Task(executorPreference: database.reactor) { await relay.run() }
-      let messages = try await RelayTests.read(from: topic, on: database.reactor) {
-        Set($0.map(\.identity)).count >= count
-      }
+      let messages = try await RelayTests.read(from: topic, on: database.reactor, events: count)
       running.cancel()
       await running.value
       // A relay that was stopped under way may send again what it had not confirmed (G4); nothing else comes twice.
@@ -176,7 +174,7 @@ import Testing
         total += 5_001
         let relay = try Relay(options, on: database.reactor, logger: quietLogger(), metrics: metrics)
         let running = Task(executorPreference: database.reactor) { await relay.run() }
-        _ = try await RelayTests.read(from: topic, on: database.reactor) { Set($0.map(\.identity)).count >= total }
+        _ = try await RelayTests.read(from: topic, on: database.reactor, events: total)
         while await relay.reading != nil { try await database.reactor.sleep(for: .milliseconds(5)) }
         running.cancel()
         await running.value
@@ -187,9 +185,7 @@ import Testing
       }
       session.close()
       #expect(caughtUp.value > 0)
-      let messages = try await RelayTests.read(from: topic, on: database.reactor) {
-        Set($0.map(\.identity)).count >= total
-      }
+      let messages = try await RelayTests.read(from: topic, on: database.reactor, events: total)
       var last: [[UInt8]?: Int] = [:]
       var skips: [String] = []
       for message in messages {

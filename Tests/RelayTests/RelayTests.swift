@@ -18,6 +18,11 @@ import Testing
     try await readMessages(of: "\(topic).things", on: reactor, until: isEnough)
   }
 
+  /// Reads the messages about things until they tell of so many events.
+  static func read(from topic: String, on reactor: Reactor, events: Int) async throws -> [KafkaMessage] {
+    try await readMessages(of: "\(topic).things", on: reactor, events: events)
+  }
+
   @Test("publishes each outbox row as a change event with its headers, and a tombstone after a deletion")
   func envelopes() async throws {
     try await withDatabase { database in

@@ -38,5 +38,11 @@ public func eventually(
 public struct TimedOut: Error, CustomStringConvertible {
   let what: String
   let timeout: Duration
+
+  package init(what: String, timeout: Duration) {
+    self.what = what
+    self.timeout = timeout
+  }
+
   public var description: String { "\(what): not within \(timeout)" }
 }

@@ -43,7 +43,10 @@ package func failure(of options: RelayOptions, on reactor: Reactor) async throws
   return reason
 }
 
-/// Reads messages of a topic from its beginning until `isEnough` says so, at most for a minute.
+/// Reads messages of a topic from its beginning until `isEnough` says so.
+///
+/// - Throws: `TimedOut`, when nothing has come for a minute. How many have come before is no matter: on a busy machine
+///   a long topic takes its time.
 package func readMessages(
   of topic: String, on reactor: Reactor, until isEnough: ([KafkaMessage]) -> Bool
 ) async throws -> [KafkaMessage] {
@@ -51,12 +54,36 @@ package func readMessages(
     KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
     group: Stack.uniqueName("group"), topics: [topic], on: reactor, logger: quietLogger())
   var messages: [KafkaMessage] = []
-  let deadline = ContinuousClock.now + .seconds(60)
+  let patience = Duration.seconds(60)
+  var deadline = ContinuousClock.now + patience
   while !isEnough(messages), .now < deadline {
-    messages += try await consumer.next(maximum: 1_000, timeout: .milliseconds(200))
+    let next = try await consumer.next(maximum: 1_000, timeout: .milliseconds(200))
+    if !next.isEmpty { deadline = .now + patience }
+    messages += next
   }
   await consumer.close()
+  guard isEnough(messages) else {
+    throw TimedOut(what: "a message of \(topic) after \(messages.count) that came", timeout: patience)
+  }
   return messages
+}
+
+/// Reads messages of a topic from its beginning until they tell of so many events, whichever came more than once, and
+/// the last message of each key is its newest: not in the midst of what a relay sends again.
+package func readMessages(of topic: String, on reactor: Reactor, events: Int) async throws -> [KafkaMessage] {
+  // What has been looked at is not looked at again: there may be a hundred thousand.
+  var (seen, looked) = (Set<String>(), 0)
+  var (newest, last): ([[UInt8]?: Int], [[UInt8]?: Int]) = ([:], [:])
+  return try await readMessages(of: topic, on: reactor) { messages in
+    for message in messages[looked...] {
+      seen.insert(message.identity)
+      let version = message.version ?? 0
+      last[message.key] = version
+      newest[message.key] = max(version, newest[message.key] ?? 0)
+    }
+    looked = messages.count
+    return seen.count >= events && last == newest
+  }
 }
 
 extension KafkaMessage {
