@@ -5,6 +5,7 @@ enum Features {
   /// Features with routes: `annals serve` runs all of them, or one.
   static let services: [any Feature] = [
     Documents(),
+    DocumentTypes(),
     Signatures(),
     Links(),
     Batches(),

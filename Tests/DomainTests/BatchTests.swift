@@ -66,14 +66,14 @@ private func batch(_ commands: BatchCommand...) throws -> Batch {
       state = Document.newEvents(try Document.decide(command, state), from: state, at: state?.version ?? .none).state
     }
     let document = try #require(state)
-    #expect(try Document.decide(.takeBack(status: .created, tags: [], at: start), document).count == 2)
-    #expect(try Document.decide(.takeBack(status: .pending, tags: ["a"], at: start), document) == [])
+    #expect(try Document.decide(.takeBack(status: .created, tags: [], custom: nil, at: start), document).count == 2)
+    #expect(try Document.decide(.takeBack(status: .pending, tags: ["a"], custom: nil, at: start), document) == [])
     let archived = Document.newEvents(
       try Document.decide(.amend(title: nil, status: .archived, at: start), document), from: document,
       at: document.version
     ).state
     #expect(throws: DocumentRefusal.noTransition(from: .archived, to: .pending)) {
-      try Document.decide(.takeBack(status: .pending, tags: [], at: start), archived)
+      try Document.decide(.takeBack(status: .pending, tags: [], custom: nil, at: start), archived)
     }
     func may(_ name: String) -> Bool {
       BatchStarter(mayChangeAll: false, names: [name], groups: []).mayChange(document, at: start)

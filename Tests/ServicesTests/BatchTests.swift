@@ -5,7 +5,8 @@ import Support
 import Testing
 
 extension RunningAnnals {
-  fileprivate func finished(_ batch: String) async throws -> JSONValue {
+  /// Waits until a batch has ended.
+  func finished(_ batch: String) async throws -> JSONValue {
     var found = JSONValue.null
     try await eventually("batch \(batch) is finished", on: reactor) {
       found = try await send(.get, "/batches/\(batch)").json

@@ -86,7 +86,7 @@ func withRoutes<Value: Sendable>(
       let document = try Operations(context, checks: [], described: groups, stop: StopSignal()).document
       let content = document["paths"]?["/documents/{id}"]?["patch"]?["requestBody"]?["content"]
       let schema = content?["application/json"]?["schema"]
-      #expect(schema?["properties"]?.object?.members.map(\.name) == ["title", "status", "tags"])
+      #expect(schema?["properties"]?.object?.members.map(\.name) == ["title", "status", "tags", "type", "fields"])
       #expect(schema?["additionalProperties"] == false)
       #expect(
         schema?["properties"]?["status"]?["enum"]

@@ -85,6 +85,14 @@ extension RunningAnnals {
     case "GET /aggregations/{field}": Sample(path.replacing("{field}", with: "status"))
     case "GET /lists/status/{status}": Sample(path.replacing("{status}", with: "created"))
     case "GET /lists/creator/{creator}": Sample(path.replacing("{creator}", with: "other"))
+    case "GET /document-types": Sample(path)
+    case "GET /document-types/{type}", "DELETE /document-types/{type}":
+      Sample(path.replacing("{type}", with: "letter"))
+    case "PUT /document-types/{type}":
+      Sample(path.replacing("{type}", with: "letter"), #"{"title":"Letter","fields":[]}"#)
+    case "GET /document-types/{type}/fields/{field}/values":
+      Sample(path.replacing("{type}", with: "letter").replacing("{field}", with: "none"))
+    case "DELETE /documents/{id}/type": Sample(path)
     case "POST /admin/rebuilds": Sample(path, #"{"view":"none"}"#)
     case "GET /documents/{id}/events", "GET /events": Sample(path)
     case "GET /ws/{id}": Sample(path)

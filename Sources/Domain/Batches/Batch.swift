@@ -1,6 +1,6 @@
 public import Events
 public import Identifiers
-import JSON
+public import JSON
 public import Time
 
 /// One change of many documents, as its events have made it: what is wanted, and what has become of each document.
@@ -35,9 +35,22 @@ public struct Batch: Equatable, Sendable {
 /// What is wanted of each document of a batch.
 public enum BatchChange: Equatable, Sendable {
   /// Tags are added and removed; those that a document has beside them stay.
-  case edit(status: DocumentStatus?, add: [String], remove: [String])
+  case edit(status: DocumentStatus?, add: [String], remove: [String], fields: BatchFields? = nil)
   /// Each document gets back what it had before another batch, unless it was changed since.
   case undo(UUID)
+}
+
+/// Fields that each document of a batch gets; null takes a value away.
+public struct BatchFields: Equatable, Sendable {
+  /// Documents of this type have them.
+  public let type: String
+  /// Documents of another type, or of none, get the type; otherwise they are failures.
+  public let setsType: Bool
+  public let values: JSONObject
+
+  public init(type: String, setsType: Bool, _ values: JSONObject) {
+    (self.type, self.setsType, self.values) = (type, setsType, values)
+  }
 }
 
 /// By which rights a batch changes documents: they are looked at again for each of them.
@@ -67,14 +80,17 @@ public struct BatchResult: Equatable, Sendable {
   /// What it had before; nil: that was not changed.
   public let status: DocumentStatus?
   public let tags: [String]?
+  /// The version whose type and fields it had; nil: they were not changed.
+  public let fields: StreamVersion?
   /// Why it could not be changed.
   public let problem: String?
 
   public init(
-    document: UUID, version: StreamVersion?, status: DocumentStatus?, tags: [String]?, problem: String? = nil
+    document: UUID, version: StreamVersion?, status: DocumentStatus?, tags: [String]?, fields: StreamVersion? = nil,
+    problem: String? = nil
   ) {
     (self.document, self.version, self.status, self.tags) = (document, version, status, tags)
-    self.problem = problem
+    (self.fields, self.problem) = (fields, problem)
   }
 }
 
@@ -123,7 +139,7 @@ public enum BatchRefusal: Refusal, Equatable, Sendable {
     case .noDocuments: "a batch needs a document"
     case .tooManyDocuments(let limit): "a batch has at most \(limit) documents"
     case .namedTwice(let id): "\(id) is named twice"
-    case .noChange: "nothing to change: send status, add_tags or remove_tags"
+    case .noChange: "nothing to change: send status, add_tags, remove_tags or fields"
     case .tagsAreMalformed:
       "at most \(Tags.maximum) tags are added and as many removed, each of 1 to \(Tags.maximumLength) bytes of UTF-8, not all of them blank, without control characters"
     case .isRunning: "the batch is running: wait for its end"
@@ -146,9 +162,9 @@ extension Batch: Aggregate {
       guard documents.count <= maximumDocuments else { throw .tooManyDocuments(limit: maximumDocuments) }
       var seen: Set<UUID> = []
       for document in documents where !seen.insert(document).inserted { throw .namedTwice(document) }
-      if case .edit(let status, let add, let remove) = change {
+      if case .edit(let status, let add, let remove, let fields) = change {
         guard Tags.checked(add) != nil, Tags.checked(remove) != nil else { throw .tagsAreMalformed }
-        guard status != nil || !add.isEmpty || !remove.isEmpty else { throw .noChange }
+        guard status != nil || !add.isEmpty || !remove.isEmpty || fields != nil else { throw .noChange }
       }
       return [.started(id: id, documents: documents, change: change, starter: starter, by: by, at: at)]
     }
@@ -199,11 +215,12 @@ extension Batch: Aggregate {
       writer.member("changed", Int64(results.count { $0.version != nil }))
       writer.member("failed", Int64(failed.count))
       switch change {
-      case .edit(let status, let add, let remove):
+      case .edit(let status, let add, let remove, let fields):
         writer.member("set_status", orNull: status?.rawValue)
         for (name, tags) in [("add_tags", add), ("remove_tags", remove)] {
           writer.member(name, tags)
         }
+        fields?.writeMembers(&writer)
         writer.member("undoes", orNull: nil)
       case .undo(let other): writer.member("undoes", other.description)
       }

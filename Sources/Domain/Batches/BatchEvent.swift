@@ -27,7 +27,7 @@ extension BatchEvent {
     "BatchStarted": 1, "BatchProgressed": 1, "BatchFinished": 1, "BatchUndone": 1,
   ]
 
-  public static let personalFields: [String: [String]] = ["BatchStarted": ["created_by", "starter"]]
+  public static let personalFields: [String: [String]] = ["BatchStarted": ["created_by", "starter", "fields"]]
 
   public var data: [UInt8] {
     var writer = JSONWriter(reserving: 1_024)
@@ -37,10 +37,11 @@ extension BatchEvent {
         writer.member("id", id.description)
         writer.member("documents", documents.map(\.description))
         switch change {
-        case .edit(let status, let add, let remove):
+        case .edit(let status, let add, let remove, let fields):
           if let status { writer.member("status", status.rawValue) }
           if !add.isEmpty { writer.member("add_tags", add) }
           if !remove.isEmpty { writer.member("remove_tags", remove) }
+          fields?.writeMembers(&writer)
         case .undo(let other): writer.member("undoes", other.description)
         }
         writer.name("starter")
@@ -82,7 +83,7 @@ extension BatchEvent {
       } else {
         change = .edit(
           status: try fields.optional("status"), add: Self.texts(try fields.optional("add_tags")),
-          remove: Self.texts(try fields.optional("remove_tags")))
+          remove: Self.texts(try fields.optional("remove_tags")), fields: try BatchFields.read(&fields))
       }
       self = .started(
         id: try fields.required("id"), documents: documents, change: change,
@@ -98,6 +99,21 @@ extension BatchEvent {
     case "BatchUndone": self = .undone(by: try fields.required("by"), at: at)
     default: throw JSONError(.invalid(type, remedy: "no event of a batch has this type"))
     }
+  }
+}
+
+extension BatchFields {
+  func writeMembers(_ writer: inout JSONWriter) {
+    writer.member("type", type)
+    writer.member("set_type", setsType)
+    writer.member("fields", .object(values))
+  }
+
+  static func read(_ fields: inout JSONFields) throws(JSONError) -> BatchFields? {
+    guard let type = try fields.optional("type", as: String.self) else { return nil }
+    return BatchFields(
+      type: type, setsType: try fields.optional("set_type") ?? false,
+      try fields.optional("fields", as: JSONValue.self)?.object ?? JSONObject())
   }
 }
 
@@ -118,6 +134,7 @@ extension BatchResult: JSONReadable {
       document: try fields.required("document"), version: version.map { StreamVersion($0) },
       status: try fields.optional("status"),
       tags: try fields.optional("tags", as: JSONValue.self).map { BatchEvent.texts($0) },
+      fields: try fields.optional("fields", as: Int64.self).map { StreamVersion($0) },
       problem: try fields.optional("problem"))
   }
 
@@ -128,6 +145,7 @@ extension BatchResult: JSONReadable {
       if let version { writer.member("version", version.value) }
       if let status { writer.member("status", status.rawValue) }
       if let tags { writer.member("tags", tags) }
+      if let fields { writer.member("fields", fields.value) }
       if let problem { writer.member("problem", problem) }
     }
     return writer.bytes

@@ -34,6 +34,8 @@ public struct Document: Equatable, Sendable {
 
   /// In the order of their bytes. Part of the row if there is one.
   public internal(set) var tags: [String] = []
+  /// Its type and the fields of that type. Part of the row if it has a type.
+  public internal(set) var custom: CustomFields?
   /// Names of versions, by version. They are no part of the row.
   public internal(set) var labels: [StreamVersion: String] = [:]
 
@@ -90,6 +92,7 @@ extension Document {
       if !tags.isEmpty {
         $0.member("tags", tags)
       }
+      custom?.writeMembers(&$0)
       if !shares.isEmpty || !sessionShares.isEmpty {
         $0.name("shared")
         $0.array { writer in
@@ -123,6 +126,7 @@ extension Document {
     createdAt = try fields.required("created_at")
     updatedAt = try fields.required("updated_at")
     tags = try fields.optional("tags", as: JSONValue.self)?.array?.compactMap(\.string) ?? []
+    custom = try CustomFields.read(&fields)
     shares = try fields.optional("shared", as: JSONValue.self)?.array.map(Self.shares) ?? []
     version = StreamVersion(try fields.required("version"))
   }

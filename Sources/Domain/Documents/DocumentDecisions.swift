@@ -4,9 +4,13 @@ public import Time
 
 /// A request to change a document. It carries the time: decisions have no clock.
 public enum DocumentCommand: Sendable {
-  case create(id: UUID, title: String, content: DocumentContent?, by: String, at: Time.Timestamp)
-  /// Title, status and tags together: all change or none. nil leaves a field as it is; tags replace those that were.
-  case amend(title: String?, status: DocumentStatus?, tags: [String]? = nil, at: Time.Timestamp)
+  case create(
+    id: UUID, title: String, content: DocumentContent?, fields: FieldsChange? = nil, by: String, at: Time.Timestamp)
+  /// Title, status, tags and fields together: all change or none. nil leaves a field as it is; tags replace those that were.
+  case amend(
+    title: String?, status: DocumentStatus?, tags: [String]? = nil, fields: FieldsChange? = nil, at: Time.Timestamp)
+  /// Takes its type and the fields of that type away.
+  case removeType(at: Time.Timestamp)
   /// `evenIfSame`: also by the same bytes, because the object that the document names is lost.
   case replaceContent(DocumentContent, evenIfSame: Bool = false, at: Time.Timestamp)
   /// Notes a signature. The document is signed afterwards, also if it was before.
@@ -24,8 +28,8 @@ public enum DocumentCommand: Sendable {
   /// Notes a link to a version.
   case link(UUID, StreamVersion, at: Time.Timestamp)
   case unlink(UUID, at: Time.Timestamp)
-  /// Gives back a status and tags that it had before. Only an archived document stays so.
-  case takeBack(status: DocumentStatus, tags: [String], at: Time.Timestamp)
+  /// Gives back a status, tags and fields that it had before. Only an archived document stays so.
+  case takeBack(status: DocumentStatus, tags: [String], custom: CustomFields?, at: Time.Timestamp)
   case delete(at: Time.Timestamp)
 }
 
@@ -50,15 +54,19 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
   case signingIsOpen
   case tooManySessions(limit: Int)
   case tooManyLinks(limit: Int)
+  case field(FieldProblem)
+  case hasOtherType(String?, expected: String)
+  case typeIsRetired(String)
 
   public var kind: RefusalKind {
     switch self {
     case .notFound, .notShared, .noSuchVersion: .notFound
     case .deleted: .gone
     case .exists, .noTransition, .tooManySignatures, .tooManyShares, .tooManyLabels, .isBeingSigned, .signingIsOpen,
-      .tooManySessions, .tooManyLinks:
+      .tooManySessions, .tooManyLinks, .hasOtherType, .typeIsRetired:
       .conflict
-    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL, .shareIsOver, .labelIsMalformed, .tagsAreMalformed: .invalid
+    case .titleIsEmpty, .titleIsTooLong, .titleHasNUL, .shareIsOver, .labelIsMalformed, .tagsAreMalformed, .field:
+      .invalid
     }
   }
 
@@ -67,6 +75,8 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .notFound, .deleted, .tooManySignatures, .tooManyShares, .notShared, .tooManyLabels, .noSuchVersion,
       .isBeingSigned, .signingIsOpen, .tooManySessions, .tooManyLinks:
       nil
+    case .field(let problem): problem.name.isEmpty ? "/fields" : "/fields/\(problem.name)"
+    case .hasOtherType, .typeIsRetired: "/type"
     case .labelIsMalformed: "/label"
     case .tagsAreMalformed: "/tags"
     case .shareIsOver: "/until"
@@ -97,6 +107,11 @@ public enum DocumentRefusal: Refusal, Equatable, Sendable {
     case .labelIsMalformed(let limit):
       "a label has 1 to \(limit) bytes of UTF-8, not all of them blank, and no character U+0000"
     case .tooManyLabels(let limit): "at most \(limit) versions of a document have a label"
+    case .field(let problem): problem.description
+    case .hasOtherType(let type, let expected):
+      (type.map { "the document is of the type \($0)" } ?? "the document has no type")
+        + ": send type too to make it one of \(expected)"
+    case .typeIsRetired(let type): "the type \(type) is retired: no document gets it any more"
     case .notShared(let grantee): "the document is not shared with \(grantee)"
     case .shareIsOver(let until): "\(until) has passed: name a later time, or none"
     case .noTransition(let from, let to):
@@ -116,15 +131,21 @@ extension Document: Aggregate {
   public static func decide(
     _ command: DocumentCommand, _ state: Document?
   ) throws(DocumentRefusal) -> [DocumentEvent] {
-    if case .create(let id, let title, let content, let by, let at) = command {
+    if case .create(let id, let title, let content, let fields, let by, let at) = command {
       guard state == nil else { throw .exists }
-      return [.created(id: id, title: try checked(title), content: content, by: by, at: at)]
+      let created = DocumentEvent.created(id: id, title: try checked(title), content: content, by: by, at: at)
+      guard let fields else { return [created] }
+      return [created] + (try changed(fields, nil, at))
     }
     guard let document = state else { throw .notFound }
     guard !document.isDeleted else { throw .deleted }
     switch command {
     case .create: throw .exists
-    case .amend(let title, let status, let tags, let at): return try amend(document, title, status, tags, at)
+    case .amend(let title, let status, let tags, let fields, let at):
+      var events = try amend(document, title, status, tags, at)
+      if let fields { events += try changed(fields, document.custom, at) }
+      return events
+    case .removeType(let at): return document.custom == nil ? [] : [.typed(nil, at: at)]
     case .replaceContent(let content, let evenIfSame, let at):
       // Equal content changes nothing.
       if !evenIfSame && document.content.map(content.isSame) == true { return [] }
@@ -153,11 +174,12 @@ extension Document: Aggregate {
       guard document.links.count < maximumLinks else { throw .tooManyLinks(limit: maximumLinks) }
       return [.linked(link: link, version: version, at: at)]
     case .unlink(let link, let at): return [.unlinked(link: link, at: at)]
-    case .takeBack(let status, let tags, let at):
+    case .takeBack(let status, let tags, let custom, let at):
       let old = document.status
       guard old != .archived || status == old else { throw .noTransition(from: old, to: status) }
       return (status == old ? [] : [.statusChanged(from: old, to: status, at: at)])
         + (tags.elementsEqual(document.tags, by: { $0.utf8.elementsEqual($1.utf8) }) ? [] : [.tagged(tags, at: at)])
+        + (custom == document.custom ? [] : [.typed(custom, at: at)])
     case .delete(let at):
       guard document.openSession == nil else { throw .isBeingSigned }
       return [.deleted(at: at)]
@@ -199,6 +221,19 @@ extension Document: Aggregate {
       }
     }
     return events
+  }
+
+  private static func changed(
+    _ change: FieldsChange, _ old: CustomFields?, _ at: Time.Timestamp
+  ) throws(DocumentRefusal) -> [DocumentEvent] {
+    let name = change.definition.name
+    guard change.setsType || old?.type == name else { throw .hasOtherType(old?.type, expected: name) }
+    guard !change.definition.isRetired || old?.type == name else { throw .typeIsRetired(name) }
+    do throws(FieldProblem) {
+      let new = try change.applied(to: old)
+      // A newer definition alone changes nothing.
+      return new.type == old?.type && new.values == old?.values ? [] : [.typed(new, at: at)]
+    } catch { throw .field(error) }
   }
 
   private static func share(
@@ -260,6 +295,7 @@ extension Document: Aggregate {
       document.shares.removeAll { $0.with == grantee }
       document.updatedAt = at
     case .tagged(let tags, let at): (document.tags, document.updatedAt) = (tags, at)
+    case .typed(let custom, let at): (document.custom, document.updatedAt) = (custom, at)
     case .labelled(let labelled, let label, let at): (document.labels[labelled], document.updatedAt) = (label, at)
     case .signingOpened(let session, let shares, let at):
       document.sessions.append(session)

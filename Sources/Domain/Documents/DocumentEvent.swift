@@ -16,6 +16,8 @@ public enum DocumentEvent: DomainEvent, Equatable {
   case unshared(Grantee, at: Time.Timestamp)
   /// All tags that it has from now on.
   case tagged([String], at: Time.Timestamp)
+  /// Its type and all values of the type's fields from now on; nil: it has no type any more.
+  case typed(CustomFields?, at: Time.Timestamp)
   /// nil: the version has no label any more.
   case labelled(StreamVersion, String?, at: Time.Timestamp)
   /// Its content does not change until the session is closed, and its participants have these rights until then.
@@ -39,6 +41,7 @@ extension DocumentEvent {
     case .shared: "DocumentShared"
     case .unshared: "DocumentUnshared"
     case .tagged: "DocumentTagged"
+    case .typed: "DocumentFieldsSet"
     case .labelled: "DocumentVersionLabelled"
     case .signingOpened: "DocumentSigningOpened"
     case .signingClosed: "DocumentSigningClosed"
@@ -52,12 +55,12 @@ extension DocumentEvent {
     "DocumentCreated": 1, "DocumentRetitled": 1, "DocumentContentReplaced": 1, "DocumentStatusChanged": 1,
     "DocumentSigned": 1, "DocumentShared": 1, "DocumentUnshared": 1, "DocumentVersionLabelled": 1, "DocumentTagged": 1,
     "DocumentSigningOpened": 1, "DocumentSigningClosed": 1, "DocumentLinked": 1, "DocumentUnlinked": 1,
-    "DocumentDeleted": 1,
+    "DocumentFieldsSet": 1, "DocumentDeleted": 1,
   ]
 
   public static let personalFields: [String: [String]] = [
     "DocumentCreated": ["created_by"], "DocumentShared": ["name"], "DocumentUnshared": ["name"],
-    "DocumentSigningOpened": ["participants"],
+    "DocumentSigningOpened": ["participants"], "DocumentFieldsSet": ["fields"],
   ]
 
   public var data: [UInt8] {
@@ -93,6 +96,9 @@ extension DocumentEvent {
         writer.member("at", at.description)
       case .tagged(let tags, let at):
         writer.member("tags", tags)
+        writer.member("at", at.description)
+      case .typed(let custom, let at):
+        custom?.writeMembers(&writer)
         writer.member("at", at.description)
       case .labelled(let version, let label, let at):
         writer.member("version", version.value)
@@ -163,6 +169,7 @@ extension DocumentEvent {
     case "DocumentUnshared": self = .unshared(try Self.grantee(&fields), at: at)
     case "DocumentTagged":
       self = .tagged((try fields.required("tags", as: JSONValue.self).array ?? []).compactMap(\.string), at: at)
+    case "DocumentFieldsSet": self = .typed(try CustomFields.read(&fields), at: at)
     case "DocumentVersionLabelled":
       self = .labelled(StreamVersion(try fields.required("version")), try fields.optional("label"), at: at)
     case "DocumentSigningOpened":

@@ -13,6 +13,7 @@ extension EventStore {
   static let readCategory = Query("read_category", Schema.readCategory)
   static let readCorrelation = Query("read_correlation", Schema.readCorrelation)
   static let newestIndex = Query("newest_index", Schema.newestIndex)
+  static let streamsOfCategory = Query("streams_of_category", Schema.streamsOfCategory)
   static let streamVersion = Query("stream_version", Schema.streamVersion)
 
   // MARK: A stream
@@ -41,6 +42,23 @@ extension EventStore {
 
   func tip(of stream: StreamID) async throws(PostgresError) -> StreamVersion {
     StreamVersion(try await pool.read(Self.streamVersion, [.text(stream.description)]).first?.get(0) ?? 0)
+  }
+
+  /// The streams of a category in the order of their names, those after one of them.
+  ///
+  /// - Parameter last: nil: from the first.
+  public func streams(
+    of category: StaticString, after last: StreamID? = nil, limit: Int = pageSize
+  ) async throws(ReadError) -> [StreamID] {
+    let rows = try await rows(
+      Self.streamsOfCategory, [.text("\(category)"), .text(last?.description ?? ""), .bigint(Int64(limit))])
+    var streams: [StreamID] = []
+    for row in rows {
+      let name: String
+      do throws(PostgresError) { name = try row.get(0) } catch { throw .database(error) }
+      if let stream = StreamID(name) { streams.append(stream) }
+    }
+    return streams
   }
 
   // MARK: The log

@@ -10,7 +10,7 @@ public import S3
 public struct DocumentSearch: ComparableView, AwaitableView {
   public let name = "document-search"
   public let categories = ["\(Document.category)"]
-  public let form = 2
+  public let form = 3
   public let lanes = 2
   public let gathering = Duration.milliseconds(50)
   private let s3: S3Client
@@ -48,6 +48,13 @@ public struct DocumentSearch: ComparableView, AwaitableView {
      "created_at":{"type":"date"},
      "updated_at":{"type":"date"},
      "tags":{"type":"keyword"},
+     "type":{"type":"keyword"},
+     "type_version":{"type":"long"},
+     "fields":{"type":"object","enabled":false},
+     "values":{"type":"nested","properties":{
+       "name":{"type":"keyword"},"keyword":{"type":"keyword","ignore_above":2048},"number":{"type":"double"},
+       "currency":{"type":"keyword"},"date":{"type":"date","format":"yyyy-MM-dd"},"flag":{"type":"boolean"}}},
+     "field_texts":{"type":"text"},
      "owner":{"type":"keyword"},
      "shared":{"type":"nested","properties":{"with":{"type":"keyword"},"until":{"type":"date"}}},
      "version":{"type":"long"},
@@ -57,7 +64,9 @@ public struct DocumentSearch: ComparableView, AwaitableView {
      "deleted":{"type":"boolean"}}
     """
   /// Fields that are not the row's.
-  public static let ownFields = ["content", "owner", "indexed_sha256", "content_missing", "deleted"]
+  public static let ownFields = [
+    "content", "owner", "values", "field_texts", "indexed_sha256", "content_missing", "deleted",
+  ]
 
   public var store: any ViewStore { index }
 
@@ -111,6 +120,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
         return
       }
       for member in row.members { writer.member(member.name, member.value) }
+      write(values: row["fields"]?.object?.members ?? [], &writer)
       if let creator = row["created_by"]?.string { writer.member("owner", ExactName(creator).text) }
       switch content {
       case .none: break
@@ -123,6 +133,41 @@ public struct DocumentSearch: ComparableView, AwaitableView {
     }
     return writer.bytes
   }
+
+  // MARK: Fields of a type
+
+  /// Every value under the name of its field, in the form by which it is found: types may have as many fields as they like, the
+  /// mapping has none of them.
+  private static func write(values: [JSONObject.Member], _ writer: inout JSONWriter) {
+    guard !values.isEmpty else { return }
+    writer.name("values")
+    writer.array { writer in
+      for member in values {
+        writer.element()
+        writer.object {
+          $0.member("name", member.name)
+          switch member.value {
+          case .string(let text):
+            $0.member("keyword", text)
+            if isDate(text) { $0.member("date", text) }
+          case .integer, .number: $0.member("number", member.value)
+          case .bool(let flag): $0.member("flag", flag)
+          case .object(let money):
+            if let amount = money["amount"]?.string.flatMap({ Double($0) }) {
+              $0.name("number")
+              $0.double(amount)
+            }
+            if let currency = money["currency"]?.string { $0.member("currency", currency) }
+          case .array, .null: break
+          }
+        }
+      }
+    }
+    writer.member("field_texts", values.compactMap(\.value.string))
+  }
+
+  /// A day, which may be a text that looks like one.
+  private static func isDate(_ text: String) -> Bool { FieldKind.date.checked(.string(text), options: []) != nil }
 
   // MARK: Who may see it
 

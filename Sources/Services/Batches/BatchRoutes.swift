@@ -33,7 +33,11 @@ struct BatchRoutes: Sendable {
           Input<DocumentList>(field: "documents", "Their ids: 1 to \(Batch.maximumDocuments)."),
           Input<DocumentStatus?>(optional: "status", "The status that they get."),
           Input<TagList?>(optional: "add_tags", "Tags that they get beside those that they have."),
-          Input<TagList?>(optional: "remove_tags", "Tags that they lose."), IdempotencyKey.input, handler: start),
+          Input<TagList?>(optional: "remove_tags", "Tags that they lose."),
+          Input<TypeName?>(optional: "type", "The type whose fields are set. With set_type documents get it."),
+          Input<Bool?>(optional: "set_type", "Documents of another type, or of none, get the type."),
+          Input<FieldValues?>(optional: "fields", "Values that they get; null takes one away."),
+          IdempotencyKey.input, handler: start),
         Route(
           .get, "/batches/{batch}", "How far a batch is, and what failed. For those who began it, and for admins.",
           right: .create, answers: [answer], Self.batch
@@ -57,6 +61,8 @@ struct BatchRoutes: Sendable {
       .init("set_status", .nullable(.string()), isRequired: false),
       .init("add_tags", .array(.string()), isRequired: false),
       .init("remove_tags", .array(.string()), isRequired: false),
+      .init("type", .string(), isRequired: false), .init("set_type", .boolean, isRequired: false),
+      .init("fields", FieldValues.schema, isRequired: false),
       .init("undoes", .nullable(.string(format: "uuid"))), .init("undone_by", .nullable(.string(format: "uuid"))),
       .init("created_by", .string()), .init("created_at", .string(format: "date-time")),
       .init("finished_at", .nullable(.string(format: "date-time"))),
@@ -70,13 +76,16 @@ struct BatchRoutes: Sendable {
   @Sendable
   private func start(
     _ request: Request, _ documents: DocumentList, _ status: DocumentStatus?, _ add: TagList?, _ remove: TagList?,
-    _ key: IdempotencyKey?
+    _ type: TypeName?, _ setsType: Bool?, _ values: FieldValues?, _ key: IdempotencyKey?
   ) async throws -> Response {
     let metadata = request.metadata()
-    let change = BatchChange.edit(status: status, add: add?.tags ?? [], remove: remove?.tags ?? [])
+    let fields = try await fields(type, setsType ?? false, values)
+    let change = BatchChange.edit(status: status, add: add?.tags ?? [], remove: remove?.tags ?? [], fields: fields)
     let keyed = KeyedRequest(
       key, request, actor: metadata.actor,
-      [status?.rawValue] + (add?.tags ?? []) + [nil] + (remove?.tags ?? []) + [nil] + documents.ids.map(\.description))
+      [status?.rawValue] + (add?.tags ?? []) + [nil] + (remove?.tags ?? []) + [nil]
+        + (fields.map { [$0.type, "\($0.setsType)", JSONValue.object($0.values).description, nil] } ?? [])
+        + documents.ids.map(\.description))
     return try await store.once(keyed) {
       let (id, now) = (UUID.version7(), Timestamp.now())
       let command = BatchCommand.start(
@@ -92,6 +101,22 @@ struct BatchRoutes: Sendable {
         id.description, command, metadata: metadata, once: once)
       return Self.accepted(batch).response
     }
+  }
+
+  /// The fields to set, looked at as far as that can be without a document.
+  private func fields(
+    _ type: TypeName?, _ setsType: Bool, _ values: FieldValues?
+  ) async throws -> BatchFields? {
+    guard let type else {
+      guard values == nil, !setsType else {
+        throw Problem(422, "Invalid body", detail: "fields belong to a type: send type too", field: "/type")
+      }
+      return nil
+    }
+    let change = FieldsChange(
+      by: try await TypeReader(store).definition(type.text), setsType: setsType, values?.values ?? JSONObject())
+    do { _ = try change.checked() } catch { throw DocumentRefusal.field(error) }
+    return BatchFields(type: type.text, setsType: setsType, change.values)
   }
 
   /// - Throws: A problem that names the first document that the caller may not change.

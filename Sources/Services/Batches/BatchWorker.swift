@@ -75,8 +75,13 @@ final class BatchWorker: Worker {
     }
     guard !batch.left.isEmpty else { return try await due.forget(entry.id) }
     do {
+      let definition: DocumentType? =
+        if case .edit(_, _, _, let fields?) = batch.change { try await TypeReader(store).definition(fields.type) } else
+        {
+          nil
+        }
       let results = try await results(
-        of: Array(batch.left.prefix(Batch.step)), batch, originals(of: batch))
+        of: Array(batch.left.prefix(Batch.step)), batch, definition, originals(of: batch))
       try await store.together(metadata: Self.metadata(batch)) { unit in
         let now = try await unit.load(entry.id, Batch.self)
         try unit.execute(.note(results, at: .now()), on: entry.id, now)
@@ -107,7 +112,7 @@ final class BatchWorker: Worker {
   }
 
   private func results(
-    of documents: [UUID], _ batch: Batch, _ originals: [UUID: BatchResult]
+    of documents: [UUID], _ batch: Batch, _ definition: DocumentType?, _ originals: [UUID: BatchResult]
   ) async throws -> [BatchResult] {
     try await withThrowingTaskGroup(of: (Int, BatchResult).self) { group in
       var results = [BatchResult?](repeating: nil, count: documents.count)
@@ -115,7 +120,7 @@ final class BatchWorker: Worker {
       func add() {
         guard next < documents.count else { return }
         let (number, document) = (next, documents[next])
-        group.addTask { (number, try await self.result(of: document, batch, originals[document])) }
+        group.addTask { (number, try await self.result(of: document, batch, definition, originals[document])) }
         next += 1
       }
       for _ in 0..<Self.width { add() }
@@ -128,19 +133,29 @@ final class BatchWorker: Worker {
   }
 
   /// Changes one document. After a stop in between it is not changed again: the first result is kept under a key.
-  private func result(of document: UUID, _ batch: Batch, _ original: BatchResult?) async throws -> BatchResult {
+  private func result(
+    of document: UUID, _ batch: Batch, _ definition: DocumentType?, _ original: BatchResult?
+  ) async throws -> BatchResult {
     func problem(_ text: String) -> BatchResult {
       BatchResult(document: document, version: nil, status: nil, tags: nil, problem: text)
     }
     let key = "batch\n\(batch.id)\n\(document)"
     let request = SHA256.hash(Array(key.utf8))
     do {
+      // History does not change: it is read before the transaction begins.
+      var custom: CustomFields?
+      if let before = original?.fields {
+        custom = try await AggregateStore<Document>(store).load(document.description, asOf: .version(before)).state?
+          .custom
+      }
       return try await store.together(
         metadata: Self.metadata(batch), command: (key, request, { (result: BatchResult) in result.json })
       ) { unit in
         let loaded = try await unit.load(document.description, Document.self)
         // A refusal is a result too, and kept: whoever comes later must not find another one.
-        do { return try Self.change(loaded, batch, original, document, unit) } catch let refusal as any Refusal {
+        do { return try Self.change(loaded, batch, definition, original, custom, document, unit) } catch let refusal
+          as any Refusal
+        {
           return problem(refusal.description)
         }
       }
@@ -162,7 +177,8 @@ final class BatchWorker: Worker {
   }
 
   private static func change(
-    _ loaded: AggregateStore<Document>.Loaded, _ batch: Batch, _ original: BatchResult?, _ document: UUID, _ unit: Unit
+    _ loaded: AggregateStore<Document>.Loaded, _ batch: Batch, _ definition: DocumentType?, _ original: BatchResult?,
+    _ custom: CustomFields?, _ document: UUID, _ unit: Unit
   ) throws -> BatchResult {
     guard let before = loaded.state else { throw DocumentRefusal.notFound }
     guard !before.isDeleted else { throw DocumentRefusal.deleted }
@@ -173,14 +189,19 @@ final class BatchWorker: Worker {
     guard batch.starter.mayChange(before, at: .now()) else { return problem("you may not change it any more") }
     let command: DocumentCommand
     switch batch.change {
-    case .edit(let status, let add, let remove):
+    case .edit(let status, let add, let remove, let fields):
       let removed = Set(remove.map { Array($0.utf8) })
       let tags = (before.tags + add).filter { !removed.contains(Array($0.utf8)) }
-      command = .amend(title: nil, status: status == before.status ? nil : status, tags: tags, at: .now())
+      command = .amend(
+        title: nil, status: status == before.status ? nil : status, tags: tags,
+        fields: fields.flatMap { fields in
+          definition.map { FieldsChange(by: $0, setsType: fields.setsType, fields.values) }
+        }, at: .now())
     case .undo:
       guard let original, original.version == loaded.version else { return problem("the document was changed since") }
       command = .takeBack(
-        status: original.status ?? before.status, tags: original.tags ?? before.tags, at: .now())
+        status: original.status ?? before.status, tags: original.tags ?? before.tags,
+        custom: original.fields == nil ? before.custom : custom, at: .now())
     }
     guard let after = try unit.execute(command, on: document.description, loaded), after.version != loaded.version
     else {
@@ -188,6 +209,7 @@ final class BatchWorker: Worker {
     }
     return BatchResult(
       document: document, version: after.version, status: after.status == before.status ? nil : before.status,
-      tags: after.tags == before.tags ? nil : before.tags)
+      tags: after.tags == before.tags ? nil : before.tags,
+      fields: after.custom == before.custom ? nil : loaded.version)
   }
 }

@@ -22,6 +22,9 @@ enum DocumentInputs {
   static let newStatus = Input<DocumentStatus?>(optional: "status", "The new status.")
   static let newTags = Input<TagList?>(
     optional: "tags", "All tags that it has from now on; an empty list takes them away.")
+  static let type = Input<TypeName?>(optional: "type", "Its type: one of `/document-types`.")
+  static let fields = Input<FieldValues?>(
+    optional: "fields", "Values of the type's fields; null takes one away. Those that are not named stay.")
   /// A file in a form is stored while it arrives.
   static func content(in contents: ContentStore) -> Input<UploadedContent?> {
     Input(

@@ -31,7 +31,7 @@ struct DocumentRoutes: Sendable {
           body: .fieldsOrForm(limit: maximumJSON, form: contents.maximum + 1 << 20),
           answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.title,
           DocumentInputs.content(in: contents), DocumentInputs.contentType, DocumentInputs.createdBy,
-          IdempotencyKey.input,
+          DocumentInputs.type, DocumentInputs.fields, IdempotencyKey.input,
           handler: create),
         Route(
           .get, "/documents/{id}", "Read a document; counts a view.", right: .view, showsCachedRow: true,
@@ -45,11 +45,19 @@ struct DocumentRoutes: Sendable {
             "ETags that the caller has: 304 if the newest is among them, and never an older row."),
           handler: read),
         Route(
-          .patch, "/documents/{id}", "Change the title, the status, the tags, or several of them.", right: .change,
-          body: .fields(limit: 65_536), answers: [Answer(200, "The document.", schema: Document.schema)],
+          .patch, "/documents/{id}", "Change title, status, tags, type and fields, or some of them.",
+          right: .change, body: .fields(limit: 262_144),
+          answers: [Answer(200, "The document.", schema: Document.schema)],
           DocumentInputs.id, DocumentInputs.newTitle, DocumentInputs.newStatus, DocumentInputs.newTags,
-          DocumentInputs.ifMatch,
-          handler: amend),
+          DocumentInputs.type, DocumentInputs.fields, DocumentInputs.ifMatch, handler: amend),
+        Route(
+          .delete, "/documents/{id}/type", "Take a document's type and the fields of it away.", right: .change,
+          answers: [Answer(200, "The document.", schema: Document.schema)], DocumentInputs.id, DocumentInputs.ifMatch
+        ) { request, id, tag in
+          Self.answer(
+            try await documents.removeType(id, expecting: tag?.version, metadata: request.metadata()),
+            to: request.caller)
+        },
         Route(
           .delete, "/documents/{id}", "Delete a document. Its history stays.", right: .own,
           answers: [Answer(204, "Deleted.")], DocumentInputs.id, DocumentInputs.ifMatch, handler: delete),
@@ -74,7 +82,7 @@ struct DocumentRoutes: Sendable {
   @Sendable
   private func create(
     _ request: Request, _ title: String?, _ content: UploadedContent?, _ type: MediaTypeName?, _ createdBy: ActorName?,
-    _ key: IdempotencyKey?
+    _ documentType: TypeName?, _ values: FieldValues?, _ key: IdempotencyKey?
   ) async throws -> Response {
     guard let title = title ?? content?.filename else {
       throw Problem(JSONError(.missing("title"), path: [.name("title")]))
@@ -85,17 +93,30 @@ struct DocumentRoutes: Sendable {
     if let createdBy { try request.caller.require(name: createdBy.text, in: "/created_by") }
     let metadata = request.metadata(named: createdBy?.text)
     let keyed = KeyedRequest(
-      key, request, actor: metadata.actor, [title, type?.text, createdBy?.text, content?.hash, content?.filename])
+      key, request, actor: metadata.actor,
+      [title, type?.text, createdBy?.text, content?.hash, content?.filename]
+        // A key of before there were types stays the same.
+        + (documentType == nil && values == nil ? [] : [documentType?.text, values?.text]))
     return try await documents.store.store.once(keyed) {
-      let (id, stored) = try await store(content, as: title, type)
+      let fields: FieldsChange?
+      do { fields = try await documents.types.change(to: documentType?.text, values, of: nil) } catch {
+        await discard(content)
+        throw error
+      }
+      let (id, stored) = try await store(content, as: title, type, fields)
       let once = keyed.map { keyed in
         Once<Document>(keyed.key, request: keyed.request) { $0.map { Self.created($0).bytes } ?? Array("null".utf8) }
       }
       return Self.created(
         try await documents.create(
-          id, title: title, content: stored, by: createdBy?.text, metadata: metadata, once: once)
+          id, title: title, content: stored, fields: fields, by: createdBy?.text, metadata: metadata, once: once)
       ).response
     }
+  }
+
+  /// A form's content is there before its other fields are read.
+  private func discard(_ content: UploadedContent?) async {
+    if case .stored(_, let stored, _) = content?.source { await contents.discard(stored) }
   }
 
   private static func created(_ document: Document) -> KeptAnswer {
@@ -105,12 +126,12 @@ struct DocumentRoutes: Sendable {
 
   /// The id of a new document and its content, which a form has stored already.
   private func store(
-    _ content: UploadedContent?, as title: String, _ type: MediaTypeName?
+    _ content: UploadedContent?, as title: String, _ type: MediaTypeName?, _ fields: FieldsChange?
   ) async throws -> (UUID, DocumentContent?) {
     switch content?.source {
     case nil: return (.version7(), nil)
     case .text(let bytes):
-      try documents.check(title: title)
+      try documents.check(title: title, fields)
       let id = UUID.version7()
       return (id, try await contents.store(bytes, of: id, type: type?.text ?? "text/plain"))
     case .stored(let id, let stored, let at):
@@ -126,14 +147,24 @@ struct DocumentRoutes: Sendable {
 
   @Sendable
   private func amend(
-    _ request: Request, _ id: UUID, _ title: String?, _ status: DocumentStatus?, _ tags: TagList?, _ tag: EntityTag?
+    _ request: Request, _ id: UUID, _ title: String?, _ status: DocumentStatus?, _ tags: TagList?, _ type: TypeName?,
+    _ values: FieldValues?, _ tag: EntityTag?
   ) async throws -> Response {
-    guard title != nil || status != nil || tags != nil else {
-      throw Problem(422, "Invalid body", detail: "nothing to change: send title, status or tags")
+    guard title != nil || status != nil || tags != nil || type != nil || values != nil else {
+      throw Problem(422, "Invalid body", detail: "nothing to change: send title, status, tags, type or fields")
     }
+    var present: CustomFields?
+    if type == nil, values != nil {
+      present = try await documents.existing(id).custom
+      guard present != nil else {
+        throw Problem(422, "Invalid body", detail: "the document has no type: send type too", field: "/type")
+      }
+    }
+    let fields = try await documents.types.change(to: type?.text, values, of: present)
     return Self.answer(
       try await documents.amend(
-        id, title: title, status: status, tags: tags?.tags, expecting: tag?.version, metadata: request.metadata()),
+        id, title: title, status: status, tags: tags?.tags, fields: fields, expecting: tag?.version,
+        metadata: request.metadata()),
       to: request.caller)
   }
 

@@ -23,6 +23,9 @@ extension Document {
     .init("created_at", .string(format: "date-time")),
     .init("updated_at", .string(format: "date-time")),
     .init("tags", .array(.string()), isRequired: false, "In the order of their bytes; missing if there are none."),
+    .init("type", .string(), isRequired: false, "Its type; missing if it has none."),
+    .init("type_version", .integer, isRequired: false, "The definition of the type by which the fields were checked."),
+    .init("fields", FieldValues.schema, isRequired: false, "Values of the type's fields."),
     .init("shared", .array(shareSchema), isRequired: false, "With whom it is shared; missing if with nobody."),
     .init("version", .integer, "The number of the last event; also the ETag."),
   ]

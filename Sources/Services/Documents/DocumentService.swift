@@ -15,6 +15,7 @@ struct DocumentService: Sendable {
   let views: ViewCounts
   let content: ContentStore
   let hot: HotDocuments
+  let types: TypeReader
   private let gathered: GatheredCounts
   /// Where rows came from.
   let reads: ReadMetrics
@@ -26,6 +27,7 @@ struct DocumentService: Sendable {
   ) {
     (store, redis, self.cache) = (AggregateStore(context.store), context.redis, cache)
     (self.views, self.content, hot) = (views, content, context.hot)
+    types = TypeReader(context.store)
     gathered = GatheredCounts(
       views, context.redis, key: { DocumentCache.key($0.description) }, on: context.reactor)
     reads = ReadMetrics(context.metrics)
@@ -45,11 +47,11 @@ struct DocumentService: Sendable {
   ///   - by: The creator; the actor if nil.
   ///   - content: Stored already.
   func create(
-    _ id: UUID, title: String, content: DocumentContent?, by creator: String?, metadata: EventMetadata,
-    once: Once<Document>? = nil
+    _ id: UUID, title: String, content: DocumentContent?, fields: FieldsChange? = nil, by creator: String?,
+    metadata: EventMetadata, once: Once<Document>? = nil
   ) async throws -> Document {
     let command = DocumentCommand.create(
-      id: id, title: title, content: content, by: creator ?? metadata.actor, at: .now())
+      id: id, title: title, content: content, fields: fields, by: creator ?? metadata.actor, at: .now())
     do { return try await store.create(id.description, command, metadata: metadata, once: once) } catch {
       // Refused: no event names the content. After any other error one may, also after a replay: the first answer may be
       // this call's own, sent again after its connection broke. What is left is the sweep's.
@@ -59,15 +61,21 @@ struct DocumentService: Sendable {
   }
 
   /// Decides without content, so that a refused command stores none.
-  func check(title: String) throws {
-    _ = try Document.decide(.create(id: .version7(), title: title, content: nil, by: "", at: .now()), nil)
+  func check(title: String, _ fields: FieldsChange?) throws {
+    _ = try Document.decide(
+      .create(id: .version7(), title: title, content: nil, fields: fields, by: "", at: .now()), nil)
   }
 
   func amend(
-    _ id: UUID, title: String? = nil, status: DocumentStatus?, tags: [String]? = nil, expecting: StreamVersion?,
-    metadata: EventMetadata, once: Once<Document>? = nil
+    _ id: UUID, title: String? = nil, status: DocumentStatus?, tags: [String]? = nil, fields: FieldsChange? = nil,
+    expecting: StreamVersion?, metadata: EventMetadata, once: Once<Document>? = nil
   ) async throws -> Document {
-    try await execute(.amend(title: title, status: status, tags: tags, at: .now()), on: id, expecting, metadata, once)
+    try await execute(
+      .amend(title: title, status: status, tags: tags, fields: fields, at: .now()), on: id, expecting, metadata, once)
+  }
+
+  func removeType(_ id: UUID, expecting: StreamVersion?, metadata: EventMetadata) async throws -> Document {
+    try await execute(.removeType(at: .now()), on: id, expecting, metadata)
   }
 
   /// - Parameter stored: Stored already.

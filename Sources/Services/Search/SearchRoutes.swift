@@ -10,6 +10,7 @@ struct SearchRoutes: Sendable {
   private let search: SearchService
   private let readers: ViewReaders
   private let documents: AggregateStore<Document>
+  private let types: AggregateStore<DocumentType>
 
   private static let maximumTyped = 200
 
@@ -22,6 +23,7 @@ struct SearchRoutes: Sendable {
     sealKey: @escaping @Sendable (Bool) async throws -> [UInt8]
   ) {
     (self.search, self.readers, documents) = (search, readers, AggregateStore(store))
+    types = AggregateStore(store)
     (self.walks, self.sealKey) = (walks, sealKey)
   }
 
@@ -36,6 +38,7 @@ struct SearchRoutes: Sendable {
           Input<SearchFields?>(query: "fields", SearchFields.meaning),
           Self.status, Self.createdBy, Self.tag, Self.createdFrom, Self.createdBefore, Self.updatedFrom,
           Self.updatedBefore,
+          Self.type, Self.conditions,
           Input<SearchOrder?>(query: "sort", SearchOrder.meaning),
           Input(query: "from", default: 0, in: 0...9_900, "Hits to leave out."),
           Input<String?>(
@@ -60,7 +63,7 @@ struct SearchRoutes: Sendable {
         Route(
           .get, "/documents", "List documents, newest first.", right: .identified,
           answers: [Answer(200, "A page of documents.", schema: Self.listSchema)],
-          Self.status, Self.createdBy, Self.tag,
+          Self.status, Self.createdBy, Self.tag, Self.type, Self.conditions,
           Input<String?>(query: "content_type", "Only documents of this media type."),
           Input(query: "limit", default: 20, in: 1...100, "The most documents in the answer."),
           Input<Cursor?>(query: "cursor", "`next_cursor` of an earlier answer."), AtLeast.header, AtLeast.query,
@@ -70,11 +73,20 @@ struct SearchRoutes: Sendable {
           answers: [Answer(200, "Values and counts, most frequent first; days in order.", schema: Self.countsSchema)],
           Input(path: "field", oneOf: SearchService.aggregations.map(\.field), "The field."), AtLeast.header,
           AtLeast.query, handler: aggregate),
+        Route(
+          .get, "/document-types/{type}/fields/{field}/values", "Count documents of a type by the values of a field.",
+          right: .identified,
+          answers: [Answer(200, "Values and counts, or sums; months for days.", schema: Self.valuesSchema)],
+          Input<TypeName>(path: "type", "The type."), Input<TypeName>(path: "field", "The field's name."),
+          AtLeast.header, AtLeast.query, handler: values),
       ])
   }
 
   private static let status = Input<DocumentStatus?>(query: "status", "Only documents with this status.")
   private static let tag = Input<String?>(query: "tag", "Only documents with this tag.")
+  private static let type = Input<TypeName?>(query: "type", "Only documents of this type.")
+  private static let conditions = Input<String?>(
+    query: "where", schema: .string(maxLength: FieldCondition.maximumText), FieldCondition.meaning)
   private static let createdFrom = Input<Timestamp?>(query: "created_from", "Only documents created from this time on.")
   private static let createdBefore = Input<Timestamp?>(
     query: "created_before", "Only documents created before this time.")
@@ -112,11 +124,50 @@ struct SearchRoutes: Sendable {
     .init("values", .array(.object([.init("key", .any), .init("count", .integer)]))),
   ])
 
+  private static let valuesSchema = JSONSchema.object([
+    .init("type", .string()), .init("field", .string()), .init("kind", .string()),
+    .init(
+      "values", .array(.object([.init("key", .any), .init("count", .integer)])), isRequired: false,
+      "Of texts, selects, links and booleans the most frequent first; of days by month."),
+    .init(
+      "sums",
+      .array(
+        .object([
+          .init("currency", .nullable(.string())), .init("count", .integer), .init("sum", .number),
+          .init("minimum", .number), .init("maximum", .number),
+        ])), isRequired: false, "Of numbers and money; of money one for each currency."),
+  ])
+
+  @Sendable
+  private func values(
+    _ request: Request, _ type: TypeName, _ name: TypeName, _ header: AtLeast?, _ query: AtLeast?
+  ) async throws -> Response {
+    guard let definition = try await types.load(type.text).state else { throw DocumentTypeRefusal.notFound }
+    guard let kind = definition.kinds[name.text] else {
+      throw Problem(
+        404, "Not found",
+        detail: "the type has no field \(name.text): it has \(definition.kinds.keys.sorted().joined(separator: ", "))",
+        field: "field")
+    }
+    try await readers.wait(for: header, query, request)
+    var filter = SearchService.Filter(for: request.caller)
+    filter.type = type.text
+    let counted = try await search.values(of: name.text, kind, filter)
+    var writer = JSONWriter()
+    writer.object { writer in
+      writer.member("type", type.text)
+      writer.member("field", name.text)
+      writer.member("kind", kind.rawValue)
+      writer.member(kind == .number || kind == .money ? "sums" : "values", counted)
+    }
+    return .json(writer.bytes)
+  }
+
   @Sendable
   private func find(
     _ request: Request, _ text: SearchText?, _ fields: SearchFields?, _ status: DocumentStatus?, _ createdBy: String?,
     _ tag: String?, _ createdFrom: Timestamp?, _ createdBefore: Timestamp?, _ updatedFrom: Timestamp?,
-    _ updatedBefore: Timestamp?,
+    _ updatedBefore: Timestamp?, _ type: TypeName?, _ conditions: String?,
     _ sort: SearchOrder?, _ from: Int, _ cursor: String?, _ size: Int, _ mode: String, _ header: AtLeast?,
     _ query: AtLeast?
   ) async throws -> Response {
@@ -125,6 +176,7 @@ struct SearchRoutes: Sendable {
     if let fields { text.fields = fields.names }
     var filter = SearchService.Filter(status: status, createdBy: createdBy, for: request.caller)
     filter.tag = tag
+    (filter.type, filter.conditions) = (type?.text, try await self.conditions(conditions, on: type))
     (filter.created, filter.updated) = ((createdFrom, createdBefore), (updatedFrom, updatedBefore))
     guard let cursor else {
       let page = try await search.search(text, filter, sort: sort ?? .score, from: from, size: size)
@@ -146,6 +198,18 @@ struct SearchRoutes: Sendable {
     }
     let (page, next) = try await search.walk(text, filter, sort: sort ?? .score, from: place, size: size)
     return try Self.answer(page, from: 0, size: size, next: .some(next?.sealed(key)), to: request.caller)
+  }
+
+  /// Reads conditions by the fields that the type has.
+  private func conditions(_ text: String?, on type: TypeName?) async throws -> [FieldCondition] {
+    guard let text, !text.isEmpty else { return [] }
+    guard let type else {
+      throw Problem(400, "Malformed query", detail: "fields belong to a type: send type too", field: "type")
+    }
+    guard let definition = try await types.load(type.text).state else {
+      throw Problem(400, "Malformed query", detail: "there is no type of documents “\(type.text)”", field: "type")
+    }
+    return try FieldCondition.read(text, of: definition)
   }
 
   @Sendable
@@ -219,14 +283,15 @@ struct SearchRoutes: Sendable {
 
   @Sendable
   private func list(
-    _ request: Request, _ status: DocumentStatus?, _ createdBy: String?, _ tag: String?, _ contentType: String?,
-    _ limit: Int,
+    _ request: Request, _ status: DocumentStatus?, _ createdBy: String?, _ tag: String?, _ type: TypeName?,
+    _ conditions: String?, _ contentType: String?, _ limit: Int,
     _ cursor: Cursor?, _ header: AtLeast?, _ query: AtLeast?
   ) async throws -> Response {
     try await readers.wait(for: header, query, request)
     var filter = SearchService.Filter(
       status: status, createdBy: createdBy, contentType: contentType, for: request.caller)
     filter.tag = tag
+    (filter.type, filter.conditions) = (type?.text, try await self.conditions(conditions, on: type))
     let page = try await search.list(
       filter, after: cursor?.sort,
       size: limit)

@@ -19,6 +19,9 @@ struct SearchService: Sendable {
     var createdBy: String?
     var contentType: String?
     var tag: String?
+    var type: String?
+    /// Conditions on the fields of that type.
+    var conditions: [FieldCondition] = []
     /// Times of creation and of the last change: from one, before another.
     var created: (from: Timestamp?, before: Timestamp?) = (nil, nil)
     var updated: (from: Timestamp?, before: Timestamp?) = (nil, nil)
@@ -41,6 +44,8 @@ struct SearchService: Sendable {
         if !bounds.isEmpty { clauses.append(["range": [field: .object(JSONObject(bounds))]]) }
       }
       if let tag { clauses.append(["term": ["tags": .string(tag)]]) }
+      if let type { clauses.append(["term": ["type": .string(type)]]) }
+      clauses += conditions.map(\.clause)
       if let contentType { clauses.append(["term": ["content_type": .string(contentType)]]) }
       return clauses
     }
@@ -218,6 +223,51 @@ struct SearchService: Sendable {
     ("tags", ["terms": ["field": "tags", "size": 100]]),
     ("created_at", ["date_histogram": ["field": "created_at", "calendar_interval": "day"]]),
   ]
+
+  /// Documents by the values of a type's field: an array of values and counts, or of sums.
+  func values(of name: String, _ kind: FieldKind, _ filter: Filter) async throws -> JSONValue {
+    let sums: JSONValue = ["stats": ["field": "values.number"]]
+    let inner: JSONValue =
+      switch kind {
+      case .number: sums
+      case .money: ["terms": ["field": "values.currency", "size": 200], "aggs": ["sums": sums]]
+      case .boolean: ["terms": ["field": "values.flag"]]
+      case .date:
+        ["date_histogram": ["field": "values.date", "calendar_interval": "month", "min_doc_count": 1]]
+      case .text, .select, .link: ["terms": ["field": "values.keyword", "size": 200]]
+      }
+    let body: JSONValue = [
+      "size": 0, "query": ["bool": ["filter": .array(filter.clauses), "must_not": Self.alive]],
+      "aggs": [
+        "all": [
+          "nested": ["path": "values"],
+          "aggs": ["field": ["filter": ["term": ["values.name": .string(name)]], "aggs": ["values": inner]]],
+        ]
+      ],
+    ]
+    let (_, answer) = try await elasticsearch.send(
+      .post, "/\(alias)/_search?allow_partial_search_results=false", body.bytes, operation: "counting values")
+    let found = answer["aggregations"]?["all"]?["field"]?["values"]
+    func sum(_ stats: JSONValue?, _ currency: JSONValue) -> JSONValue? {
+      guard let count = stats?["count"]?.integer, count > 0 else { return nil }
+      return [
+        "currency": currency, "count": .integer(count), "sum": stats?["sum"] ?? .null,
+        "minimum": stats?["min"] ?? .null, "maximum": stats?["max"] ?? .null,
+      ]
+    }
+    let buckets = found?["buckets"]?.array ?? []
+    switch kind {
+    case .number: return .array([sum(found, .null)].compactMap(\.self))
+    case .money: return .array(buckets.compactMap { sum($0["sums"], $0["key"] ?? .null) })
+    case .boolean, .date, .text, .select, .link:
+      return .array(
+        buckets.map { bucket in
+          let text = bucket["key_as_string"] ?? bucket["key"] ?? .null
+          let key: JSONValue = kind == .boolean ? .bool(text.string == "true") : text
+          return ["key": key, "count": bucket["doc_count"] ?? 0]
+        })
+    }
+  }
 
   /// Documents by the values of a field: value and count, most frequent first (days in order).
   func aggregate(_ aggregation: JSONValue, _ filter: Filter) async throws -> [(value: JSONValue, count: Int64)] {

@@ -8,7 +8,9 @@ struct SearchText: InputValue {
   static let schema = JSONSchema.string(maxLength: maximum)
   static let maximum = 1_000
   /// Fields and how much a word in them counts.
-  static let allFields = [("title", "title^3"), ("content", "content"), ("created_by", "created_by")]
+  static let allFields = [
+    ("title", "title^3"), ("content", "content"), ("created_by", "created_by"), ("fields", "field_texts"),
+  ]
 
   private let text: String
   private let hasOperators: Bool
@@ -68,17 +70,19 @@ struct SearchText: InputValue {
 
 /// The fields that are searched.
 struct SearchFields: InputValue {
-  static let meaning = "Search these fields only, joined by commas: title, content, created_by."
+  static let meaning = "Search these fields only, joined by commas: title, content, created_by, fields."
   static let schema = JSONSchema.string()
 
   let names: [String]
 
+  private static let remedy = "some of \(SearchText.allFields.map(\.0).joined(separator: ", "))"
+
   init(json: JSONValue) throws(JSONError) {
     names = try String(json: json).split(separator: ",").map { $0.filter { $0 != " " } }
     for name in names where !SearchText.allFields.contains(where: { $0.0 == name }) {
-      throw JSONError(.invalid(String(name.prefix(80)), remedy: "some of title, content, created_by"))
+      throw JSONError(.invalid(String(name.prefix(80)), remedy: Self.remedy))
     }
-    guard !names.isEmpty else { throw JSONError(.invalid("", remedy: "some of title, content, created_by")) }
+    guard !names.isEmpty else { throw JSONError(.invalid("", remedy: Self.remedy)) }
   }
 }
 

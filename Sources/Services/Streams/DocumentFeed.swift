@@ -222,6 +222,7 @@ final class DocumentFeed {
     case .shared: return [message("document.shared")]
     case .unshared: return [message("document.unshared")]
     case .tagged: return [message("document.tagged")]
+    case .typed: return [message("document.fields_set")]
     case .labelled: return [message("document.version_labelled")]
     case .signingOpened: return [message("document.signing_opened")]
     case .signingClosed: return [message("document.signing_closed")]
