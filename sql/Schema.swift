@@ -88,6 +88,8 @@ public enum Schema {
   public static let activateGeneration = text(PackageResources.activate_generation_sql)
   public static let voidGeneration = text(PackageResources.void_generation_sql)
   public static let dropGeneration = text(PackageResources.drop_generation_sql)
+  public static let claimReader = text(PackageResources.claim_reader_sql)
+  public static let forgetReader = text(PackageResources.forget_reader_sql)
   public static let claimRebuild = text(PackageResources.claim_rebuild_sql)
   public static let streamTips = text(PackageResources.stream_tips_sql)
   public static let countStreams = text(PackageResources.count_streams_sql)

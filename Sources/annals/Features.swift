@@ -10,6 +10,7 @@ enum Features {
     Links(),
     Batches(),
     Search(),
+    SavedSearches(),
     Audit(),
     Analytics(),
     Streams(),

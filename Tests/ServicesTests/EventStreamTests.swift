@@ -5,7 +5,7 @@ import Support
 import Testing
 
 /// Reads server-sent events from an answer.
-private struct EventReader {
+struct EventReader {
   struct Event {
     var name = ""
     var id: String?

@@ -85,13 +85,15 @@ extension RunningAnnals {
     case "GET /aggregations/{field}": Sample(path.replacing("{field}", with: "status"))
     case "GET /lists/status/{status}": Sample(path.replacing("{status}", with: "created"))
     case "GET /lists/creator/{creator}": Sample(path.replacing("{creator}", with: "other"))
-    case "GET /document-types": Sample(path)
+    case "GET /document-types", "GET /saved-searches", "GET /saved-searches/events", "GET /ws/searches": Sample(path)
+    case "POST /saved-searches": Sample(path, #"{"name":"S","query":{"q":"x"}}"#)
+    case "GET /saved-searches/{search}/hits", "DELETE /saved-searches/{search}": Sample(path)
     case "GET /document-types/{type}", "DELETE /document-types/{type}":
       Sample(path.replacing("{type}", with: "letter"))
     case "PUT /document-types/{type}":
-      Sample(path.replacing("{type}", with: "letter"), #"{"title":"Letter","fields":[]}"#)
+      Sample(path.replacing("{type}", with: "letter"), #"{"title":"Letter","fields":[{"name":"topic","kind":"text"}]}"#)
     case "GET /document-types/{type}/fields/{field}/values":
-      Sample(path.replacing("{type}", with: "letter").replacing("{field}", with: "none"))
+      Sample(path.replacing("{type}", with: "letter").replacing("{field}", with: "topic"))
     case "DELETE /documents/{id}/type": Sample(path)
     case "POST /admin/rebuilds": Sample(path, #"{"view":"none"}"#)
     case "GET /documents/{id}/events", "GET /events": Sample(path)
@@ -140,6 +142,8 @@ extension RunningAnnals {
     }
     try await withAnnals(tokens.merging(["ANNALS_PROJECTION_VIEWS": ""]) { $1 }) { annals in
       let admin = try Person("admin", [.admin])
+      let letter = #"{"title":"Letter","fields":[{"name":"topic","kind":"text"}]}"#
+      #expect(try await annals.send(admin, .put, "/document-types/letter", letter).status == 200)
       for path in ["/search", "/activity", "/signers/none/documents"] {
         try await eventually("\(path) has its index", on: annals.reactor) {
           try await annals.send(admin, .get, path).status == 200
@@ -160,6 +164,12 @@ extension RunningAnnals {
             let id = try await batch(annals, admin, somebody)
             sample = Sample(sample.target.replacing("{batch}", with: id), route.method == .post ? "{}" : nil)
           }
+        }
+        if route.path.contains("{search}") {
+          // Each has his own.
+          let search = try await annals.send(somebody, .post, "/saved-searches", #"{"name":"S","query":{"q":"x"}}"#)
+            .json
+          sample = Sample(sample.target.replacing("{search}", with: search["id"]?.string ?? "none"))
         }
         if route.path.contains("{link}") {
           let link = try await annals.send(admin, .post, "/documents/\(id)/links", "{}").json

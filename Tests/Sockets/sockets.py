@@ -419,6 +419,23 @@ def family_7_closes():
 
 
 @case
+def what_saved_searches_find():
+    word = f"zebra{os.getpid()}"
+    status, search = ask("POST", "/saved-searches", {"name": "Zebras", "query": {"q": word}}, {"X-Actor": "anonymous"})
+    assert status == 201, search
+    ws = Socket("/ws/searches")
+    first, other = document(f"{word} one"), document("nothing of the kind")
+    message = ws.message()
+    assert message["type"] == "search.hit" and message["data"]["search_id"] == search["id"], message
+    assert message["data"]["document_id"] == first and message["data"]["title"] == f"{word} one", message
+    ws.close()
+    second = document(f"{word} two")
+    ws = Socket("/ws/searches?from=" + message["cursor"])
+    assert ws.message()["data"]["document_id"] == second
+    assert Socket("/ws/searches?from=1-" + "0" * 8 + "-0000-0000-0000-" + "0" * 12).rejected.status_code == 409
+
+
+@case
 def family_9_limits():
     raw = open_raw()
     raw.send(frame(0x81, b"x" * (64 << 10)), frame(0x89, b"ok"))

@@ -24,36 +24,53 @@ public final class Subscription {
   private let store: EventStore
   private let options: PostgresOptions
   private let selection: LogReader.Selection
+  private let beginning: @Sendable () async throws -> LogIndex
   private let reactor: Reactor
   private let logger: Logger
   private let lag: Gauge
 
+  /// How often a reader looks whether another process has left.
+  private static let pause = Duration.seconds(2)
+
   static let readCheckpoint = Query("read_checkpoint", Schema.readCheckpoint)
   static let recordCheckpoint = Query("record_checkpoint_of_reader", Schema.recordCheckpointOfReader)
+  static let claim = Query("claim_reader", Schema.claimReader)
+  static let forgetReader = Query("forget_reader", Schema.forgetReader)
   static let eventAtIndex = Query("event_at_index", Schema.eventAtIndex)
 
   /// - Parameters:
-  ///   - reader: Its name: one at a time uses it.
+  ///   - reader: Its name. One at a time uses it: others wait.
+  ///   - beginning: Where it begins that has read nothing yet; the beginning of the log if left out.
   ///   - options: For sessions of its own, to the server itself: a pooler passes no notifications on.
   public init(
     _ reader: String, _ selection: LogReader.Selection = .all, of store: EventStore, _ options: PostgresOptions,
+    beginning: @escaping @Sendable () async throws -> LogIndex = { .start },
     on reactor: Reactor, logger: Logger, metrics: MetricsRegistry
   ) {
+    self.beginning = beginning
     (self.reader, self.selection, self.store, self.options) = (reader, selection, store, options)
     (self.reactor, self.logger) = (reactor, logger.labelled("log"))
     lag = metrics.gauge("annals_log_reader_lag", ["reader": reader], help: "Log indexes that the reader is behind.")
   }
 
-  /// Hands events over until the task is cancelled or `handle` fails.
+  /// Forgets how far the reader has come: it begins anew.
+  public func forget() async throws {
+    _ = try await store.pool.query(Self.forgetReader, [.text(reader)])
+  }
+
+  /// Hands events over until the task is cancelled or `handle` fails. While another process does so it waits.
   ///
   /// - Throws: `Diverged`; what `handle` throws; a broken connection.
   public func run(_ handle: ([RecordedEvent]) async throws -> Void) async throws {
-    var next = try await start()
     let bell = Doorbell(on: reactor)
     defer { bell.close() }
     let listener = try await PostgresConnection.connect(options, on: reactor, logger: logger)
     let log = LogReader(store, options, on: reactor, logger: logger)
     do {
+      while try await listener.query(Self.claim, [.text(reader)]).first?.get(0, as: Bool.self) != true {
+        try await reactor.sleep(for: Self.pause)
+      }
+      var next = try await start()
       try await listener.listen("annals_log") { bell.ring() }
       while true {
         let begun = next
@@ -83,7 +100,11 @@ public final class Subscription {
 
   /// The index to go on with, if the log is the one that the checkpoint was made on.
   private func start() async throws -> LogIndex {
-    guard let row = try await store.pool.query(Self.readCheckpoint, [.text(reader)]).first else { return .start }
+    guard let row = try await store.pool.query(Self.readCheckpoint, [.text(reader)]).first else {
+      let first = try await beginning()
+      if first > .start { try await record(first, handled: nil) }
+      return first
+    }
     let index = try row.get(1, as: Int64.self)
     let log = try row.get(0, as: UUID.self)
     guard let found = try await store.pool.query(Self.eventAtIndex, [.bigint(index - 1)]).first else { return .start }

@@ -33,6 +33,9 @@ public struct Caller: Sendable {
   /// True if this is one of its names.
   func isCalled(_ name: String) -> Bool { names.contains(ExactName(name)) }
 
+  /// True for what this caller has made under its name.
+  func isOwner(_ name: String) -> Bool { isCalled(name) || ExactName(actor ?? "anonymous") == ExactName(name) }
+
   /// A row as this caller may see it: with whom it is shared is for those who have the right to its history.
   func shown(_ row: [UInt8]) throws -> [UInt8] {
     guard !seesAll else { return row }

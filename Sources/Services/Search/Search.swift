@@ -19,7 +19,7 @@ public struct Search: Feature {
     let prefix = context.settings[ConnectionSettings.redisPrefix]
     return [
       SearchRoutes(
-        SearchService(context.elasticsearch, alias: context.settings[Self.alias]),
+        SearchService(context),
         ViewReaders(view: view(context), reactor: context.reactor), context.store,
         walks: BegunWalks(context.redis, prefix: context.settings[ConnectionSettings.redisPrefix]),
         sealKey: { [key = context.sealKey, redis = context.redis] isFresh in
@@ -46,4 +46,8 @@ public struct Search: Feature {
       }
     ]
   }
+}
+
+extension SearchService {
+  init(_ context: Context) { self.init(context.elasticsearch, alias: context.settings[Search.alias]) }
 }

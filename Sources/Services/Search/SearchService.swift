@@ -215,6 +215,65 @@ struct SearchService: Sendable {
     return (page, answer["pit_id"]?.string)
   }
 
+  // MARK: Saved searches
+
+  /// How far the index is with some documents, by id; those that it does not have are missing. Deleted ones are there.
+  func versions(of ids: [String]) async throws -> [String: Int64] {
+    let body: JSONValue = ["ids": .array(ids.map { .string($0) })]
+    let (_, answer) = try await elasticsearch.send(
+      .post, "/\(alias)/_mget?_source=false", body.bytes, operation: "looking for \(ids.count) documents")
+    return (answer["docs"]?.array ?? []).reduce(into: [:]) { versions, document in
+      guard let id = document["_id"]?.string, let version = document["_version"]?.integer else { return }
+      versions[id] = version
+    }
+  }
+
+  /// Makes what is written searchable now.
+  func refresh() async throws {
+    _ = try await elasticsearch.send(.post, "/\(alias)/_refresh", operation: "refreshing \(alias)")
+  }
+
+  /// Which of some documents each of several searches finds.
+  ///
+  /// - Returns: By search: id and version. nil: Elasticsearch refuses the search.
+  func matches(
+    _ searches: [(text: SearchText, filter: Filter)], among ids: [String]
+  ) async throws -> [[(id: String, version: Int64)]?] {
+    var lines: [UInt8] = []
+    for search in searches {
+      let query: JSONValue = [
+        "size": .integer(Int64(ids.count)), "_source": ["version"], "track_total_hits": false,
+        "query": [
+          "bool": [
+            "must": [search.text.query], "must_not": Self.alive,
+            "filter": .array([["ids": ["values": .array(ids.map { .string($0) })]]] + search.filter.clauses),
+          ]
+        ],
+      ]
+      lines += (["index": .string(alias), "allow_partial_search_results": false] as JSONValue).bytes + [0x0A]
+      lines += query.bytes + [0x0A]
+    }
+    let operation = "running \(searches.count) saved searches"
+    let (_, answer) = try await elasticsearch.send(
+      .post, "/_msearch", lines, contentType: "application/x-ndjson", operation: operation)
+    guard let responses = answer["responses"]?.array, responses.count == searches.count else {
+      throw ElasticsearchError.notUnderstood(operation: operation, reason: "not as many answers as searches")
+    }
+    return try responses.map { response in
+      guard let hits = response["hits"]?["hits"]?.array else {
+        let status = Int(response["status"]?.integer ?? 0)
+        // Of this one search alone; what concerns all of them comes again.
+        if status == 400 { return nil }
+        throw ElasticsearchError.refused(
+          operation: operation, status: status, reason: String(response.description.prefix(300)))
+      }
+      return hits.compactMap { hit in
+        guard let id = hit["_id"]?.string, let version = hit["_source"]?["version"]?.integer else { return nil }
+        return (id, version)
+      }
+    }
+  }
+
   /// Fields that can be counted, and how Elasticsearch counts them.
   static let aggregations: [(field: String, aggregation: JSONValue)] = [
     ("status", ["terms": ["field": "status", "size": 100]]),

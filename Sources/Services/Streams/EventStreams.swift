@@ -46,6 +46,10 @@ struct EventStreams: Sendable {
           answers: [Self.answer], Input<String?>(query: "category", "Only events of this category: `document`."),
           Input<String?>(query: "type", "Only events of these types, separated by commas: `DocumentSigned`."),
           Self.header, Self.query, handler: ofLog),
+        Route(
+          .get, "/saved-searches/events", "What the caller's saved searches find, as server-sent events.",
+          right: .identified, takesTokenInQuery: true, answers: [Self.answer], Self.header, Self.query,
+          handler: ofSearches),
       ])
   }
 
@@ -112,16 +116,7 @@ struct EventStreams: Sendable {
   ) async throws -> Response {
     let filter = LogFeed.Filter(
       category: category ?? "", types: Set((type ?? "").split(separator: ",").map { String($0) }))
-    let (start, begin): (LogIndex, String)
-    if let cursor = header ?? query {
-      let index = LogIndex(cursor.number)
-      let isThere = try await store.readLog(from: index, limit: 1).events.first?.id == cursor.event
-      (start, begin) = isThere ? (index.next, cursor.text) : (.start, Self.earliest)
-    } else {
-      start = try await store.end()
-      let last = try await store.readLogBackward(before: start, limit: 1).events.first
-      begin = last.map { StreamCursor($0.index?.value ?? 0, $0.id).text } ?? Self.earliest
-    }
+    let (start, begin) = try await place(header ?? query)
     return answer(from: begin, for: request.caller) {
       [store, hub, reactor, secrets] (caller: Caller, writer: BodyWriter) in
       let feed = LogFeed(filter, from: start, store: store, hub: hub, on: reactor)
@@ -140,6 +135,41 @@ struct EventStreams: Sendable {
             bytes += Self.event(event.type, id: id, try Self.json(event, without: secrets[event.type]))
           }
           if !bytes.isEmpty { written = .now }
+          if !bytes.isEmpty { try await writer.write(bytes) }
+        }
+      }
+    }
+  }
+
+  /// Where a stream of the log begins: behind the event that a client has, or at the end.
+  private func place(_ cursor: StreamCursor?) async throws -> (start: LogIndex, begin: String) {
+    if let cursor {
+      let index = LogIndex(cursor.number)
+      let isThere = try await store.readLog(from: index, limit: 1).events.first?.id == cursor.event
+      return isThere ? (index.next, cursor.text) : (.start, Self.earliest)
+    }
+    let end = try await store.end()
+    let last = try await store.readLogBackward(before: end, limit: 1).events.first
+    return (end, last.map { StreamCursor($0.index?.value ?? 0, $0.id).text } ?? Self.earliest)
+  }
+
+  // MARK: Saved searches
+
+  @Sendable
+  private func ofSearches(
+    _ request: Request, _ header: StreamCursor?, _ query: StreamCursor?
+  ) async throws -> Response {
+    let (start, begin) = try await place(header ?? query)
+    return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
+      let feed = HitFeed(after: (start, nil), for: caller, store: store, hub: hub, on: reactor)
+      defer { feed.close() }
+      while caller.left > .zero {
+        switch try await feed.next(within: min(Self.heartbeat, caller.left)) {
+        case .closed, .diverged: return
+        case .nothing: try await writer.write(Self.comment)
+        case .messages(let messages):
+          var bytes: [UInt8] = []
+          for message in messages { bytes += Self.event(HitFeed.messageName, id: message.cursor.text, message.json) }
           if !bytes.isEmpty { try await writer.write(bytes) }
         }
       }

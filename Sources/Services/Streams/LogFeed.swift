@@ -38,6 +38,10 @@ final class LogFeed {
     inbox = hub.subscribe(.matching { filter.accepts($0) }, on: reactor)
   }
 
+  /// Whoever waits for the next step is told that the feed is closed.
+  func wake() { inbox.end() }
+
+  /// On its reactor.
   func close() { inbox.close() }
 
   func next(within timeout: Duration, isolation: isolated (any Actor)? = #isolation) async throws -> Step {

@@ -10,7 +10,53 @@ import Reactor
 import Time
 import WebSocket
 
-/// `/ws/{id}`: what happens to a document, as messages on a WebSocket.
+/// What a socket tells of, message by message, from some place on and without a gap. One task uses it, on its reactor.
+protocol SocketFeed: AnyObject {
+  /// Where it goes on; nil: from the beginning, or from an event that is not known.
+  var cursor: StreamCursor? { get }
+
+  /// What comes next, at most after some time.
+  func step(within timeout: Duration, isolation: isolated (any Actor)?) async throws -> SocketStep
+
+  /// Whoever waits for the next step is told that the feed is closed.
+  func wake()
+
+  func close()
+}
+
+enum SocketStep: Sendable {
+  struct Message: Sendable {
+    let frame: WebSocketFrame
+    /// Going on after it begins with the next message.
+    let cursor: StreamCursor
+    /// It is the last of its event's: a place between two of one event is none.
+    let isLast: Bool
+  }
+
+  case messages([Message])
+  /// Nothing came in time.
+  case nothing
+  /// The caller may not see it any more.
+  case hidden
+  /// The event that was handed over last is not in the log any more.
+  case diverged
+  case closed
+}
+
+extension DocumentFeed: SocketFeed {
+  func step(within timeout: Duration, isolation: isolated (any Actor)?) async throws -> SocketStep {
+    switch try await next(within: timeout) {
+    case .messages(let messages):
+      .messages(messages.map { SocketStep.Message(frame: $0.frame, cursor: $0.cursor, isLast: $0.isLast) })
+    case .nothing: .nothing
+    case .hidden: .hidden
+    case .diverged: .diverged
+    case .closed: .closed
+    }
+  }
+}
+
+/// `/ws/{id}`, `/ws/searches`: what happens to a document, and what saved searches find, as messages on a WebSocket.
 struct Sockets: Sendable {
   private let store: EventStore
   private let hub: EventHub
@@ -52,22 +98,58 @@ struct Sockets: Sendable {
           answers: [Answer(101, "Messages in JSON: type, data, timestamp, cursor.")], DocumentInputs.id,
           Input<Int64?>(query: "from_version", "Send what came after this version of the document first."),
           Input<StreamCursor?>(query: "from", "Send what came after the message with this cursor first."),
-          handler: open)
+          handler: openDocument),
+        Route(
+          .get, "/ws/searches", "A WebSocket with what the caller's saved searches find.", right: .identified,
+          takesTokenInQuery: true, answers: [Answer(101, "Messages in JSON: type, data, timestamp, cursor.")],
+          Input<StreamCursor?>(query: "from", "Send what was found after the message with this cursor first."),
+          handler: openSearches),
       ])
   }
 
   @Sendable
-  private func open(_ request: Request, _ id: UUID, _ version: Int64?, _ cursor: StreamCursor?) async throws -> Response
-  {
+  private func openDocument(
+    _ request: Request, _ id: UUID, _ version: Int64?, _ cursor: StreamCursor?
+  ) async throws -> Response {
+    let accept = try Self.accept(request)
+    let (start, caller) = (try await DocumentFeed.start(id, version, cursor, store), request.caller)
+    return answer(accept, caller, "document \(id)") {
+      DocumentFeed(id, after: start, for: caller, store: store, hub: hub, cache: cache, on: reactor)
+    }
+  }
+
+  @Sendable
+  private func openSearches(_ request: Request, _ cursor: StreamCursor?) async throws -> Response {
+    let accept = try Self.accept(request)
+    guard let start = try await HitFeed.start(cursor, store) else {
+      throw Problem(
+        409, "Conflict", detail: "the log does not have the event of this cursor: connect without it", field: "from")
+    }
+    let caller = request.caller
+    return answer(accept, caller, "searches of \(caller.actor ?? "anonymous")") {
+      HitFeed(after: start, for: caller, store: store, hub: hub, on: reactor)
+    }
+  }
+
+  private static func accept(_ request: Request) throws(Problem) -> String {
     guard request.method == .get else {
       throw Problem(405, "Method not allowed", detail: "a WebSocket begins with GET", headers: [("Allow", "GET")])
     }
-    let accept = try Self.handshake(request)
-    let start = try await DocumentFeed.start(id, version, cursor, store)
-    let caller = request.caller
-    return Response(
+    return try handshake(request)
+  }
+
+  /// - Parameters:
+  ///   - what: What the socket tells of, for the log.
+  ///   - feed: Made on the reactor.
+  private func answer(
+    _ accept: String, _ caller: Caller, _ what: String, _ feed: @escaping @Sendable () -> any SocketFeed
+  ) -> Response {
+    Response(
       101, headers: [("Upgrade", "websocket"), ("Sec-WebSocket-Accept", accept)],
-      body: .upgrade { connection in await serve(connection, id, start, caller) })
+      body: .upgrade { connection in
+        // The server has started this on the reactor's executor; the loop's own thread is needed as well.
+        await reactor.run { await follow(connection, caller, what, feed) }
+      })
   }
 
   private static func handshake(_ request: Request) throws(Problem) -> String {
@@ -84,30 +166,22 @@ struct Sockets: Sendable {
     }
   }
 
-  private func serve(
-    _ connection: UpgradedConnection, _ id: UUID, _ start: DocumentFeed.Start, _ caller: Caller
-  ) async {
-    // The server has started this on the reactor's executor; the loop's own thread is needed as well.
-    await reactor.run { await follow(connection, id, start, caller) }
-  }
-
   private func follow(
-    _ connection: UpgradedConnection, _ id: UUID, _ start: DocumentFeed.Start, _ caller: Caller
+    _ connection: UpgradedConnection, _ caller: Caller, _ what: String, _ make: () -> any SocketFeed
   ) async {
     let socket: WebSocket
     do { socket = try WebSocket(connection.descriptor, extra: connection.extra, on: reactor) } catch {
       logger.warning("A socket cannot be watched", metadata: [.error: "\(error)"])
       return
     }
-    let feed = DocumentFeed(
-      id, after: start, for: caller, store: store, hub: hub, cache: cache, on: reactor)
-    // Its end wakes whoever waits for the document.
+    let feed = make()
+    // Its end wakes whoever waits for what comes next.
     socket.onEnd = { feed.wake() }
     do { try await pass(feed, to: socket, caller) } catch {
       if Task.isCancelled {
         end(socket, WebSocket.Code.goingAway, "the server stops: connect again")
       } else {
-        logger.warning("A socket is closed", metadata: ["document": "\(id)", .error: "\(error)"])
+        logger.warning("A socket is closed", metadata: ["what": "\(what)", .error: "\(error)"])
         end(socket, WebSocket.Code.internalError, "the log cannot be read: connect again")
       }
     }
@@ -128,7 +202,7 @@ struct Sockets: Sendable {
   }
 
   private func pass(
-    _ feed: DocumentFeed, to socket: WebSocket, _ caller: Caller, isolation: isolated (any Actor)? = #isolation
+    _ feed: any SocketFeed, to socket: WebSocket, _ caller: Caller, isolation: isolated (any Actor)? = #isolation
   ) async throws {
     // After this one the client has everything: the message behind it is the first that is missing.
     var last = feed.cursor
@@ -144,7 +218,7 @@ struct Sockets: Sendable {
       }
       let left = caller.left
       guard left > .zero else { return end(socket, Code.tokenEnded, "the token has ended: connect with another one") }
-      switch try await feed.next(within: min(Self.look, left)) {
+      switch try await feed.step(within: min(Self.look, left), isolation: isolation) {
       case .closed:
         if socket.end == nil { end(socket, WebSocket.Code.goingAway, "the server stops: connect again") }
         return

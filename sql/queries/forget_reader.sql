@@ -1,0 +1,1 @@
+delete from annals.checkpoints where reader = $1
