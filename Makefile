@@ -34,6 +34,7 @@ clean-stack: down ## Stop everything and delete the data
 	@scripts/stack forget test
 
 test: install ## Run every test on a stack of its own, then stop it
+	@scripts/install tests
 	@cd Tests && python3 -m unittest -q Rig.test_order
 	@$(ON_STACK) swift test
 

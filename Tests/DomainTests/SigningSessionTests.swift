@@ -168,7 +168,7 @@ private func sign(_ email: String, at time: Timestamp = start) -> SigningSession
     let other = DocumentContent(type: "text/plain", size: 2, key: "l", hash: "99")
     let created = DocumentCommand.create(id: document, title: "T", content: content, by: "john@example.com", at: start)
     let opening = DocumentCommand.openSigning(
-      session: id, participants: [jane, john, guest], until: after(60), at: start)
+      session: id, shares: [jane, john, guest].map { $0.share(until: after(60)) }, at: start)
     let open = try fold(created, opening)
     #expect(open.openSession == id && open.status == .created)
     func rights(_ document: Document, _ name: String, at time: Timestamp = start) -> Permissions {

@@ -18,7 +18,7 @@ public enum DocumentCommand: Sendable {
   /// `closes`: the session that is over with it.
   case sign(signature: UUID, closes: UUID? = nil, at: Time.Timestamp)
   /// Keeps the content as it is for a session, and lets its participants see and sign the document until then.
-  case openSigning(session: UUID, participants: [Participant], until: Time.Timestamp?, at: Time.Timestamp)
+  case openSigning(session: UUID, shares: [Share], at: Time.Timestamp)
   case closeSigning(session: UUID, at: Time.Timestamp)
   /// Shares it, or changes how it is shared with the same grantee.
   case share(Share, at: Time.Timestamp)
@@ -152,8 +152,7 @@ extension Document: Aggregate {
       // The same content again, because its object was lost, is no other.
       guard document.openSession == nil || document.content.map(content.isSame) == true else { throw .isBeingSigned }
       return [.contentReplaced(content, at: at)]
-    case .openSigning(let session, let participants, let until, let at):
-      return try openSigning(document, session, participants, until, at)
+    case .openSigning(let session, let shares, let at): return try openSigning(document, session, shares, at)
     case .closeSigning(let session, let at):
       return document.openSession == session ? [.signingClosed(session: session, at: at)] : []
     case .sign(let signature, let session, let at):
@@ -187,15 +186,13 @@ extension Document: Aggregate {
   }
 
   private static func openSigning(
-    _ document: Document, _ session: UUID, _ participants: [Participant], _ until: Time.Timestamp?, _ at: Time.Timestamp
+    _ document: Document, _ session: UUID, _ shares: [Share], _ at: Time.Timestamp
   ) throws(DocumentRefusal) -> [DocumentEvent] {
     guard document.openSession == nil else { throw .signingIsOpen }
     guard document.sessions.count < maximumSessions else { throw .tooManySessions(limit: maximumSessions) }
     guard document.status == .signed || document.status.successors.contains(.signed) else {
       throw .noTransition(from: document.status, to: .signed)
     }
-    // Beside what is shared with them, and no longer than the session is open.
-    let shares = participants.map { Share(with: Grantee(.user, $0.email), $0.permissions, until: until) }
     return [.signingOpened(session: session, shares, at: at)]
   }
 

@@ -144,12 +144,7 @@ extension DocumentEvent {
 
   private func write(_ content: DocumentContent, _ writer: inout JSONWriter) {
     writer.name("content")
-    writer.object {
-      $0.member("type", content.type)
-      $0.member("size", content.size)
-      $0.member("key", content.key)
-      $0.member("sha256", content.hash)
-    }
+    content.write(&writer)
   }
 
   public init(type: String, fields: inout JSONFields) throws(JSONError) {
@@ -190,6 +185,15 @@ extension DocumentEvent {
 }
 
 extension DocumentContent: JSONReadable {
+  func write(_ writer: inout JSONWriter) {
+    writer.object {
+      $0.member("type", type)
+      $0.member("size", size)
+      $0.member("key", key)
+      $0.member("sha256", hash)
+    }
+  }
+
   public init(json: JSONValue) throws(JSONError) {
     var fields = try JSONFields(json)
     self.init(

@@ -29,6 +29,12 @@ public struct SigningSession: Equatable, Sendable {
   public let expires: Time.Timestamp?
   /// How often those whose turn it is are reminded.
   public let reminderInterval: Duration?
+  /// The content is sealed once the session is completed.
+  public let wantsSeal: Bool
+  public internal(set) var seal: SessionSeal?
+  public internal(set) var sealedAt: Time.Timestamp?
+  /// Why it cannot be sealed.
+  public internal(set) var sealProblem: String?
   public internal(set) var createdBy: String
   public let createdAt: Time.Timestamp
   public internal(set) var status = Status.open
@@ -67,9 +73,13 @@ public struct SigningSession: Equatable, Sendable {
 
   /// When something happens by itself next; nil: never.
   public var due: Time.Timestamp? {
+    if isToBeSealed { return endedAt }
     guard status == .open else { return nil }
     return [expires, nextReminder].compactMap(\.self).min()
   }
+
+  /// It is completed, and its seal is missing.
+  public var isToBeSealed: Bool { status == .completed && wantsSeal && seal == nil && sealProblem == nil }
 
   /// What those may see of it who neither own the document nor take part.
   public var withoutNames: SigningSession {
@@ -113,8 +123,30 @@ public struct Participant: Equatable, Sendable {
   /// By the rule by which rights are given.
   func isCalled(_ email: String) -> Bool { ExactName(self.email) == ExactName(email) }
 
-  /// What he needs on the document.
-  var permissions: Permissions { role == .viewer ? .view : [.view, .sign] }
+  /// What he needs on the document, beside what is shared with him, and no longer than the session is open.
+  public func share(until: Time.Timestamp?) -> Share {
+    Share(with: Grantee(.user, email), role == .viewer ? .view : [.view, .sign], until: until)
+  }
+}
+
+/// A document's content with a digital signature of Annals' own over all of it (PAdES), made when a session was completed.
+public struct SessionSeal: Equatable, Sendable {
+  /// PAdES' baseline levels (ETSI EN 319 142-1).
+  public enum Level: String, CaseIterable, Sendable {
+    case basic = "B-B"
+    /// With the time by an authority.
+    case timestamped = "B-T"
+  }
+
+  /// The signed PDF.
+  public let content: DocumentContent
+  public let level: Level
+  /// SHA-256 of the certificate, in hexadecimal digits.
+  public let certificateHash: String
+
+  public init(content: DocumentContent, level: Level, certificateHash: String) {
+    (self.content, self.level, self.certificateHash) = (content, level, certificateHash)
+  }
 }
 
 extension SigningSession {
@@ -149,6 +181,7 @@ extension SigningSession {
       writer.name("remind_every_seconds")
       if let reminderInterval { writer.integer(reminderInterval.components.seconds) } else { writer.null() }
       writer.member("reminded_at", orNull: remindedAt?.description)
+      if wantsSeal { writeSeal(&writer) }
       writer.member("declined_by", orNull: declinedBy)
       writer.member("reason", orNull: reason)
       writer.member("created_by", createdBy)
@@ -157,5 +190,20 @@ extension SigningSession {
       writer.member("version", version.value)
     }
     return writer.bytes
+  }
+
+  private func writeSeal(_ writer: inout JSONWriter) {
+    writer.name("seal")
+    writer.object { writer in
+      writer.member("status", seal != nil ? "done" : sealProblem != nil ? "failed" : "pending")
+      if let seal {
+        writer.member("level", seal.level.rawValue)
+        writer.member("size", seal.content.size)
+        writer.member("sha256", seal.content.hash)
+        writer.member("certificate_sha256", seal.certificateHash)
+        writer.member("sealed_at", orNull: sealedAt?.description)
+      }
+      if let sealProblem { writer.member("problem", sealProblem) }
+    }
   }
 }

@@ -6,12 +6,16 @@ public import Time
 public enum SigningSessionCommand: Sendable {
   case open(
     id: UUID, document: UUID, shown: SignedDocument, order: SigningSession.Order, participants: [Participant],
-    consent: String, consentHash: String, expires: Time.Timestamp?, reminderInterval: Duration?, by: String,
-    at: Time.Timestamp)
+    consent: String, consentHash: String, expires: Time.Timestamp?, reminderInterval: Duration?,
+    wantsSeal: Bool = false, by: String, at: Time.Timestamp)
   case sign(email: String, signature: UUID, at: Time.Timestamp)
   case approve(email: String, at: Time.Timestamp)
   case decline(email: String, reason: String, at: Time.Timestamp)
   case cancel(reason: String?, at: Time.Timestamp)
+  /// The content is sealed.
+  case seal(SessionSeal, at: Time.Timestamp)
+  /// It cannot be.
+  case giveUpSeal(reason: String, at: Time.Timestamp)
   /// What is due by then happens: the end, or a reminder.
   case look(at: Time.Timestamp)
 }
@@ -96,9 +100,14 @@ extension SigningSession: Aggregate {
       guard let reminder = session.nextReminder, reminder <= at else { return [] }
       return [.reminded(session.pending.map(\.email), at: at)]
     }
+    switch command {
+    case .seal(let seal, let at): return session.isToBeSealed ? [.sealed(seal, at: at)] : []
+    case .giveUpSeal(let reason, let at): return session.isToBeSealed ? [.sealFailed(reason: reason, at: at)] : []
+    default: break
+    }
     guard session.status == .open else { throw .isOver(session.status) }
     switch command {
-    case .open, .look: return []
+    case .open, .look, .seal, .giveUpSeal: return []
     case .cancel(let reason, let at):
       if let reason { try check(reason, "reason") }
       return [.cancelled(reason: reason, at: at)]
@@ -121,7 +130,7 @@ extension SigningSession: Aggregate {
     guard
       case .open(
         let id, let document, let shown, let order, let participants, let consent, let consentHash, let expires,
-        let reminderInterval, let by, let at) = command
+        let reminderInterval, let wantsSeal, let by, let at) = command
     else { return [] }
     guard state == nil else { throw .exists }
     guard participants.count <= maximumParticipants else { throw .tooManyParticipants(limit: maximumParticipants) }
@@ -146,7 +155,8 @@ extension SigningSession: Aggregate {
     return [
       .opened(
         id: id, document: document, shown: shown, order: order, participants: participants, consent: consent,
-        consentHash: consentHash, expires: expires, reminderInterval: reminderInterval, by: by, at: at)
+        consentHash: consentHash, expires: expires, reminderInterval: reminderInterval, wantsSeal: wantsSeal, by: by,
+        at: at)
     ]
   }
 
@@ -181,11 +191,12 @@ extension SigningSession: Aggregate {
   ) -> SigningSession? {
     if case .opened(
       let id, let document, let shown, let order, let participants, let consent, let consentHash, let expires,
-      let reminderInterval, let by, let at) = event
+      let reminderInterval, let wantsSeal, let by, let at) = event
     {
       return SigningSession(
         id: id, documentID: document, shown: shown, order: order, participants: participants, consent: consent,
-        consentHash: consentHash, expires: expires, reminderInterval: reminderInterval, createdBy: by, createdAt: at,
+        consentHash: consentHash, expires: expires, reminderInterval: reminderInterval, wantsSeal: wantsSeal,
+        createdBy: by, createdAt: at,
         version: version)
     }
     guard var session = state else { return nil }
@@ -210,6 +221,8 @@ extension SigningSession: Aggregate {
       end(.declined, reason, at)
     case .cancelled(let reason, let at): end(.cancelled, reason, at)
     case .expired(let at): end(.expired, nil, at)
+    case .sealed(let seal, let at): (session.seal, session.sealedAt) = (seal, at)
+    case .sealFailed(let reason, _): session.sealProblem = reason
     }
     return session
   }

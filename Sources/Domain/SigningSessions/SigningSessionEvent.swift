@@ -7,8 +7,8 @@ public import Time
 public enum SigningSessionEvent: DomainEvent, Equatable {
   case opened(
     id: UUID, document: UUID, shown: SignedDocument, order: SigningSession.Order, participants: [Participant],
-    consent: String, consentHash: String, expires: Time.Timestamp?, reminderInterval: Duration?, by: String,
-    at: Time.Timestamp)
+    consent: String, consentHash: String, expires: Time.Timestamp?, reminderInterval: Duration?, wantsSeal: Bool,
+    by: String, at: Time.Timestamp)
   case signed(email: String, signature: UUID, at: Time.Timestamp)
   case approved(email: String, at: Time.Timestamp)
   /// Those whose turn it was.
@@ -17,6 +17,8 @@ public enum SigningSessionEvent: DomainEvent, Equatable {
   case declined(email: String, reason: String, at: Time.Timestamp)
   case cancelled(reason: String?, at: Time.Timestamp)
   case expired(at: Time.Timestamp)
+  case sealed(SessionSeal, at: Time.Timestamp)
+  case sealFailed(reason: String, at: Time.Timestamp)
 }
 
 /// The stored form. Tests/DomainTests/Fixtures has every form that was ever written.
@@ -31,12 +33,15 @@ extension SigningSessionEvent {
     case .declined: "SigningSessionDeclined"
     case .cancelled: "SigningSessionCancelled"
     case .expired: "SigningSessionExpired"
+    case .sealed: "SigningSessionSealed"
+    case .sealFailed: "SigningSessionSealFailed"
     }
   }
 
   public static let schemaVersions: [String: Int32] = [
     "SigningSessionOpened": 1, "SigningSessionSigned": 1, "SigningSessionApproved": 1, "SigningSessionReminded": 1,
     "SigningSessionCompleted": 1, "SigningSessionDeclined": 1, "SigningSessionCancelled": 1, "SigningSessionExpired": 1,
+    "SigningSessionSealed": 1, "SigningSessionSealFailed": 1,
   ]
 
   public static let personalFields: [String: [String]] = [
@@ -51,7 +56,7 @@ extension SigningSessionEvent {
       switch self {
       case .opened(
         let id, let document, let shown, let order, let participants, let consent, let consentHash, let expires,
-        let reminderInterval, let by, let at):
+        let reminderInterval, let wantsSeal, let by, let at):
         writer.member("id", id.description)
         writer.member("document_id", document.description)
         writer.member("document_version", shown.version.value)
@@ -72,6 +77,7 @@ extension SigningSessionEvent {
         writer.member("consent_sha256", consentHash)
         if let expires { writer.member("expires_at", expires.description) }
         if let reminderInterval { writer.member("remind_every_seconds", reminderInterval.components.seconds) }
+        if wantsSeal { writer.member("seal", true) }
         writer.member("created_by", by)
         writer.member("at", at.description)
       case .signed(let email, let signature, let at):
@@ -87,6 +93,15 @@ extension SigningSessionEvent {
       case .completed(let at), .expired(let at): writer.member("at", at.description)
       case .declined(let email, let reason, let at):
         writer.member("email", email)
+        writer.member("reason", reason)
+        writer.member("at", at.description)
+      case .sealed(let seal, let at):
+        writer.name("content")
+        seal.content.write(&writer)
+        writer.member("level", seal.level.rawValue)
+        writer.member("certificate_sha256", seal.certificateHash)
+        writer.member("at", at.description)
+      case .sealFailed(let reason, let at):
         writer.member("reason", reason)
         writer.member("at", at.description)
       case .cancelled(let reason, let at):
@@ -113,7 +128,8 @@ extension SigningSessionEvent {
           version: StreamVersion(try fields.required("document_version"))),
         order: try fields.required("order"), participants: participants, consent: try fields.required("consent"),
         consentHash: try fields.required("consent_sha256"), expires: try fields.optional("expires_at"),
-        reminderInterval: seconds.map { .seconds($0) }, by: try fields.required("created_by"), at: at)
+        reminderInterval: seconds.map { .seconds($0) }, wantsSeal: try fields.optional("seal") ?? false,
+        by: try fields.required("created_by"), at: at)
     case "SigningSessionSigned":
       self = .signed(email: try fields.required("email"), signature: try fields.required("signature"), at: at)
     case "SigningSessionApproved": self = .approved(email: try fields.required("email"), at: at)
@@ -123,6 +139,14 @@ extension SigningSessionEvent {
     case "SigningSessionDeclined":
       self = .declined(email: try fields.required("email"), reason: try fields.required("reason"), at: at)
     case "SigningSessionCancelled": self = .cancelled(reason: try fields.optional("reason"), at: at)
+    case "SigningSessionSealed":
+      let level = try fields.required("level", as: String.self)
+      guard let known = SessionSeal.Level(rawValue: level) else { throw JSONError(.invalid(level, remedy: "B-B, B-T")) }
+      self = .sealed(
+        SessionSeal(
+          content: try fields.required("content"), level: known,
+          certificateHash: try fields.required("certificate_sha256")), at: at)
+    case "SigningSessionSealFailed": self = .sealFailed(reason: try fields.required("reason"), at: at)
     case "SigningSessionExpired": self = .expired(at: at)
     default: throw JSONError(.invalid(type, remedy: "no event of a signing session has this type"))
     }

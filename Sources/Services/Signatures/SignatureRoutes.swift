@@ -10,16 +10,18 @@ import Time
 
 /// `/signatures`: sign a document; and the signatures of one.
 struct SignatureRoutes: Sendable {
-  private let store: EventStore
+  private let sessions: SigningSessions
+  private var store: EventStore { sessions.store }
   private let images: SignatureImages
   private let search: SignatureSearch
   private let readers: ViewReaders
   private let maximumJSON: Int
 
   init(
-    _ store: EventStore, images: SignatureImages, search: SignatureSearch, readers: ViewReaders, maximumJSON: Int
+    _ sessions: SigningSessions, images: SignatureImages, search: SignatureSearch, readers: ViewReaders,
+    maximumJSON: Int
   ) {
-    (self.store, self.images, self.search) = (store, images, search)
+    (self.sessions, self.images, self.search) = (sessions, images, search)
     (self.readers, self.maximumJSON) = (readers, maximumJSON)
   }
 
@@ -119,6 +121,7 @@ struct SignatureRoutes: Sendable {
   ) async throws -> Response {
     let id = Self.id(of: email, on: document, in: session)
     do {
+      var done: SigningSession?
       let signature = try await store.together(
         metadata: metadata,
         command: keyed.map { ($0.key, $0.request, { (signature: Signature) in Self.answer(signature).bytes }) }
@@ -130,9 +133,11 @@ struct SignatureRoutes: Sendable {
         try Self.check(session, agrees, method, open: loaded.state?.openSession)
         if let session {
           let open = try await unit.load(session.description, SigningSession.self)
+          try await sessions.noteSeal(open.state, in: 30)
           let after = try unit.execute(
             .sign(email: email, signature: id, at: now), on: session.description, open)
           if after?.status != .open { closes = session }
+          done = after
           consent = after.map {
             SignatureConsent(
               session: session, textHash: $0.consentHash, method: method ?? (image.isImage ? "drawn" : "typed"))
@@ -146,6 +151,8 @@ struct SignatureRoutes: Sendable {
         }
         return signature
       }
+      // Otherwise it is noticed later.
+      if done?.isToBeSealed == true { try? await sessions.noteSeal(done, in: 0) }
       return Self.answer(signature).response
     } catch AppendError.versionConflict(_, .noStream, _) {
       throw SignatureRefusal.signedAlready

@@ -15,13 +15,20 @@ public struct Signatures: Feature {
   static let mustBeImage = Setting(
     "signatures.require-image", default: false, "Refuse a drawn signature that is no PNG, JPEG or SVG.")
 
-  public var settings: [SettingDescription] { [Self.maximumImage.description, Self.mustBeImage.description] }
+  public var settings: [SettingDescription] {
+    [Self.maximumImage.description, Self.mustBeImage.description] + SealSettings.all
+  }
 
   public var aggregates: [any Aggregate.Type] { [Signature.self, SigningSession.self] }
 
   public var connections: Connections { .postgres }
 
-  public func contents(_ context: Context) throws -> [StoredContents] { [SignatureImages.contents(context.store)] }
+  public func contents(_ context: Context) throws -> [StoredContents] {
+    [SignatureImages.contents(context.store), DocumentSealer.contents(context.store)]
+  }
+
+  /// A key that cannot be used is told at the start, not when the first session is completed.
+  public func prepare(_ context: Context) async throws { _ = try SealSettings.load(context.settings) }
 
   public func views(_ context: Context) throws -> [any View] { [search(context)] }
 
@@ -34,14 +41,23 @@ public struct Signatures: Feature {
     let images = SignatureImages(
       objects: context.content, detector: try MediaTypeDetector(), maximum: context.settings[Self.maximumImage].bytes,
       mustBeImage: context.settings[Self.mustBeImage])
+    let sessions = SigningSessions(context.store, sealer: try DocumentSealer(context))
     return [
       SignatureRoutes(
-        context.store, images: images, search: search(context),
+        sessions, images: images, search: search(context),
         readers: ViewReaders(view: search(context), reactor: context.reactor),
         maximumJSON: context.settings[HTTPSettings.maximumJSON].bytes
-      ).group, SessionRoutes(context.store).group,
+      ).group,
+      SessionRoutes(
+        sessions,
+        ContentAnswer(
+          contents: ContentStore(context.content, detector: try MediaTypeDetector(), maximum: 0), logger: context.logger
+        )
+      ).group,
     ]
   }
 
-  public func workers(_ context: Context) throws -> [any Worker] { [SessionWorker(context)] }
+  public func workers(_ context: Context) throws -> [any Worker] {
+    [SessionWorker(context, try DocumentSealer(context))]
+  }
 }

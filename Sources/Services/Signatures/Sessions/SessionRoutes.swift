@@ -14,7 +14,11 @@ struct SessionRoutes: Sendable {
   /// The most sessions in an answer.
   private static let page = 50
 
-  init(_ store: EventStore) { (sessions, list) = (SigningSessions(store), SignatureList(store)) }
+  private let content: ContentAnswer
+
+  init(_ sessions: SigningSessions, _ content: ContentAnswer) {
+    (self.sessions, list, self.content) = (sessions, SignatureList(sessions.store), content)
+  }
 
   private static let path = "/documents/{id}/signing-sessions"
 
@@ -41,6 +45,9 @@ struct SessionRoutes: Sendable {
           Input<Int64?>(
             optional: "remind_every_seconds", schema: .integer(in: 60...31_622_400),
             "How often those whose turn it is are reminded: by an event."),
+          Input<Bool?>(
+            optional: "seal",
+            "Seal the PDF once the session is completed (PAdES). Missing: if a key is set and the content is a PDF."),
           IdempotencyKey.input, handler: open),
         Route(
           .get, Self.path, "The newest signing sessions of a document.", right: .view,
@@ -109,6 +116,26 @@ struct SessionRoutes: Sendable {
             isSeen ? session : session.withoutNames, document, isSeen ? try await list.signatures(on: document) : [])
           return request.headers["Accept"]?.contains("text/html") == true ? receipt.page : .json(receipt.json)
         },
+        Route(
+          .get, Self.path + "/{session}/sealed", "The PDF that was signed, with its seal.", right: .view,
+          answers: [
+            Answer(200, "The PDF.", schema: .any, mediaType: DocumentSealer.type),
+            Answer(206, "The range that was asked for.", schema: .any, mediaType: DocumentSealer.type),
+            Answer(304, "The caller has it: If-None-Match names its ETag."),
+            Answer(416, "The content has no such range."),
+          ], SignatureInputs.document, session
+        ) { request, id, session in
+          let session = try await sessions.session(session, of: id)
+          guard let seal = session.seal else {
+            throw Problem(
+              404, "Not found",
+              detail: session.isToBeSealed
+                ? "the seal is not made yet: ask again in some seconds"
+                : session.sealProblem.map { "the session could not be sealed: \($0)" }
+                  ?? "the session has no seal")
+          }
+          return try await content.answer(request, seal.content)
+        },
       ])
   }
 
@@ -132,17 +159,17 @@ struct SessionRoutes: Sendable {
   @Sendable
   private func open(
     _ request: Request, _ id: UUID, _ participants: ParticipantList, _ order: SigningSession.Order?, _ consent: String?,
-    _ expires: Timestamp?, _ seconds: Int64?, _ key: IdempotencyKey?
+    _ expires: Timestamp?, _ seconds: Int64?, _ seal: Bool?, _ key: IdempotencyKey?
   ) async throws -> Response {
     let metadata = request.metadata()
     let opening = SigningSessions.Opening(
       order: order ?? .parallel, participants: participants.list, consent: consent ?? Self.defaultConsent,
-      expires: expires, reminderInterval: seconds.map { .seconds($0) })
+      expires: expires, reminderInterval: seconds.map { .seconds($0) }, seal: seal)
     let keyed = KeyedRequest(
       key, request, actor: metadata.actor,
       [
         id.description, opening.order.rawValue, opening.consent, expires?.description, seconds.map { "\($0)" },
-      ] + opening.participants.flatMap { [$0.email, $0.name, $0.role.rawValue] })
+      ] + (seal.map { ["\($0)"] } ?? []) + opening.participants.flatMap { [$0.email, $0.name, $0.role.rawValue] })
     return try await sessions.store.once(keyed) {
       let command = keyed.map { ($0.key, $0.request, { (session: SigningSession) in Self.created(session).bytes }) }
       return Self.created(try await sessions.open(on: id, opening, metadata: metadata, command: command)).response
@@ -210,7 +237,18 @@ extension SigningSession {
             .init("done_at", .nullable(.string(format: "date-time"))),
           ]))), .init("consent", .string()), .init("consent_sha256", .string()),
       .init("expires_at", .nullable(.string(format: "date-time"))), .init("remind_every_seconds", .nullable(.integer)),
-      .init("reminded_at", .nullable(.string(format: "date-time"))), .init("declined_by", .nullable(.string())),
+      .init("reminded_at", .nullable(.string(format: "date-time"))),
+      .init(
+        "seal",
+        .object([
+          .init("status", .string(values: ["pending", "done", "failed"])),
+          .init("level", .string(values: SessionSeal.Level.allCases.map(\.rawValue)), isRequired: false),
+          .init("size", .integer, isRequired: false), .init("sha256", .string(), isRequired: false),
+          .init("certificate_sha256", .string(), isRequired: false),
+          .init("sealed_at", .nullable(.string(format: "date-time")), isRequired: false),
+          .init("problem", .string(), isRequired: false),
+        ]), isRequired: false, "Where the PDF is sealed once the session is completed."),
+      .init("declined_by", .nullable(.string())),
       .init("reason", .nullable(.string())),
       .init("created_by", .string()), .init("created_at", .string(format: "date-time")),
       .init("ended_at", .nullable(.string(format: "date-time"))), .init("version", .integer),

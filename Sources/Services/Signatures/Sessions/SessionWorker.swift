@@ -4,7 +4,7 @@ import Logging
 import Reactor
 import Synchronization
 
-/// Ends signing sessions and reminds participants when it is due. Several processes may do it: what is done already is not done
+/// Ends signing sessions, reminds participants and seals what was signed when it is due. Several processes may do it: what is done already is not done
 /// again.
 final class SessionWorker: Worker {
   let name = "signing"
@@ -15,8 +15,9 @@ final class SessionWorker: Worker {
 
   private static let pause = Duration.seconds(1)
 
-  init(_ context: Context) {
-    (self.context, sessions) = (context, SigningSessions(context.store))
+  /// - Parameter sealer: nil: completed sessions are not sealed here.
+  init(_ context: Context, _ sealer: DocumentSealer?) {
+    (self.context, sessions) = (context, SigningSessions(context.store, sealer: sealer))
     logger = context.logger.labelled("signing")
   }
 

@@ -10,9 +10,11 @@ import Time
 struct SigningSessions: Sendable {
   let store: EventStore
   private let dueTimes: DueTimes
+  private let sealer: DocumentSealer?
 
-  init(_ store: EventStore) {
-    self.store = store
+  /// - Parameter sealer: nil: sessions are not sealed.
+  init(_ store: EventStore, sealer: DocumentSealer?) {
+    (self.store, self.sealer) = (store, sealer)
     dueTimes = DueTimes(store, category: SigningSession.category)
   }
 
@@ -23,6 +25,8 @@ struct SigningSessions: Sendable {
     let consent: String
     let expires: Timestamp?
     let reminderInterval: Duration?
+    /// nil: if it can be.
+    let seal: Bool?
   }
 
   func open(
@@ -30,28 +34,53 @@ struct SigningSessions: Sendable {
     command: (key: String, request: [UInt8], answer: (SigningSession) -> [UInt8])?
   ) async throws -> SigningSession {
     let (id, now) = (UUID.version7(), Timestamp.now())
-    func opened(_ shown: SignedDocument, _ at: Timestamp) -> SigningSessionCommand {
+    func opened(_ shown: SignedDocument, seal: Bool, _ at: Timestamp) -> SigningSessionCommand {
       .open(
         id: id, document: document, shown: shown, order: opening.order, participants: opening.participants,
         consent: opening.consent, consentHash: SHA256.hash(Array(opening.consent.utf8)).hexadecimal,
-        expires: opening.expires, reminderInterval: opening.reminderInterval, by: metadata.actor, at: at)
+        expires: opening.expires, reminderInterval: opening.reminderInterval, wantsSeal: seal, by: metadata.actor,
+        at: at)
     }
     // Refused before its times are noted.
     let none = SignedDocument(contentHash: nil, version: .none)
-    let expected = SigningSession.newEvents(try SigningSession.decide(opened(none, now), nil), from: nil, at: .none)
+    let expected = SigningSession.newEvents(
+      try SigningSession.decide(opened(none, seal: false, now), nil), from: nil, at: .none)
     let opens = DocumentCommand.openSigning(
-      session: id, participants: opening.participants, until: opening.expires, at: now)
+      session: id, shares: opening.participants.map { $0.share(until: opening.expires) }, at: now)
     _ = try Document.decide(opens, try await AggregateStore<Document>(store).load(document.description).state)
     if let due = expected.state?.due { try await dueTimes.note(id.description, at: due) }
     return try await store.together(metadata: metadata, command: command) { unit in
       let loaded = try await unit.load(document.description, Document.self)
       let shown = SignedDocument(contentHash: loaded.state?.content?.hash, version: loaded.version)
+      let seal = try wantsSeal(opening, loaded.state?.content)
       try unit.execute(opens, on: document.description, loaded)
-      guard let session = try unit.execute(opened(shown, now), on: id.description, nil, as: SigningSession.self) else {
+      guard
+        let session = try unit.execute(opened(shown, seal: seal, now), on: id.description, nil, as: SigningSession.self)
+      else {
         throw SigningSessionRefusal.exists
       }
       return session
     }
+  }
+
+  /// - Throws: A problem if a seal is asked for that cannot be made.
+  private func wantsSeal(_ opening: Opening, _ content: DocumentContent?) throws(Problem) -> Bool {
+    let isPossible = sealer != nil && DocumentSealer.accepts(content)
+    guard opening.seal == true, !isPossible else { return isPossible && opening.seal != false }
+    throw Problem(
+      422, "Invalid body",
+      detail: sealer == nil
+        ? "nothing is sealed here: signing.seal-key is not set"
+        : "only a PDF of at most \(DocumentSealer.maximum) bytes is sealed", field: "/seal")
+  }
+
+  /// Notes that a session may be completed by what is done next: its seal is due then. To be called before, and after.
+  ///
+  /// - Parameter seconds: How long that may take.
+  func noteSeal(_ session: SigningSession?, in seconds: Int64) async throws {
+    guard let session, session.wantsSeal, session.status == .open || session.isToBeSealed else { return }
+    try await dueTimes.note(
+      session.id.description, at: Timestamp(microseconds: Timestamp.now().microseconds + seconds * 1_000_000))
   }
 
   /// Carries out a command on a session of a document. If the session ends, the document is free again.
@@ -60,6 +89,7 @@ struct SigningSessions: Sendable {
   ) async throws -> SigningSession {
     let session = try await store.together(metadata: metadata) { unit in
       let loaded = try await unit.load(id.description, SigningSession.self)
+      try await noteSeal(loaded.state, in: 30)
       guard let state = loaded.state, state.documentID == document else { throw SigningSessionRefusal.notFound }
       let now = Timestamp.now()
       let session = try unit.execute(command(now), on: id.description, loaded) ?? state
@@ -70,7 +100,11 @@ struct SigningSessions: Sendable {
       return session
     }
     // Otherwise whoever looks next finds nothing to do.
-    if session.status != .open { try? await dueTimes.forget(id.description) }
+    if session.isToBeSealed {
+      try? await noteSeal(session, in: 0)
+    } else if session.status != .open {
+      try? await dueTimes.forget(id.description)
+    }
     return session
   }
 
@@ -105,7 +139,56 @@ struct SigningSessions: Sendable {
   private static let actor = "annals"
   private static let page = 100
   /// How long until a session is looked at again that failed, or whose opening may still be under way.
-  private static let wait: Int64 = 60_000_000
+  private static let wait: Int64 = 10_000_000
+  /// How often an open session is looked at that will be sealed: the note of its completion may be lost by a stop.
+  private static let glance: Int64 = 3_600_000_000
+  /// After this time without an answer by the authority for time, or the object store, it is not sealed any more.
+  private static let longestSealing: Int64 = 7 * 86_400_000_000
+
+  private static func later(_ microseconds: Int64) -> Timestamp {
+    Timestamp(microseconds: Timestamp.now().microseconds + microseconds)
+  }
+
+  private func look(at session: SigningSession) async throws -> SigningSession {
+    try await store.together(metadata: EventMetadata(actor: Self.actor)) { unit in
+      let loaded = try await unit.load(session.id.description, SigningSession.self)
+      let now = Timestamp.now()
+      let after = try unit.execute(.look(at: now), on: session.id.description, loaded) ?? session
+      if loaded.state?.status == .open, after.status != .open {
+        let document = session.documentID.description
+        try unit.execute(
+          .closeSigning(session: session.id, at: now), on: document, try await unit.load(document, Document.self))
+      }
+      return after
+    }
+  }
+
+  /// Seals what was signed, or notes why that cannot be.
+  ///
+  /// - Returns: False if this process has no key: another one may have it.
+  private func seal(_ session: SigningSession) async throws -> Bool {
+    let waited = Timestamp.now().microseconds - (session.endedAt?.microseconds ?? 0)
+    let isLate = waited > Self.longestSealing
+    guard sealer != nil || isLate else { return false }
+    var command: SigningSessionCommand
+    do {
+      guard let sealer else { throw DocumentSealer.Unsealable(description: "signing.seal-key was not set any more") }
+      let shown = try await AggregateStore<Document>(store)
+        .load(session.documentID.description, asOf: .version(session.shown.version)).state
+      guard let content = shown?.content else {
+        throw DocumentSealer.Unsealable(description: "there was no content in the version that was signed")
+      }
+      command = .seal(try await sealer.seal(content, of: session), at: .now())
+    } catch let error as DocumentSealer.Unsealable {
+      command = .giveUpSeal(reason: error.description, at: .now())
+    } catch {
+      guard isLate else { throw error }
+      command = .giveUpSeal(reason: "given up after seven days: \(error)", at: .now())
+    }
+    _ = try await AggregateStore<SigningSession>(store).execute(
+      command, on: session.id.description, metadata: EventMetadata(actor: Self.actor))
+    return true
+  }
 
   /// Ends sessions and reminds participants as it is due. One that fails is left for later and holds up no other.
   ///
@@ -114,12 +197,15 @@ struct SigningSessions: Sendable {
   func look(_ failed: (String, any Error) -> Void) async throws -> Bool {
     let entries = try await dueTimes.due(limit: Self.page)
     for entry in entries {
-      var next: Timestamp? = Timestamp(microseconds: Timestamp.now().microseconds + Self.wait)
+      var next: Timestamp? = Self.later(Self.wait)
       do {
         if let state = try await AggregateStore<SigningSession>(store).load(entry.id).state {
-          next = try await execute(
-            state.id, of: state.documentID, metadata: EventMetadata(actor: Self.actor)
-          ) { .look(at: $0) }.due
+          if state.isToBeSealed {
+            if try await seal(state) { next = nil }
+          } else {
+            let state = state.status == .open ? try await look(at: state) : state
+            next = state.due ?? (state.status == .open && state.wantsSeal ? Self.later(Self.glance) : nil)
+          }
         } else if entry.isOld {
           next = nil
         }
