@@ -113,6 +113,14 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
     }
   }
 
+  /// Runs an asynchronous function on the loop in a task of its own, which is cancelled with the caller's.
+  ///
+  /// A task keeps the memory of its deepest calls until it ends. Whoever lives long, a socket say, lets others make them.
+  public func apart<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+    let task = Task(executorPreference: self) { try await body() }
+    return try await withTaskCancellationHandler { try await task.value } onCancel: { task.cancel() }
+  }
+
   /// Runs a blocking function on a thread of its own and returns its result.
   public static func offLoop<Value: Sendable, Failure: Error>(
     _ call: BlockingCall = .local, _ body: @escaping @Sendable () throws(Failure) -> Value

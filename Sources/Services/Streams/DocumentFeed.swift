@@ -121,13 +121,16 @@ final class DocumentFeed {
   /// What comes next, at most after some time.
   func next(within timeout: Duration, isolation: isolated (any Actor)? = #isolation) async throws -> Step {
     if asksLast, let event {
-      let last = try await documents.store.event(of: Document.stream(id.description), at: version)
+      let last = try await reactor.apart { [store = documents.store, id, version] in
+        try await store.event(of: Document.stream(id.description), at: version)
+      }
       guard last?.id == event else { return .diverged }
       asksLast = false
     }
     if readsLog {
-      let page = try await documents.store.read(
-        Document.stream(id.description), after: version, limit: Self.pageSize)
+      let page = try await reactor.apart { [store = documents.store, id, version] in
+        try await store.read(Document.stream(id.description), after: version, limit: Self.pageSize)
+      }
       readsLog = page.hasMore
       if !page.events.isEmpty { return try await step(page.events) }
     }
