@@ -1,13 +1,18 @@
 import CommandLine
 import Configuration
 import Glibc
+import Services
 
 @main
 struct Annals {
   static func main() async {
     prepare()
+    let arguments = Swift.CommandLine.arguments
+    if arguments.dropFirst().first == SealPreparation.command {
+      leave(SealPreparation.run())
+    }
     do {
-      try await program.parse(Array(Swift.CommandLine.arguments.dropFirst())).run()
+      try await program.parse(Array(arguments.dropFirst())).run()
       leave(0)
     } catch let error as UsageError {
       fail("\(error)", status: 64)  // EX_USAGE

@@ -16,9 +16,9 @@ import Testing
     try await annals.send(method, path, body, contentType: nil, headers: [])
   }
 
-  @Test("create with created_by, and answer the whole row; the list and the row follow")
-  func create() async throws {
-    try await withAnnals(searching) { annals in
+  @Test("create with created_by, and answer the whole row; the list and the row follow", arguments: Processes.allCases)
+  func create(_ processes: Processes) async throws {
+    try await withAnnals(searching, processes) { annals in
       let created = try await send(annals, .post, "/documents", Self.agreement)
       #expect(created.status == 201)
       let row = created.json
@@ -49,9 +49,11 @@ import Testing
     }
   }
 
-  @Test("name the actor in the body only where no header does; without either it is anonymous")
-  func actors() async throws {
-    try await withAnnals { annals in
+  @Test(
+    "name the actor in the body only where no header does; without either it is anonymous",
+    arguments: Processes.allCases)
+  func actors(_ processes: Processes) async throws {
+    try await withAnnals([:], processes) { annals in
       let bodies = [
         (#"{"title":"A","created_by":"john"}"#, [("X-Actor", "alice")], "alice", "john"),
         (#"{"title":"B","created_by":"john"}"#, [], "john", "john"),
@@ -71,9 +73,11 @@ import Testing
     }
   }
 
-  @Test("look at a document that is created, pending or signed; sign one that is created, viewed or pending")
-  func statuses() async throws {
-    try await withAnnals { annals in
+  @Test(
+    "look at a document that is created, pending or signed; sign one that is created, viewed or pending",
+    arguments: Processes.allCases)
+  func statuses(_ processes: Processes) async throws {
+    try await withAnnals([:], processes) { annals in
       for path in [
         ["viewed"], ["pending", "viewed"], ["signed", "viewed"], ["viewed", "signed"], ["pending", "signed", "viewed"],
         ["signed", "viewed", "signed"],
@@ -89,9 +93,9 @@ import Testing
     }
   }
 
-  @Test("count views: right after five answered reads there are five, of one visitor")
-  func views() async throws {
-    try await withAnnals { annals in
+  @Test("count views: right after five answered reads there are five, of one visitor", arguments: Processes.allCases)
+  func views(_ processes: Processes) async throws {
+    try await withAnnals([:], processes) { annals in
       let id = try await send(annals, .post, "/documents", #"{"title":"A"}"#).json["id"]?.string ?? ""
       for _ in 0..<5 { #expect(try await send(annals, .get, "/documents/\(id)").status == 200) }
       let stats = try await send(annals, .get, "/documents/\(id)/stats")

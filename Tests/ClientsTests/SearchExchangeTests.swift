@@ -9,9 +9,11 @@ import Testing
     {"title":"Sales Agreement Q4 2025","content":"This text outlines the terms...","created_by":"john.doe@company.com"}
     """
 
-  @Test("find rows with score and highlights beside their fields, with filters and paging; count by status")
-  func search() async throws {
-    try await withAnnals(searching) { annals in
+  @Test(
+    "find rows with score and highlights beside their fields, with filters and paging; count by status",
+    arguments: Processes.allCases)
+  func search(_ processes: Processes) async throws {
+    try await withAnnals(searching, processes) { annals in
       func send(
         _ method: HTTPRequest.Method, _ path: String, _ body: String? = nil
       ) async throws -> (status: Int, json: JSONValue, response: HTTPResponse) {
@@ -51,9 +53,11 @@ import Testing
     }
   }
 
-  @Test("ask Elasticsearch directly: the alias counts and finds the documents that are not deleted")
-  func operators() async throws {
-    try await withAnnals(searching) { annals in
+  @Test(
+    "ask Elasticsearch directly: the alias counts and finds the documents that are not deleted",
+    arguments: Processes.allCases)
+  func operators(_ processes: Processes) async throws {
+    try await withAnnals(searching, processes) { annals in
       let kept = try await annals.send(.post, "/documents", Self.agreement)
       let deleted = try await annals.send(.post, "/documents", #"{"title":"Gone"}"#)
       let id = deleted.json["id"]?.string ?? ""

@@ -25,9 +25,11 @@ import Testing
       headers: headers)
   }
 
-  @Test("POST /signatures: the row; afterwards the document is signed, one version higher, from each status alike")
-  func sign() async throws {
-    try await withAnnals { annals in
+  @Test(
+    "POST /signatures: the row; afterwards the document is signed, one version higher, from each status alike",
+    arguments: Processes.allCases)
+  func sign(_ processes: Processes) async throws {
+    try await withAnnals([:], processes) { annals in
       for (number, status) in ["created", "viewed", "pending", "signed"].enumerated() {
         let id = try await document(annals)
         var version: Int64 = 1
@@ -64,9 +66,9 @@ import Testing
     }
   }
 
-  @Test("signature_data in each form that is sent; an image is known as one")
-  func data() async throws {
-    try await withAnnals { annals in
+  @Test("signature_data in each form that is sent; an image is known as one", arguments: Processes.allCases)
+  func data(_ processes: Processes) async throws {
+    try await withAnnals([:], processes) { annals in
       let id = try await document(annals)
       let png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
       for (number, (data, isImage)) in [
@@ -85,9 +87,10 @@ import Testing
   }
 
   @Test(
-    "what must not be: the same signer twice, no such document, a malformed address, a document that cannot be signed")
-  func refusals() async throws {
-    try await withAnnals { annals in
+    "what must not be: the same signer twice, no such document, a malformed address, a document that cannot be signed",
+    arguments: Processes.allCases)
+  func refusals(_ processes: Processes) async throws {
+    try await withAnnals([:], processes) { annals in
       let id = try await document(annals)
       #expect(try await sign(annals, id).status == 201)
       #expect(try await sign(annals, id).status == 409)
@@ -106,9 +109,11 @@ import Testing
     }
   }
 
-  @Test("many sign at once: each signature is there, and the document has a version for each")
-  func races() async throws {
-    try await withAnnals { annals in
+  @Test(
+    "many sign at once: each signature is there, and the document has a version for each", arguments: Processes.allCases
+  )
+  func races(_ processes: Processes) async throws {
+    try await withAnnals([:], processes) { annals in
       let id = try await document(annals)
       let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
         for number in 0..<12 {
@@ -125,9 +130,9 @@ import Testing
     }
   }
 
-  @Test("Idempotency-Key: the first answer again; another request 422; required nowhere")
-  func idempotency() async throws {
-    try await withAnnals { annals in
+  @Test("Idempotency-Key: the first answer again; another request 422; required nowhere", arguments: Processes.allCases)
+  func idempotency(_ processes: Processes) async throws {
+    try await withAnnals([:], processes) { annals in
       let key = [
         (name: "Idempotency-Key", value: "\"8e03978e-40d5-43e8-bc93-6894a57f9324\""), (name: "X-Actor", value: "alice"),
       ]
@@ -161,9 +166,9 @@ import Testing
     }
   }
 
-  @Test("each signature is one message on its topic, and one on the document's")
-  func topics() async throws {
-    try await withAnnals { annals in
+  @Test("each signature is one message on its topic, and one on the document's", arguments: Processes.allCases)
+  func topics(_ processes: Processes) async throws {
+    try await withAnnals([:], processes) { annals in
       let id = try await document(annals)
       let answer = try await sign(annals, id)
       let signatures = annals.topic.replacing("documents", with: "signatures")

@@ -4,10 +4,10 @@ import Testing
 @Suite("Calls by gRPC", .timeLimit(.minutes(5))) struct CallTests {
   private static let program = #filePath.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/calls.py"
 
-  @Test("do what clients expect, end as they should, and bear what is mangled")
-  func calls() async throws {
+  @Test("do what clients expect, end as they should, and bear what is mangled", arguments: Processes.allCases)
+  func calls(_ processes: Processes) async throws {
     let port = Stack.uniquePort()
-    try await withAnnals(["ANNALS_GRPC_PORT": "\(port)"]) { annals in
+    try await withAnnals(["ANNALS_GRPC_PORT": "\(port)"], processes) { annals in
       let printed = try await annals.output(
         of: Self.program, ["127.0.0.1:\(port)", annals.url, annals.operationsURL])
       #expect(printed.hasSuffix("12 of 12 cases hold\n"), "\(printed)")

@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 
 TIMEOUT = 60
@@ -57,23 +58,41 @@ def make(folder):
         subprocess.run(["qpdf", *options, folder / "form.pdf", folder / f"{name}.pdf"], check=True)
     (folder / "damaged.pdf").write_bytes(plain[:-40] + b"startxref\n7\n%%EOF\n")
     (folder / "text.pdf").write_bytes(b"%PDF-1.7\nnot one\n")
+    (folder / "shifted.pdf").write_bytes(b"something before\n" + plain)
+    # Bytes beyond ASCII in objects that are written again, and a note that is a part of the page.
+    (folder / "latin.pdf").write_bytes(pdf({
+        1: "<< /Type /Catalog /Pages 2 0 R /PageLabels << /Nums [ 0 << /P (Seite f\xfcr die \xdcbergabe an alle anderen ) >> ] >> >>",
+        3: "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Resources << /Font << /F 5 0 R >> >> /Annots [ << /Type /Annot "
+           "/Subtype /Text /Rect [0 0 9 9] /Contents (Kaution 500 Euro f\xfcr die ganze lange Wohnung) >> ] >>"}, "latin-1"))
+    # The trailer counts too few objects.
+    (folder / "small.pdf").write_bytes(plain.replace(b"/Size 6", b"/Size 4"))
+    # The page is a part of the tree.
+    page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Resources << /Font << /F 5 0 R >> >> >>"
+    (folder / "inline.pdf").write_bytes(pdf({2: f"<< /Type /Pages /Kids [ {page} ] /Count 1 >>"}))
+    # A tree of pages so deep that its reader ends, and a table that is a gigabyte inside.
+    deep = {number: f"<< /Type /Pages /Parent {number - 1} 0 R /Kids [ {number + 1} 0 R ] /Count 1 >>" for number in range(6, 60_000)}
+    (folder / "deep.pdf").write_bytes(pdf({2: "<< /Type /Pages /Kids [6 0 R] /Count 1 >>", **deep, 60_000: page}))
+    bomb = zlib.compress(zlib.compress(bytes(1 << 30), 1), 9)
+    out = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n"
+    out += f"2 0 obj\n<< /Type /XRef /Size 3 /W [ 1 2 1 ] /Root 1 0 R /Filter [ /FlateDecode /FlateDecode ] /Length {len(bomb)} >>\nstream\n".encode()
+    (folder / "bomb.pdf").write_bytes(out + bomb + b"\nendstream\nendobj\nstartxref\n45\n%%EOF\n")
 
 
-def pdf(changes):
+def pdf(changes, encoding="ascii"):
     objects = {
         1: "<< /Type /Catalog /Pages 2 0 R >>", 2: "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
         3: "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Resources << /Font << /F 5 0 R >> >> >>",
         4: "<< /Length 42 >>\nstream\nBT /F 18 Tf 20 150 Td (A lease) Tj ET     \nendstream",
         5: "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>", **changes}
-    out, places = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", {}
+    out, places = bytearray(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"), {}
     for number, text in objects.items():
         places[number] = len(out)
-        out += f"{number} 0 obj\n{text}\nendobj\n".encode()
+        out += f"{number} 0 obj\n{text}\nendobj\n".encode(encoding)
     start = len(out)
     out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode()
     for number in sorted(places):
         out += f"{places[number]:010} 00000 n \n".encode()
-    return out + f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R /ID [<00><01>] >>\nstartxref\n{start}\n%%EOF\n".encode()
+    return bytes(out) + f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R /ID [<00><01>] >>\nstartxref\n{start}\n%%EOF\n".encode()
 
 
 class Authority(http.server.BaseHTTPRequestHandler):
@@ -165,6 +184,8 @@ def hold(name, level):
     assert (result.timestamp_validity is not None) == (level == "B-T")
     if level == "B-T":
         assert result.timestamp_validity.valid and result.timestamp_validity.trusted, result.timestamp_validity.summary()
+    texts = [subprocess.run(["qpdf", "--json", "--json-key=qpdf", path], capture_output=True, text=True).stdout.count("f\u00fcr") for path in (FOLDER / name, out)]
+    assert texts[0] <= texts[1], "texts of the document have changed"
     printed = subprocess.run(["pdfsig", "-nocert", out], capture_output=True, text=True).stdout
     assert "Signature is Valid." in printed and "Total document signed" in printed and "ETSI.CAdES.detached" in printed, printed
     subprocess.run(["qpdf", "--check", out], check=True, capture_output=True)
@@ -205,8 +226,9 @@ def run(port):
         threading.Thread(target=server.serve_forever, daemon=True).start()
     cases = [("plain.pdf", None), ("streams.pdf", None)]
     if not port:
-        cases += [("form.pdf", None), ("no_newline.pdf", None), ("encrypted.pdf", "encrypted"), ("certified.pdf", "certified"),
-                  ("damaged.pdf", "cannot be read"), ("text.pdf", "cannot be read"), (None, None)]
+        cases += [("form.pdf", None), ("no_newline.pdf", None), ("latin.pdf", None), ("small.pdf", "fewer objects"), ("encrypted.pdf", "encrypted"),
+                  ("certified.pdf", "certified"), ("damaged.pdf", "cannot be read"), ("text.pdf", "cannot be read"), ("shifted.pdf", "cannot be read"),
+                  ("inline.pdf", "object of its own"), ("deep.pdf", "cannot be read"), ("bomb.pdf", "cannot be read"), (None, None)]
     held = 0
     for name, word in cases:
         try:

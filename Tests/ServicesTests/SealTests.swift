@@ -25,7 +25,7 @@ import Testing
     try await withAnnals(settings) { annals in
       let printed = try await annals.output(
         of: Self.python, [Self.program, "run", annals.url, folder] + (isTimestamped ? ["\(port)"] : []))
-      #expect(printed.hasSuffix("\(isTimestamped ? "2 of 2" : "9 of 9") cases hold\n"), "\(printed)")
+      #expect(printed.hasSuffix("\(isTimestamped ? "2 of 2" : "15 of 15") cases hold\n"), "\(printed)")
     }
   }
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """Sockets of a running Annals as clients see them: what they tell, how they resume and end, and RFC 6455 frame by frame.
 
-    sockets.py URL OPERATIONS_URL [CASE]
+    sockets.py URL SOCKETS_URL OPERATIONS_URL [CASE]
+
+URL is where documents are, SOCKETS_URL and OPERATIONS_URL where sockets are: the same, where it is one process.
 
 Each case prints a line; the last one says how many held. wsproto is the other side where it can be; what it refuses to send is
 written byte by byte. The families are those of Autobahn's test suite, whose program needs Python 2."""
@@ -18,13 +20,18 @@ from urllib.parse import urlsplit
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, RejectConnection, Request, TextMessage)
 
-URL, OPERATIONS = sys.argv[1:3]
-HOST, PORT = urlsplit(URL).hostname, urlsplit(URL).port
+URL, SOCKETS, OPERATIONS = sys.argv[1:4]
+HOST, PORT = urlsplit(SOCKETS).hostname, urlsplit(SOCKETS).port
 TIMEOUT = 30
 
 
+def at(path):
+    """Who answers: signatures may be a process of their own."""
+    return os.environ.get("SIGNATURES_URL", URL) if path.startswith("/signatures") else URL
+
+
 def ask(method, path, body=None, headers=()):
-    request = urllib.request.Request(URL + path, method=method, data=None if body is None else json.dumps(body).encode(),
+    request = urllib.request.Request(at(path) + path, method=method, data=None if body is None else json.dumps(body).encode(),
                                      headers={"Content-Type": "application/json", "X-Actor": "alice", **dict(headers)})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
@@ -478,7 +485,7 @@ def families_12_and_13_compression_is_not_agreed_to():
 
 failed = 0
 for function in CASES:
-    if len(sys.argv) > 3 and sys.argv[3] not in function.__name__:
+    if len(sys.argv) > 4 and sys.argv[4] not in function.__name__:
         continue
     try:
         function()

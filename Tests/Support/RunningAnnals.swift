@@ -6,9 +6,25 @@ import Metrics
 public import Postgres
 public import Reactor
 
-/// The built program, everything in one process, on a database and names of its own.
+/// How the program runs.
+public enum Processes: String, CaseIterable, Sendable {
+  case together
+  /// Each service in a process of its own, as `make up SERVICES=apart` runs them.
+  case apart
+}
+
+/// The beginning of a path.
+// unchecked: nobody changes it.
+private struct Pattern: @unchecked Sendable {
+  let regex: Regex<AnyRegexOutput>
+}
+
+/// The built program, on a database and names of its own.
 public struct RunningAnnals: Sendable {
+  /// Of documents, and of everything else where it is one process.
   public let url: String
+  /// Of services that are processes of their own, by the beginning of their paths.
+  fileprivate let apart: [Service]
   /// The operators' port.
   public let operationsURL: String
   public let topic: String
@@ -26,14 +42,31 @@ public struct RunningAnnals: Sendable {
     let response = try await client.send(
       // Longer than the server waits for those behind it: its own words say which of them is slow.
       HTTPRequest(
-        method, url + path, headers: type + headers, body: body.map { Array($0.utf8) }, timeout: .seconds(45)))
+        method, url(for: path) + path, headers: type + headers, body: body.map { Array($0.utf8) }, timeout: .seconds(45)
+      ))
     let isJSON = response.header("content-type")?.contains("json") ?? false
     return (response.status, isJSON ? try JSONValue(parsing: response.body) : .null, response)
   }
 
+  /// Who answers requests of a path.
+  public func url(for path: String) -> String { service(of: path)?.url ?? url }
+
+  /// The operators' port of who answers requests of a path.
+  public func operationsURL(for path: String) -> String { service(of: path)?.operationsURL ?? operationsURL }
+
+  private func service(of path: String) -> Service? { apart.first { path.prefixMatch(of: $0.path.regex) != nil } }
+
+  fileprivate struct Service: Sendable {
+    let path: Pattern
+    let url: String
+    let operationsURL: String
+  }
+
   /// Runs another program and returns what it printed.
   public func output(of program: String, _ arguments: [String]) async throws -> String {
-    try await Support.output(of: program, arguments, environment: environment, on: reactor)
+    let more = ["SIGNATURES_URL": url(for: "/signatures")]
+    return try await Support.output(
+      of: program, arguments, environment: environment.merging(more) { $1 }, on: reactor)
   }
 
   public static var binary: String {
@@ -48,16 +81,17 @@ public struct RunningAnnals: Sendable {
 
 /// - Parameter overrides: Variables that replace those of the test stack.
 public func withAnnals(
-  _ overrides: [String: String] = [:], _ body: @Sendable (RunningAnnals) async throws -> Void
+  _ overrides: [String: String] = [:], _ processes: Processes = .together,
+  _ body: @Sendable (RunningAnnals) async throws -> Void
 ) async throws {
-  try await Turns.programs.take { try await runAnnals(overrides, body) }
+  try await Turns.programs.take { try await runAnnals(overrides, processes, body) }
 }
 
 /// The views of a test that searches.
 public let searching = ["ANNALS_PROJECTION_VIEWS": "document-cache,document-search"]
 
 private func runAnnals(
-  _ overrides: [String: String], _ body: @Sendable (RunningAnnals) async throws -> Void
+  _ overrides: [String: String], _ processes: Processes, _ body: @Sendable (RunningAnnals) async throws -> Void
 ) async throws {
   try await withDatabase { database in
     let name = Stack.uniqueName("e2e")
@@ -81,24 +115,61 @@ private func runAnnals(
     let logPath = ".stack/test/logs/\(name).log"
     let log = open(logPath, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
     defer { close(log) }
-    let child = try await ChildProcess.start(
-      RunningAnnals.binary, ["all"], environment: environment, output: log, on: database.reactor)
+    let commands: [[String]]
+    var apart: [RunningAnnals.Service] = []
+    switch processes {
+    case .together: commands = [["all"]]
+    case .apart:
+      func service(_ name: String, _ path: String) throws -> [String] {
+        let (port, operationsPort) = (Stack.uniquePort(), Stack.uniquePort())
+        apart.append(
+          .init(
+            path: Pattern(regex: try Regex(path)), url: "http://127.0.0.1:\(port)",
+            operationsURL: "http://127.0.0.1:\(operationsPort)"))
+        return [
+          "serve", name, "--http.port", "\(port)", "--operations.port", "\(operationsPort)", "--grpc.port", "0",
+        ]
+      }
+      commands = [
+        ["serve", "documents,types,links,batches,search,searches,audit,analytics,grpc"],
+        try service("signatures", #"(/v1)?/(signatures|signers/|documents/[^/]+/sign)"#),
+        try service("search", #"(/v1)?/(search|aggregations|suggestions)"#),
+        try service("streams", #"(/v1)?/(ws/|events|saved-searches/events|documents/[^/]+/events)"#),
+        ["relay", "--relay.port", "\(Stack.uniquePort())"], ["project", "--projection.port", "\(Stack.uniquePort())"],
+      ]
+      // Many processes, and one server.
+      environment["ANNALS_POSTGRES_POOL_SIZE"] = "2"
+    }
+    var children: [ChildProcess] = []
+    for command in commands {
+      children.append(
+        try await ChildProcess.start(
+          RunningAnnals.binary, command, environment: environment, output: log, on: database.reactor))
+    }
     let client = HTTPClient(on: database.reactor, metrics: MetricsRegistry())
     let annals = RunningAnnals(
-      url: "http://127.0.0.1:\(port)", operationsURL: "http://127.0.0.1:\(operationsPort)", topic: "\(name).documents",
+      url: "http://127.0.0.1:\(port)", apart: apart, operationsURL: "http://127.0.0.1:\(operationsPort)",
+      topic: "\(name).documents",
       client: client, reactor: database.reactor,
       environment: environment, pool: database.pool)
     let result: Result<Void, any Error>
     do {
       try await eventually("it serves", on: database.reactor) {
-        do { return try await client.send(HTTPRequest(.get, annals.url + "/healthz")).status == 200 } catch {
-          return false
-        }
+        do {
+          for url in [annals.url] + apart.map(\.url) {
+            guard try await client.send(HTTPRequest(.get, url + "/healthz")).status == 200 else { return false }
+          }
+          return true
+        } catch { return false }
       }
       result = .success(try await body(annals))
     } catch { result = .failure(error) }
-    await child.signal(SIGTERM)
-    let end = await child.wait()
+    for child in children { await child.signal(SIGTERM) }
+    var end = ChildProcess.Termination.exited(status: 0)
+    for child in children {
+      let own = await child.wait()
+      if own != .exited(status: 0) { end = own }
+    }
     do { try await dropIndexes(of: name, client) } catch {}
     await client.close()
     await redis.stop()

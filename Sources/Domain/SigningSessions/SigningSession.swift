@@ -73,7 +73,6 @@ public struct SigningSession: Equatable, Sendable {
 
   /// When something happens by itself next; nil: never.
   public var due: Time.Timestamp? {
-    if isToBeSealed { return endedAt }
     guard status == .open else { return nil }
     return [expires, nextReminder].compactMap(\.self).min()
   }

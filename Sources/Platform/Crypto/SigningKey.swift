@@ -50,9 +50,28 @@ public final class SigningKey: @unchecked Sendable {
       ERR_clear_error()
       throw Problem(description: "the key is not that of the first certificate")
     }
-    guard EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bits(key) >= 2_048 else {
-      throw Problem(description: "the key has \(EVP_PKEY_get_bits(key)) bits; RSA needs at least 2048")
+    let bits = EVP_PKEY_get_bits(key)
+    switch EVP_PKEY_get_base_id(key) {
+    case EVP_PKEY_RSA where bits >= 2_048, EVP_PKEY_EC where bits >= 256: break
+    default: throw Problem(description: "the key is neither RSA of at least 2048 bits nor on a curve of at least 256")
     }
+    try checkTime()
+    let size = try sign(hash: SHA256.hash([])).der.count
+    guard size <= Self.largest else {
+      throw Problem(
+        description:
+          "a signature with all certificates has \(size) bytes; at most \(Self.largest) are kept: leave some out")
+    }
+  }
+
+  /// The largest signature with its certificates, in bytes.
+  public static let largest = 12_288
+
+  /// - Throws: `Problem` if the certificate is not valid now.
+  public func checkTime() throws(Problem) {
+    guard X509_cmp_current_time(X509_get0_notBefore(certificate)) < 0,
+      X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0
+    else { throw Problem(description: "the certificate is not valid now: its time is over, or has not begun") }
   }
 
   deinit {

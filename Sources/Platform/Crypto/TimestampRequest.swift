@@ -8,6 +8,8 @@ public struct TimestampRequest: Sendable {
   private let nonce: [UInt8]
 
   public static let requestType = "application/timestamp-query"
+  /// The largest token, and how far the authority's clock may be from this machine's, in seconds.
+  private static let (largest, tolerance) = (16_384, Int32(600))
 
   /// Why an answer is not taken.
   public struct Problem: Error, CustomStringConvertible {
@@ -43,7 +45,8 @@ public struct TimestampRequest: Sendable {
     return BN_to_ASN1_INTEGER(number, nil)
   }
 
-  /// The token in an answer, if it is one to this request. Whether the authority is to be trusted is for whoever looks at it later.
+  /// The token in an answer, if it is one to this request, of now, and its signature holds. Who has issued the authority's certificate
+  /// is for whoever looks at it later.
   ///
   /// - Throws: `Problem` if the authority refuses, or the answer is to another request.
   public func token(in answer: [UInt8]) throws(Problem) -> [UInt8] {
@@ -68,6 +71,25 @@ public struct TimestampRequest: Sendable {
     guard let found = TS_TST_INFO_get_nonce(info), ASN1_INTEGER_cmp(found, number) == 0 else {
       throw Problem(description: "the answer is one to another request")
     }
-    return SigningKey.der { i2d_PKCS7(token, $0) }
+    let algorithm = TS_MSG_IMPRINT_get_algo(TS_TST_INFO_get_msg_imprint(info))
+    guard OBJ_obj2nid(algorithm?.pointee.algorithm) == NID_sha256 else {
+      throw Problem(description: "the answer confirms another kind of hash")
+    }
+    var (days, seconds): (Int32, Int32) = (0, 0)
+    guard ASN1_TIME_diff(&days, &seconds, nil, TS_TST_INFO_get_time(info)) == 1, days == 0,
+      abs(seconds) <= Self.tolerance
+    else { throw Problem(description: "the authority's clock and this machine's differ by more than ten minutes") }
+    let der = SigningKey.der { i2d_PKCS7(token, $0) }
+    guard der.count <= Self.largest else {
+      throw Problem(description: "the token has \(der.count) bytes; at most \(Self.largest) are taken")
+    }
+    let isSigned = der.withUnsafeBufferPointer { buffer in
+      var place = buffer.baseAddress
+      let cms = d2i_CMS_ContentInfo(nil, &place, buffer.count)
+      defer { CMS_ContentInfo_free(cms) }
+      return cms != nil && annals_is_time_stamp(cms) == 1
+    }
+    guard isSigned else { throw Problem(description: "the token's signature does not hold") }
+    return der
   }
 }

@@ -1,4 +1,5 @@
 import CQPDF
+import Glibc
 
 /// Why a PDF cannot be signed. It stays so: another attempt has no other end.
 public struct PDFProblem: Error, Equatable, CustomStringConvertible {
@@ -10,6 +11,8 @@ public struct PDFProblem: Error, Equatable, CustomStringConvertible {
 public struct SealablePDF: Sendable {
   /// The whole file. The place for the signature is full of zeros.
   public private(set) var bytes: [UInt8]
+  /// How many of them are the original's.
+  private let originalSize: Int
   /// The hexadecimal digits of the signature in `bytes`; the brackets around them lie outside and are not signed either.
   private let place: Range<Int>
 
@@ -31,10 +34,30 @@ public struct SealablePDF: Sendable {
   ///
   /// - Parameter room: For the signature, in bytes.
   public init(_ original: [UInt8], _ note: Note, room: Int) throws(PDFProblem) {
+    guard original.starts(with: Array("%PDF-".utf8)) else {
+      throw PDFProblem(description: "the PDF cannot be read: it does not begin with %PDF-")
+    }
     let reading = try PDFReading(original)
     let update = try reading.update(note, room: room)
-    bytes = update.bytes
-    place = update.place
+    (bytes, place, originalSize) = (update.bytes, update.place, original.count)
+    // What others will read is read once more: the same pages, and the field with its signature.
+    try PDFReading(bytes).check(update.field, update.value, pages: reading.pages)
+  }
+
+  // MARK: Between processes
+
+  /// The place, and what is behind the original, as `init(_:update:)` takes it.
+  public var update: [UInt8] { Array("\(place.lowerBound) \(place.upperBound)\n".utf8) + bytes[originalSize...] }
+
+  /// - Returns: nil if that is no update of the original.
+  public init?(_ original: [UInt8], update: [UInt8]) {
+    guard let end = update.firstIndex(of: 0x0A) else { return nil }
+    let numbers = String(decoding: update[..<end], as: UTF8.self).split(separator: " ").compactMap { Int($0) }
+    bytes = original + update[(end + 1)...]
+    guard numbers.count == 2, original.count < numbers[0], numbers[0] <= numbers[1], numbers[1] < bytes.count else {
+      return nil
+    }
+    (place, originalSize) = (numbers[0]..<numbers[1], original.count)
   }
 
   /// Everything but the signature's place: before it, and behind it.
@@ -90,9 +113,27 @@ private final class PDFReading {
     return String(String(cString: text).prefix(200))
   }
 
-  private func text(_ object: qpdf_oh) -> String { qpdf_oh_unparse(qpdf, object).map { String(cString: $0) } ?? "" }
-  private func resolved(_ object: qpdf_oh) -> String {
-    qpdf_oh_unparse_resolved(qpdf, object).map { String(cString: $0) } ?? ""
+  // Bytes, not text: strings in a PDF have an encoding of their own.
+  private func text(_ object: qpdf_oh) -> [UInt8] { Self.bytes(qpdf_oh_unparse(qpdf, object)) }
+  private func resolved(_ object: qpdf_oh) -> [UInt8] { Self.bytes(qpdf_oh_unparse_resolved(qpdf, object)) }
+  private static func bytes(_ text: UnsafePointer<CChar>?) -> [UInt8] {
+    guard let text else { return [] }
+    return Array(UnsafeRawBufferPointer(start: text, count: strlen(text)))
+  }
+
+  var pages: Int { Int(qpdf_get_num_pages(qpdf)) }
+
+  /// - Throws: `PDFProblem` unless the field is there, with the signature as its value.
+  func check(_ field: Int, _ value: Int, pages: Int) throws(PDFProblem) {
+    let widget = qpdf_get_object_by_id(qpdf, Int32(field), 0)
+    let isThere =
+      self.pages == pages && qpdf_oh_is_dictionary(qpdf, widget) != 0
+      && key(widget, "/V").map { Int(qpdf_oh_get_object_id(qpdf, $0)) } == value
+      && key(widget, "/P").map { qpdf_oh_get_object_id(qpdf, $0) }
+        == qpdf_oh_get_object_id(qpdf, qpdf_get_page_n(qpdf, 0))
+    guard isThere, qpdf_has_error(qpdf) == 0 else {
+      throw PDFProblem(description: "the PDF is built in a way that a signature would break: \(lastError)")
+    }
   }
   private func key(_ object: qpdf_oh, _ name: String) -> qpdf_oh? {
     qpdf_oh_has_key(qpdf, object, name) != 0 ? qpdf_oh_get_key(qpdf, object, name) : nil
@@ -102,21 +143,35 @@ private final class PDFReading {
   private struct Object {
     let number: Int
     let generation: Int
-    let text: String
+    let text: [UInt8]
   }
 
-  func update(_ note: SealablePDF.Note, room: Int) throws(PDFProblem) -> (bytes: [UInt8], place: Range<Int>) {
+  struct Update {
+    let bytes: [UInt8]
+    let place: Range<Int>
+    let field: Int
+    let value: Int
+  }
+
+  func update(_ note: SealablePDF.Note, room: Int) throws(PDFProblem) -> Update {
     let (trailer, root) = (qpdf_get_trailer(qpdf), qpdf_get_root(qpdf))
-    guard let size = key(trailer, "/Size").map({ Int(qpdf_oh_get_int_value(qpdf, $0)) }), size > 0, size < 8_388_607,
-      qpdf_oh_is_dictionary(qpdf, root) != 0, qpdf_get_num_pages(qpdf) > 0
+    // Behind every object that there is; the trailer may say otherwise.
+    let next = Int(qpdf_oh_get_object_id(qpdf, qpdf_make_indirect_object(qpdf, qpdf_oh_new_null(qpdf))))
+    guard let size = key(trailer, "/Size").map({ Int(qpdf_oh_get_int_value(qpdf, $0)) }), size < 8_388_600, next > 0,
+      qpdf_oh_is_dictionary(qpdf, root) != 0, pages > 0
     else { throw PDFProblem(description: "the PDF has no page, or no catalog: \(lastError)") }
+    guard size >= next else {
+      throw PDFProblem(
+        description: "the PDF's trailer counts fewer objects than there are: readers would not agree on it")
+    }
     if let permissions = key(root, "/Perms"), qpdf_oh_is_dictionary(qpdf, permissions) != 0,
       key(permissions, "/DocMDP") != nil
     {
       throw PDFProblem(description: "the PDF is certified by its author: a signature would break that")
     }
     let page = qpdf_get_page_n(qpdf, 0)
-    guard qpdf_oh_get_object_id(qpdf, page) > 0, qpdf_oh_get_object_id(qpdf, root) > 0 else {
+    // qpdf makes an object of a page that is none.
+    guard (1..<next).contains(Int(qpdf_oh_get_object_id(qpdf, page))), qpdf_oh_get_object_id(qpdf, root) > 0 else {
       throw PDFProblem(description: "the PDF's first page is no object of its own")
     }
     let (value, field) = (size, size + 1)
@@ -141,14 +196,16 @@ private final class PDFReading {
     objects.append(object(root))
     append(reference, to: "/Annots", of: page)
     objects.append(object(page))
-    objects.append(
-      Object(
-        number: field, generation: 0,
-        text:
-          "<< /Type /Annot /Subtype /Widget /FT /Sig /F 132 /Rect [ 0 0 0 0 ] /T \(Self.string(note.field)) /P \(text(page)) /V \(value) 0 R >>"
-      ))
+    let widget =
+      Array("<< /Type /Annot /Subtype /Widget /FT /Sig /F 132 /Rect [ 0 0 0 0 ] /T \(Self.string(note.field)) /P ".utf8)
+      + text(page) + Array(" /V \(value) 0 R >>".utf8)
+    objects.append(Object(number: field, generation: 0, text: widget))
     guard qpdf_has_error(qpdf) == 0 else { throw PDFProblem(description: "the PDF cannot be read: \(lastError)") }
-    return try write(objects, value: value, note, room, trailer)
+    guard Set(objects.map(\.number)).count == objects.count else {
+      throw PDFProblem(description: "the PDF's catalog, form and first page are not objects of their own")
+    }
+    let (bytes, place) = try write(objects, value: value, note, room, trailer)
+    return Update(bytes: bytes, place: place, field: field, value: value)
   }
 
   private func object(_ handle: qpdf_oh) -> Object {
@@ -184,7 +241,7 @@ private final class PDFReading {
     }
     for object in objects {
       begin(object.number, object.generation)
-      bytes += "\(object.text)\nendobj\n".utf8
+      bytes += object.text + Array("\nendobj\n".utf8)
     }
     begin(value)
     bytes += "<< /Type /Sig /Filter /Adobe.PPKLite /SubFilter /ETSI.CAdES.detached /M (\(note.date))".utf8
@@ -197,9 +254,9 @@ private final class PDFReading {
     bytes += [UInt8](repeating: 0x30, count: room * 2)
     bytes += "> >>\nendobj\n".utf8
 
-    var names: [String] = []
+    var names: [UInt8] = []
     for name in ["/Root", "/Info", "/ID"] {
-      if let entry = key(trailer, name) { names.append("\(name) \(text(entry))") }
+      if let entry = key(trailer, name) { names += Array("\(name) ".utf8) + text(entry) + [0x20] }
     }
     let start = bytes.count
     if isTable {
@@ -207,7 +264,7 @@ private final class PDFReading {
       for (number, generation, offset) in offsets.sorted(by: { $0.number < $1.number }) {
         bytes += "\(number) 1\n\(Self.padded(offset, 10)) \(Self.padded(generation, 5)) n\r\n".utf8
       }
-      bytes += "trailer\n<< /Size \(value + 2) \(names.joined(separator: " ")) /Prev \(previous) >>\n".utf8
+      bytes += Array("trailer\n<< /Size \(value + 2) ".utf8) + names + Array("/Prev \(previous) >>\n".utf8)
     } else {
       let table = value + 2
       offsets.append((table, 0, bytes.count))
@@ -218,7 +275,7 @@ private final class PDFReading {
       }
       let index = offsets.map { "\($0.number) 1" }.joined(separator: " ")
       bytes += "\(table) 0 obj\n<< /Type /XRef /Size \(table + 1) /W [ 1 8 2 ] /Index [ \(index) ]".utf8
-      bytes += " \(names.joined(separator: " ")) /Prev \(previous) /Length \(entries.count) >>\nstream\n".utf8
+      bytes += [0x20] + names + Array("/Prev \(previous) /Length \(entries.count) >>\nstream\n".utf8)
       bytes += entries
       bytes += "\nendstream\nendobj\n".utf8
     }

@@ -27,24 +27,25 @@ public actor ChildProcess {
   ///
   /// - Parameters:
   ///   - environment: The complete environment; nil: the environment of this process.
+  ///   - input: The descriptor for standard input; nil: there is none.
   ///   - output: The descriptor for standard output and error; nil: those of this process.
   public static func start(
-    _ program: String, _ arguments: [String] = [], environment: [String: String]? = nil, output: Int32? = nil,
-    on reactor: Reactor
+    _ program: String, _ arguments: [String] = [], environment: [String: String]? = nil, input: Int32? = nil,
+    output: Int32? = nil, on reactor: Reactor
   ) async throws(LaunchError) -> ChildProcess {
     let child = ChildProcess(on: reactor)
-    try await child.spawn(program, arguments, environment, output)
+    try await child.spawn(program, arguments, environment, input, output)
     return child
   }
 
   private init(on reactor: Reactor) { self.reactor = reactor }
 
   private func spawn(
-    _ program: String, _ arguments: [String], _ environment: [String: String]?, _ output: Int32?
+    _ program: String, _ arguments: [String], _ environment: [String: String]?, _ input: Int32?, _ output: Int32?
   ) throws(LaunchError) {
     let handle = UnsafeMutablePointer<uv_process_t>.allocate(capacity: 1)
     handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
-    let status = launch(program, arguments, environment, output, reactor.loop, handle)
+    let status = launch(program, arguments, environment, input, output, reactor.loop, handle)
     self.handle = handle
     guard status == 0 else {
       close()
@@ -82,15 +83,15 @@ public actor ChildProcess {
 
 /// Not a method of the actor, because all pointers are local to this call.
 private func launch(
-  _ program: String, _ arguments: [String], _ environment: [String: String]?, _ output: Int32?,
+  _ program: String, _ arguments: [String], _ environment: [String: String]?, _ input: Int32?, _ output: Int32?,
   _ loop: UnsafeMutablePointer<uv_loop_t>, _ handle: UnsafeMutablePointer<uv_process_t>
 ) -> Int32 {
   let words = CStrings([program] + arguments)
   let variables = environment.map { CStrings($0.map { "\($0.key)=\($0.value)" }) }
   var streams = (0..<3).map { descriptor in
     var stream = uv_stdio_container_t()
-    stream.flags = descriptor == 0 ? UV_IGNORE : UV_INHERIT_FD
-    stream.data.fd = descriptor == 0 ? -1 : output ?? Int32(descriptor)
+    stream.flags = descriptor == 0 && input == nil ? UV_IGNORE : UV_INHERIT_FD
+    stream.data.fd = descriptor == 0 ? input ?? -1 : output ?? Int32(descriptor)
     return stream
   }
   return streams.withUnsafeMutableBufferPointer { streams in

@@ -118,7 +118,11 @@ public final class Reactor: TaskExecutor, SerialExecutor, @unchecked Sendable {
   /// A task keeps the memory of its deepest calls until it ends. Whoever lives long, a socket say, lets others make them.
   public func apart<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
     let task = Task(executorPreference: self) { try await body() }
-    return try await withTaskCancellationHandler { try await task.value } onCancel: { task.cancel() }
+    return try await withTaskCancellationHandler {
+      try await task.value
+    } onCancel: {
+      task.cancel()
+    }
   }
 
   /// Runs a blocking function on a thread of its own and returns its result.

@@ -13,5 +13,10 @@ public struct Batches: Feature {
 
   public func routes(_ context: Context) throws -> [RouteGroup] { [BatchRoutes(context.store).group] }
 
-  public func workers(_ context: Context) throws -> [any Worker] { [BatchWorker(context)] }
+  public func workers(_ context: Context) throws -> [any Worker] {
+    [
+      DueWorker(
+        "batches", context, standstill: "batches stand still: Postgres does not answer", BatchSteps(context.store).look)
+    ]
+  }
 }

@@ -58,6 +58,15 @@ public struct Signatures: Feature {
   }
 
   public func workers(_ context: Context) throws -> [any Worker] {
-    [SessionWorker(context, try DocumentSealer(context))]
+    let sessions = SigningSessions(context.store, sealer: try DocumentSealer(context))
+    return [
+      DueWorker(
+        "signing", context,
+        standstill: "signing sessions are not ended and nobody is reminded: the log cannot be written", sessions.look),
+      // Beside it: an authority for time that is slow keeps no session from its end.
+      DueWorker(
+        "seals", context, standstill: "completed signing sessions are not sealed: the log cannot be written",
+        sessions.lookAtSeals),
+    ]
   }
 }

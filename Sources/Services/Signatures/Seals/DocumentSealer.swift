@@ -16,17 +16,22 @@ struct DocumentSealer: Sendable {
   private let http: HTTPClient
   private let key: SigningKey
   private let authority: String
+  private let reactor: Reactor
 
   static let prefix = "seals"
   static let type = "application/pdf"
   /// The largest PDF that is sealed: it is in memory meanwhile.
   static let maximum: Int64 = 64 << 20
   /// For the signature with its certificates and the token, in bytes.
-  private static let room = 24_576
+  private static let room = 32_768
 
   /// It is not sealed, and will not be.
   struct Unsealable: Error, CustomStringConvertible {
     let description: String
+  }
+
+  struct OutOfMemory: Error, CustomStringConvertible {
+    let description = "there is no memory for the PDF now"
   }
 
   /// The authority for time gives none now.
@@ -39,6 +44,7 @@ struct DocumentSealer: Sendable {
     guard let key = try SealSettings.load(context.settings) else { return nil }
     self.key = key
     (objects, http, authority) = (context.content, context.http, context.settings[SealSettings.authority])
+    reactor = context.reactor
   }
 
   /// What the events of sessions name.
@@ -59,6 +65,7 @@ struct DocumentSealer: Sendable {
   ///
   /// - Throws: `Unsealable`; errors of the object store, and `NoTime`: later it may succeed.
   func seal(_ content: DocumentContent, of session: SigningSession) async throws -> SessionSeal {
+    try key.checkTime()
     let original = try await bytes(of: content)
     let now = Timestamp.now()
     let signers = session.participants.filter { $0.done?.signature != nil }.map { "\($0.name) <\($0.email)>" }
@@ -66,10 +73,15 @@ struct DocumentSealer: Sendable {
       field: "Seal-\(session.id)", signer: key.subject,
       reason: String("Signing session \(session.id), signed by \(signers.joined(separator: ", "))".prefix(1_000)),
       date: Self.date(now))
-    let (prepared, hash) = try await Reactor.offLoop { () throws(Unsealable) in try Self.prepare(original, note) }
+    var pdf = try await SealPreparation.prepare(original, note, room: Self.room, on: reactor)
+    let prepared = pdf
+    let hash = await Reactor.offLoop {
+      let hash = SHA256.Running()
+      for range in [prepared.signed.0, prepared.signed.1] { hash.update(Array(prepared.bytes[range])) }
+      return hash.finish()
+    }
     let signature = try key.sign(hash: hash)
     if !authority.isEmpty { try signature.add(timestamp: try await token(for: signature.value)) }
-    var pdf = prepared
     do { try pdf.insert(signature.der) } catch { throw Unsealable(description: error.description) }
     let sealed = pdf.bytes
     let digest = await Reactor.offLoop { SHA256.hash(sealed).hexadecimal }
@@ -78,18 +90,6 @@ struct DocumentSealer: Sendable {
     return SessionSeal(
       content: DocumentContent(type: Self.type, size: Int64(sealed.count), key: name, hash: digest),
       level: authority.isEmpty ? .basic : .timestamped, certificateHash: key.certificateHash.hexadecimal)
-  }
-
-  /// A PDF with room for the signature, and the hash of all that is signed.
-  private static func prepare(
-    _ original: [UInt8], _ note: SealablePDF.Note
-  ) throws(Unsealable) -> (pdf: SealablePDF, hash: [UInt8]) {
-    do throws(PDFProblem) {
-      let pdf = try SealablePDF(original, note, room: room)
-      let hash = SHA256.Running()
-      for range in [pdf.signed.0, pdf.signed.1] { hash.update(Array(pdf.bytes[range])) }
-      return (pdf, hash.finish())
-    } catch { throw Unsealable(description: error.description) }
   }
 
   /// What was signed, as its event names it.
@@ -121,8 +121,9 @@ struct DocumentSealer: Sendable {
         HTTPRequest(
           .post, authority, headers: [("Content-Type", TimestampRequest.requestType)], body: request.der,
           timeout: .seconds(20)))
-      guard answer.isSuccess else { throw NoTime(description: "\(authority) answers \(answer.status)") }
+      // Without the address: it may have a password.
+      guard answer.isSuccess else { throw NoTime(description: "signing.tsa-url answers \(answer.status)") }
       return try request.token(in: answer.body)
-    } catch let error as NoTime { throw error } catch { throw NoTime(description: "\(authority): \(error)") }
+    } catch let error as NoTime { throw error } catch { throw NoTime(description: "signing.tsa-url: \(error)") }
   }
 }

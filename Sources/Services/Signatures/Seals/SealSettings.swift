@@ -11,7 +11,7 @@ enum SealSettings {
   static let certificate = Setting(
     "signing.seal-certificate", default: "", "File with that key's certificate, then those above it (PEM).")
   static let authority = Setting(
-    "signing.tsa-url", default: "",
+    "signing.tsa-url", default: "", isSecret: true,
     "URL of an authority that confirms the time of each seal (RFC 3161). Empty: seals have no confirmed time.",
     accepts: { $0.isEmpty || $0.hasPrefix("http://") || $0.hasPrefix("https://") }, remedy: "an http(s) URL")
 

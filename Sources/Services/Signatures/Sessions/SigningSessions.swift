@@ -10,12 +10,14 @@ import Time
 struct SigningSessions: Sendable {
   let store: EventStore
   private let dueTimes: DueTimes
+  private let sealTimes: DueTimes
   private let sealer: DocumentSealer?
 
   /// - Parameter sealer: nil: sessions are not sealed.
   init(_ store: EventStore, sealer: DocumentSealer?) {
     (self.store, self.sealer) = (store, sealer)
     dueTimes = DueTimes(store, category: SigningSession.category)
+    sealTimes = DueTimes(store, category: "signing_seal")
   }
 
   /// What a route asks for.
@@ -49,6 +51,7 @@ struct SigningSessions: Sendable {
       session: id, shares: opening.participants.map { $0.share(until: opening.expires) }, at: now)
     _ = try Document.decide(opens, try await AggregateStore<Document>(store).load(document.description).state)
     if let due = expected.state?.due { try await dueTimes.note(id.description, at: due) }
+    if sealer != nil, opening.seal != false { try await sealTimes.note(id.description, at: Self.later(Self.glance)) }
     return try await store.together(metadata: metadata, command: command) { unit in
       let loaded = try await unit.load(document.description, Document.self)
       let shown = SignedDocument(contentHash: loaded.state?.content?.hash, version: loaded.version)
@@ -79,8 +82,7 @@ struct SigningSessions: Sendable {
   /// - Parameter seconds: How long that may take.
   func noteSeal(_ session: SigningSession?, in seconds: Int64) async throws {
     guard let session, session.wantsSeal, session.status == .open || session.isToBeSealed else { return }
-    try await dueTimes.note(
-      session.id.description, at: Timestamp(microseconds: Timestamp.now().microseconds + seconds * 1_000_000))
+    try await sealTimes.note(session.id.description, at: Self.later(seconds * 1_000_000))
   }
 
   /// Carries out a command on a session of a document. If the session ends, the document is free again.
@@ -100,11 +102,8 @@ struct SigningSessions: Sendable {
       return session
     }
     // Otherwise whoever looks next finds nothing to do.
-    if session.isToBeSealed {
-      try? await noteSeal(session, in: 0)
-    } else if session.status != .open {
-      try? await dueTimes.forget(id.description)
-    }
+    if session.isToBeSealed { try? await noteSeal(session, in: 0) }
+    if session.status != .open { try? await dueTimes.forget(id.description) }
     return session
   }
 
@@ -149,18 +148,36 @@ struct SigningSessions: Sendable {
     Timestamp(microseconds: Timestamp.now().microseconds + microseconds)
   }
 
-  private func look(at session: SigningSession) async throws -> SigningSession {
-    try await store.together(metadata: EventMetadata(actor: Self.actor)) { unit in
-      let loaded = try await unit.load(session.id.description, SigningSession.self)
-      let now = Timestamp.now()
-      let after = try unit.execute(.look(at: now), on: session.id.description, loaded) ?? session
-      if loaded.state?.status == .open, after.status != .open {
-        let document = session.documentID.description
-        try unit.execute(
-          .closeSigning(session: session.id, at: now), on: document, try await unit.load(document, Document.self))
+  /// How long others leave a session alone that is being sealed: longer than its object and its time take.
+  private static let hold: Int64 = 300_000_000
+
+  /// Seals the next session, if one is due.
+  func lookAtSeals(_ failed: (String, any Error) -> Void) async throws -> Bool {
+    guard let entry = try await sealTimes.due(limit: 1).first else { return false }
+    do {
+      let session = try await AggregateStore<SigningSession>(store).load(entry.id).state
+      guard let session, session.status == .open || session.isToBeSealed else {
+        // Its opening may be under way, for as long as the note is young.
+        try await sealTimes.settle(entry, next: session == nil && !entry.isOld ? Self.later(Self.glance) : nil)
+        return true
       }
-      return after
+      guard session.isToBeSealed else {
+        try await sealTimes.settle(entry, next: session.wantsSeal ? Self.later(Self.glance) : nil)
+        return true
+      }
+      try await sealTimes.note(entry.id, at: Self.later(Self.hold))
+      if try await seal(session) {
+        try await sealTimes.forget(entry.id)
+      } else {
+        // Another process may have the key.
+        try await sealTimes.note(entry.id, at: Self.later(Self.wait))
+      }
+    } catch {
+      if Task.isCancelled { throw CancellationError() }
+      try await sealTimes.note(entry.id, at: Self.later(Self.wait))
+      failed("the seal of session \(entry.id)", error)
     }
+    return true
   }
 
   /// Seals what was signed, or notes why that cannot be.
@@ -183,7 +200,9 @@ struct SigningSessions: Sendable {
       command = .giveUpSeal(reason: error.description, at: .now())
     } catch {
       guard isLate else { throw error }
-      command = .giveUpSeal(reason: "given up after seven days: \(error)", at: .now())
+      // Not the error: others than operators read this.
+      command = .giveUpSeal(
+        reason: "the key, the object store or the authority for time could not be used for seven days", at: .now())
     }
     _ = try await AggregateStore<SigningSession>(store).execute(
       command, on: session.id.description, metadata: EventMetadata(actor: Self.actor))
@@ -191,27 +210,21 @@ struct SigningSessions: Sendable {
   }
 
   /// Ends sessions and reminds participants as it is due. One that fails is left for later and holds up no other.
-  ///
-  /// - Parameter failed: Told the session and the error.
-  /// - Returns: True if there may be more.
   func look(_ failed: (String, any Error) -> Void) async throws -> Bool {
     let entries = try await dueTimes.due(limit: Self.page)
     for entry in entries {
       var next: Timestamp? = Self.later(Self.wait)
       do {
         if let state = try await AggregateStore<SigningSession>(store).load(entry.id).state {
-          if state.isToBeSealed {
-            if try await seal(state) { next = nil }
-          } else {
-            let state = state.status == .open ? try await look(at: state) : state
-            next = state.due ?? (state.status == .open && state.wantsSeal ? Self.later(Self.glance) : nil)
-          }
+          next = try await execute(
+            state.id, of: state.documentID, metadata: EventMetadata(actor: Self.actor)
+          ) { .look(at: $0) }.due
         } else if entry.isOld {
           next = nil
         }
       } catch {
         if Task.isCancelled { throw CancellationError() }
-        failed(entry.id, error)
+        failed("session \(entry.id)", error)
       }
       try await dueTimes.settle(entry, next: next)
     }

@@ -11,59 +11,36 @@ import Reactor
 import Synchronization
 import Time
 
-/// Carries batches out. Several processes may do it: what is done already is not done again, and a process that ends leaves the
-/// rest to the next one, within half a minute.
-final class BatchWorker: Worker {
-  let name = "batches"
-  private let context: Context
+/// Carries batches out. What is done already is not done again, and a process that ends leaves the rest to the next one, within half a
+/// minute.
+struct BatchSteps: Sendable {
   private let store: EventStore
   private let due: DueTimes
-  private let logger: Logger
-  private let state = Mutex<String?>(nil)
 
-  private static let pause = Duration.seconds(1)
   private static let page = 4
   /// Documents that are worked on at the same time.
   private static let width = 8
   /// How long others leave a batch alone that is worked on, in microseconds.
   private static let hold: Int64 = 30_000_000
+  /// The longest reason that is kept of a document that could not be changed, in bytes.
+  private static let longestProblem = 300
 
-  init(_ context: Context) {
-    (self.context, store) = (context, context.store)
-    due = DueTimes(context.store, category: Batch.category)
-    logger = context.logger.labelled("batches")
+  init(_ store: EventStore) {
+    self.store = store
+    due = DueTimes(store, category: Batch.category)
   }
 
-  var problem: String? { get async { state.withLock { $0 } } }
-
-  func run(until stop: StopSignal) async throws {
-    try await stop.cancels { await self.context.reactor.run { await self.work() } }
-  }
-
-  private func work() async {
-    var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
-    while !Task.isCancelled {
-      do {
-        let entries = try await due.due(limit: Self.page)
-        var failed: String?
-        for entry in entries {
-          do { try await step(entry) } catch is CancellationError { throw CancellationError() } catch {
-            // The others go on; this one is tried again when nobody holds it any more.
-            if Task.isCancelled { throw CancellationError() }
-            failed = "batch \(entry.id) fails: the log says why"
-            logger.error("A batch fails", metadata: ["batch": entry.id, .error: "\(error)"])
-          }
-        }
-        if failed != nil || entries.isEmpty { state.withLock { $0 = failed } }
-        backoff.reset()
-        if entries.isEmpty || failed != nil { try await context.reactor.sleep(for: Self.pause) }
-      } catch is CancellationError { return } catch {
-        if Task.isCancelled { return }
-        state.withLock { $0 = "batches stand still: Postgres does not answer" }
-        logger.warning("Batches stand still", metadata: [.error: "\(error)"])
-        do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
+  /// Works on the next documents of some batches.
+  func look(_ failed: (String, any Error) -> Void) async throws -> Bool {
+    let entries = try await due.due(limit: Self.page)
+    for entry in entries {
+      // The others go on; this one is tried again when nobody holds it any more.
+      do { try await step(entry) } catch {
+        if Task.isCancelled { throw CancellationError() }
+        failed("batch \(entry.id)", error)
       }
     }
+    return !entries.isEmpty
   }
 
   /// Works on the next documents of a batch. It then goes behind the others that wait.
@@ -75,13 +52,8 @@ final class BatchWorker: Worker {
     }
     guard !batch.left.isEmpty else { return try await due.forget(entry.id) }
     do {
-      let definition: DocumentType? =
-        if case .edit(_, _, _, let fields?) = batch.change { try await TypeReader(store).definition(fields.type) } else
-        {
-          nil
-        }
       let results = try await results(
-        of: Array(batch.left.prefix(Batch.step)), batch, definition, originals(of: batch))
+        of: Array(batch.left.prefix(Batch.step)), batch, originals(of: batch))
       try await store.together(metadata: Self.metadata(batch)) { unit in
         let now = try await unit.load(entry.id, Batch.self)
         try unit.execute(.note(results, at: .now()), on: entry.id, now)
@@ -112,7 +84,7 @@ final class BatchWorker: Worker {
   }
 
   private func results(
-    of documents: [UUID], _ batch: Batch, _ definition: DocumentType?, _ originals: [UUID: BatchResult]
+    of documents: [UUID], _ batch: Batch, _ originals: [UUID: BatchResult]
   ) async throws -> [BatchResult] {
     try await withThrowingTaskGroup(of: (Int, BatchResult).self) { group in
       var results = [BatchResult?](repeating: nil, count: documents.count)
@@ -120,7 +92,7 @@ final class BatchWorker: Worker {
       func add() {
         guard next < documents.count else { return }
         let (number, document) = (next, documents[next])
-        group.addTask { (number, try await self.result(of: document, batch, definition, originals[document])) }
+        group.addTask { (number, try await self.result(of: document, batch, originals[document])) }
         next += 1
       }
       for _ in 0..<Self.width { add() }
@@ -133,11 +105,9 @@ final class BatchWorker: Worker {
   }
 
   /// Changes one document. After a stop in between it is not changed again: the first result is kept under a key.
-  private func result(
-    of document: UUID, _ batch: Batch, _ definition: DocumentType?, _ original: BatchResult?
-  ) async throws -> BatchResult {
+  private func result(of document: UUID, _ batch: Batch, _ original: BatchResult?) async throws -> BatchResult {
     func problem(_ text: String) -> BatchResult {
-      BatchResult(document: document, version: nil, status: nil, tags: nil, problem: text)
+      BatchResult(document: document, version: nil, status: nil, tags: nil, problem: Self.short(text))
     }
     let key = "batch\n\(batch.id)\n\(document)"
     let request = SHA256.hash(Array(key.utf8))
@@ -152,6 +122,10 @@ final class BatchWorker: Worker {
         metadata: Self.metadata(batch), command: (key, request, { (result: BatchResult) in result.json })
       ) { unit in
         let loaded = try await unit.load(document.description, Document.self)
+        var definition: DocumentType?
+        if case .edit(_, _, _, let fields?) = batch.change {
+          definition = try await unit.load(fields.type, DocumentType.self).state
+        }
         // A refusal is a result too, and kept: whoever comes later must not find another one.
         do { return try Self.change(loaded, batch, definition, original, custom, document, unit) } catch let refusal
           as any Refusal
@@ -174,6 +148,10 @@ final class BatchWorker: Worker {
       if case .database(let cause) = error, cause.isRetriable { throw error }
       return problem("the database refuses to read it")
     }
+  }
+
+  private static func short(_ text: String) -> String {
+    text.utf8.count <= longestProblem ? text : String(decoding: text.utf8.prefix(longestProblem), as: UTF8.self) + "…"
   }
 
   private static func change(
