@@ -89,6 +89,7 @@ public enum Schema {
   public static let voidGeneration = text(PackageResources.void_generation_sql)
   public static let dropGeneration = text(PackageResources.drop_generation_sql)
   public static let claimReader = text(PackageResources.claim_reader_sql)
+  public static let leaveReader = text(PackageResources.leave_reader_sql)
   public static let forgetReader = text(PackageResources.forget_reader_sql)
   public static let claimRebuild = text(PackageResources.claim_rebuild_sql)
   public static let streamTips = text(PackageResources.stream_tips_sql)

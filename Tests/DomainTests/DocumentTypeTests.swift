@@ -71,7 +71,8 @@ private func set(_ type: DocumentType, _ values: JSONValue, setsType: Bool = tru
       ("total", ["amount": ".5", "currency": "EUR"]), ("total", ["amount": "1", "currency": "euro"]),
       ("total", ["amount": "1234567890123456", "currency": "EUR"]), ("due", "2026-02-30"), ("due", "2026-2-3"),
       ("paid", "yes"), ("state", "lost"), ("contract", "javascript:alert(1)"), ("contract", "https://a b"),
-      ("unknown", 1), ("number", .null),
+      ("unknown", 1), ("number", .null), ("unknown", .null), ("due", "0000-01-01"),
+      ("pages", .number(literal: "0." + String(repeating: "1", count: 1_100))), ("pages", .number(literal: "1e200")),
     ]
     for (name, value) in bad {
       do {
@@ -123,6 +124,18 @@ private func set(_ type: DocumentType, _ values: JSONValue, setsType: Bool = tru
     let changes = FieldChange.between(
       try JSONValue(parsing: first.rowImage).object, try JSONValue(parsing: second.rowImage).object)
     #expect(changes.map(\.field) == ["fields.paid", "fields.state", "version"])
+  }
+
+  @Test("tells texts apart that look the same")
+  func equivalentTexts() throws {
+    let (one, two) = ("\u{E9}", "e\u{301}")
+    let made = try type(define([field("name", .text), field("s", .select, options: [one, two])]))
+    let first = try document(set(made, ["name": .string(one), "s": .string(one)]))
+    #expect(try Document.decide(set(made, ["name": .string(two)]), first).count == 1)
+    #expect(try Document.decide(set(made, ["s": .string(two)]), first).count == 1)
+    #expect(try Document.decide(set(made, ["s": .string(one)]), first) == [])
+    #expect(
+      try DocumentType.decide(define([field("name", .text), field("s", .select, options: [two])]), made).count == 1)
   }
 
   @Test("is defined within limits, and a field keeps its kind")

@@ -215,10 +215,42 @@ func sequence(_ count: Int, of database: TestDatabase) async throws {
 }
 
 @Suite("A subscription to the log (G2)", .timeLimit(.minutes(5))) struct SubscriptionTests {
-  private func subscription(_ database: TestDatabase) -> Subscription {
+  private func subscription(_ database: TestDatabase, pageSize: Int? = nil) -> Subscription {
     Subscription(
-      "test", of: EventStore(database.pool), database.options, on: database.reactor, logger: quietLogger(),
-      metrics: MetricsRegistry())
+      "test", of: EventStore(database.pool), database.options, pageSize: pageSize, on: database.reactor,
+      logger: quietLogger(), metrics: MetricsRegistry())
+  }
+
+  @Test("is followed by one process at a time; another takes over where it was", arguments: [nil, 2])
+  func takesOver(_ pageSize: Int?) async throws {
+    try await withDatabase { database in
+      let store = EventStore(database.pool)
+      for _ in 0..<5 { _ = try await store.append([event()], to: stream(), expecting: .any, metadata: metadata) }
+      try await sequence(5, of: database)
+      let seen = [Counter(), Counter()]
+      func follow(_ number: Int) -> Task<Void, any Error> {
+        Task(executorPreference: database.reactor) {
+          try await database.reactor.run {
+            try await subscription(database, pageSize: pageSize).run { seen[number].increment(by: $0.count) }
+          }
+        }
+      }
+      let first = follow(0)
+      try await eventually("the first has read all", on: database.reactor) { seen[0].value == 5 }
+      let second = follow(1)
+      for _ in 0..<3 { _ = try await store.append([event()], to: stream(), expecting: .any, metadata: metadata) }
+      try await sequence(8, of: database)
+      try await eventually("the first goes on", on: database.reactor) { seen[0].value == 8 }
+      // It has left its name: the second waits for a moment, not for the half minute of one that was killed.
+      first.cancel()
+      _ = await first.result
+      _ = try await store.append([event()], to: stream(), expecting: .any, metadata: metadata)
+      try await sequence(9, of: database)
+      try await eventually("the second takes over", within: .seconds(20), on: database.reactor) { seen[1].value == 1 }
+      #expect(seen[0].value == 8)
+      second.cancel()
+      _ = await second.result
+    }
   }
 
   struct Stop: Error {}

@@ -58,6 +58,7 @@ import Testing
         "select * from annals.events",
         "select * from annals.log_index", "update annals.streams set archived = false",
         "insert into annals.checkpoints (reader, log_id, index) select 'r', id, 0 from annals.log",
+        "delete from annals.checkpoints where reader = 'r'",
         "insert into annals.snapshots (stream_id, version, folded_by, state) values ('a-1', 1, 1, '{}')",
       ])
   }

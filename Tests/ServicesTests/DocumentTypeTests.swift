@@ -53,7 +53,7 @@ private let definition = #"""
         let answer = try await send(.patch, "/documents/\(id)", body)
         #expect(answer.status == 422 && answer.json["field"] == .string(place), "\(body) \(answer)")
       }
-      let changed = try await send(.patch, "/documents/\(ids[0])", #"{"fields":{"pages":3,"due":null}}"#)
+      let changed = try await send(.patch, "/documents/\(ids[0])", #"{"fields":{"pages":99.90,"due":null}}"#)
       #expect(
         changed.json["fields"]?.object?.members.map(\.name) == ["number", "pages", "paid", "total"].sorted(),
         "\(changed.json)")
@@ -64,6 +64,15 @@ private let definition = #"""
 
       let count = try await annals.indexed(4)
       #expect(count == 4)
+      // The index has each row byte by byte.
+      for id in ids {
+        let found = try await send(.get, "/search?q=&type=invoice").json["documents"]?.array ?? []
+        let row = found.first { $0["id"] == .string(id) }
+        let own = try await send(.get, "/documents/\(id)").json
+        #expect(row?["fields"]?.bytes == own["fields"]?.bytes && own["fields"] != nil, "\(row ?? .null)")
+      }
+      let verified = try await annals.output(of: RunningAnnals.binary, ["verify", "document-search"])
+      #expect(verified.contains(" 0 differences"), "\(verified)")
       func total(_ query: String) async throws -> JSONValue? {
         let answer = try await send(.get, "/search?type=invoice&where=\(query)")
         #expect(answer.status == 200, "\(query) \(answer)")
@@ -71,7 +80,7 @@ private let definition = #"""
       }
       for (query, found) in [
         ("total%3E=100", 2), ("total%3E=100%20EUR", 1), ("paid=false;due%3C2026-12-31", 1), ("due", 2), ("!due", 1),
-        ("number=%222%22", 1), ("number!=2", 2), ("pages=3", 1), ("state", 0),
+        ("number=%222%22", 1), ("number!=2", 2), ("pages=99.9", 1), ("state", 0),
       ] as [(String, JSONValue)] { #expect(try await total(query) == found, "\(query)") }
       #expect(try await send(.get, "/documents?type=invoice&where=paid=true").json["total"] == 1)
       for wrong in ["totl=1", "total=x", "paid>true", "number=%22", "due=soon", "number~1"] {

@@ -27,7 +27,7 @@ TIMEOUT = 30
 
 def at(path):
     """Who answers: signatures may be a process of their own."""
-    return os.environ.get("SIGNATURES_URL", URL) if path.startswith("/signatures") else URL
+    return os.environ.get("SIGNATURES_URL", URL) if path.startswith("/signatures") else SOCKETS if path.startswith("/ws/") else URL
 
 
 def ask(method, path, body=None, headers=()):
@@ -431,6 +431,7 @@ def what_saved_searches_find():
     status, search = ask("POST", "/saved-searches", {"name": "Zebras", "query": {"q": word}}, {"X-Actor": "anonymous"})
     assert status == 201, search
     ws = Socket("/ws/searches")
+    assert ws.message()["type"] == "searches.listening"
     first, other = document(f"{word} one"), document("nothing of the kind")
     message = ws.message()
     assert message["type"] == "search.hit" and message["data"]["search_id"] == search["id"], message
@@ -438,6 +439,7 @@ def what_saved_searches_find():
     ws.close()
     second = document(f"{word} two")
     ws = Socket("/ws/searches?from=" + message["cursor"])
+    assert ws.message()["cursor"] == message["cursor"]
     assert ws.message()["data"]["document_id"] == second
     assert Socket("/ws/searches?from=1-" + "0" * 8 + "-0000-0000-0000-" + "0" * 12).rejected.status_code == 409
 

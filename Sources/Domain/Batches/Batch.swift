@@ -111,6 +111,7 @@ public enum BatchRefusal: Refusal, Equatable, Sendable {
   case namedTwice(UUID)
   case noChange
   case tagsAreMalformed
+  case fieldsAreTooLong(limit: Int)
   case isRunning
   case undoneAlready(UUID)
   case outOfOrder
@@ -120,7 +121,7 @@ public enum BatchRefusal: Refusal, Equatable, Sendable {
     switch self {
     case .notFound: .notFound
     case .exists, .isRunning, .undoneAlready, .outOfOrder, .nothingToUndo: .conflict
-    case .noDocuments, .tooManyDocuments, .namedTwice, .noChange, .tagsAreMalformed: .invalid
+    case .noDocuments, .tooManyDocuments, .namedTwice, .noChange, .tagsAreMalformed, .fieldsAreTooLong: .invalid
     }
   }
 
@@ -128,6 +129,7 @@ public enum BatchRefusal: Refusal, Equatable, Sendable {
     switch self {
     case .noDocuments, .tooManyDocuments, .namedTwice: "/documents"
     case .tagsAreMalformed: "/add_tags"
+    case .fieldsAreTooLong: "/fields"
     case .notFound, .exists, .noChange, .isRunning, .undoneAlready, .outOfOrder, .nothingToUndo: nil
     }
   }
@@ -142,6 +144,7 @@ public enum BatchRefusal: Refusal, Equatable, Sendable {
     case .noChange: "nothing to change: send status, add_tags, remove_tags or fields"
     case .tagsAreMalformed:
       "at most \(Tags.maximum) tags are added and as many removed, each of 1 to \(Tags.maximumLength) bytes of UTF-8, not all of them blank, without control characters"
+    case .fieldsAreTooLong(let limit): "all values together have at most \(limit) bytes of JSON"
     case .isRunning: "the batch is running: wait for its end"
     case .undoneAlready(let batch): "batch \(batch) takes it back already"
     case .nothingToUndo: "the batch has changed nothing"
@@ -164,6 +167,9 @@ extension Batch: Aggregate {
       for document in documents where !seen.insert(document).inserted { throw .namedTwice(document) }
       if case .edit(let status, let add, let remove, let fields) = change {
         guard Tags.checked(add) != nil, Tags.checked(remove) != nil else { throw .tagsAreMalformed }
+        if let fields, JSONValue.object(fields.values).bytes.count > CustomFields.maximum {
+          throw .fieldsAreTooLong(limit: CustomFields.maximum)
+        }
         guard status != nil || !add.isEmpty || !remove.isEmpty || fields != nil else { throw .noChange }
       }
       return [.started(id: id, documents: documents, change: change, starter: starter, by: by, at: at)]

@@ -16,6 +16,8 @@ public enum BatchEvent: DomainEvent, Equatable {
 extension BatchEvent {
   public var type: String {
     switch self {
+    // A type of its own: a program that does not know of fields leaves the batch to one that does.
+    case .started(_, _, .edit(_, _, _, .some), _, _, _): "BatchOfFieldsStarted"
     case .started: "BatchStarted"
     case .progressed: "BatchProgressed"
     case .finished: "BatchFinished"
@@ -24,10 +26,12 @@ extension BatchEvent {
   }
 
   public static let schemaVersions: [String: Int32] = [
-    "BatchStarted": 1, "BatchProgressed": 1, "BatchFinished": 1, "BatchUndone": 1,
+    "BatchStarted": 1, "BatchOfFieldsStarted": 1, "BatchProgressed": 1, "BatchFinished": 1, "BatchUndone": 1,
   ]
 
-  public static let personalFields: [String: [String]] = ["BatchStarted": ["created_by", "starter", "fields"]]
+  public static let personalFields: [String: [String]] = [
+    "BatchStarted": ["created_by", "starter"], "BatchOfFieldsStarted": ["created_by", "starter", "fields"],
+  ]
 
   public var data: [UInt8] {
     var writer = JSONWriter(reserving: 1_024)
@@ -75,7 +79,7 @@ extension BatchEvent {
   public init(type: String, fields: inout JSONFields) throws(JSONError) {
     let at = try fields.required("at", as: Time.Timestamp.self)
     switch type {
-    case "BatchStarted":
+    case "BatchStarted", "BatchOfFieldsStarted":
       let documents = Self.texts(try fields.required("documents", as: JSONValue.self)).compactMap { UUID($0) }
       let change: BatchChange
       if let other = try fields.optional("undoes", as: UUID.self) {

@@ -11,6 +11,16 @@ public struct CustomFields: Equatable, Sendable {
   /// How much all values of a document may be, in bytes of JSON.
   public static let maximum = 65_536
 
+  /// By bytes: texts that are canonically equivalent are different ones.
+  public static func == (left: Self, right: Self) -> Bool {
+    left.definition == right.definition && left.isSame(as: right)
+  }
+
+  /// The same type and values, by whatever definition.
+  func isSame(as other: CustomFields?) -> Bool {
+    type == other?.type && JSONValue.object(values).bytes == other.map { JSONValue.object($0.values).bytes }
+  }
+
   init(type: String, definition: Int64, values: JSONObject) {
     (self.type, self.definition, self.values) = (type, definition, values)
   }
@@ -57,7 +67,8 @@ public struct FieldsChange: Equatable, Sendable {
   public func checked() throws(FieldProblem) -> [(name: String, value: JSONValue?)] {
     var checked: [(name: String, value: JSONValue?)] = []
     for member in values.members {
-      if member.value == .null {
+      // Also one that the newest definition does not have any more.
+      if member.value == .null, definition.kinds[member.name] != nil {
         checked.append((member.name, nil))
         continue
       }

@@ -8,6 +8,10 @@ public enum FieldKind: String, CaseIterable, Sendable {
 
   /// How long a text and a link may be, in bytes of UTF-8.
   public static let maximumText = 2_000
+  /// How long a number may be, in digits and signs, and how large. Readers of JSON have limits too.
+  private static let (maximumDigits, largestNumber) = (100, 1e100)
+  /// How many options an error names.
+  private static let namedOptions = 10
 
   /// The form in which a value is kept.
   ///
@@ -18,10 +22,12 @@ public enum FieldKind: String, CaseIterable, Sendable {
     switch (self, value) {
     case (.text, .string(let text)): isGood = text.utf8.count <= Self.maximumText && !text.utf8.contains(0)
     case (.number, .integer), (.boolean, .bool): isGood = true
-    case (.number, .number): isGood = value.double != nil
+    case (.number, .number(let literal)):
+      isGood = literal.utf8.count <= Self.maximumDigits && value.double.map { abs($0) <= Self.largestNumber } == true
     case (.select, .string(let text)): isGood = options.contains { $0.utf8.elementsEqual(text.utf8) }
     case (.date, .string(let text)):
-      isGood = text.utf8.count == 10 && Time.Timestamp("\(text)T00:00:00Z") != nil
+      // There was no year 0: not every reader takes it.
+      isGood = text.utf8.count == 10 && !text.hasPrefix("0000") && Time.Timestamp("\(text)T00:00:00Z") != nil
     case (.link, .string(let text)): isGood = Self.isLink(text)
     case (.money, .object(let money)):
       guard money.members.count == 2, let currency = money["currency"]?.string, Self.isCurrency(currency),
@@ -38,12 +44,14 @@ public enum FieldKind: String, CaseIterable, Sendable {
   func form(options: [String]) -> String {
     switch self {
     case .text: "a text of at most \(Self.maximumText) bytes"
-    case .number: "a number"
+    case .number: "a number of at most \(Self.maximumDigits) digits"
     case .money:
       #"an amount and a currency: {"amount": "120.50", "currency": "EUR"}, the amount a text of at most 15 digits and 4 behind the point"#
     case .date: "a day such as 2026-11-27"
     case .boolean: "true or false"
-    case .select: "one of \(options.joined(separator: ", "))"
+    case .select:
+      "one of \(options.prefix(Self.namedOptions).joined(separator: ", "))"
+        + (options.count > Self.namedOptions ? " and \(options.count - Self.namedOptions) more" : "")
     case .link: "the id of a document, or an address that begins with https:// or http://"
     }
   }
@@ -94,6 +102,17 @@ public struct FieldDefinition: Equatable, Sendable {
   public init(name: String, title: String?, kind: FieldKind, isRequired: Bool, options: [String]) {
     (self.name, self.title, self.kind) = (name, title, kind)
     (self.isRequired, self.options) = (isRequired, options)
+  }
+}
+
+extension FieldDefinition {
+  /// By bytes: texts that are canonically equivalent are different ones.
+  public static func == (left: Self, right: Self) -> Bool { left.json == right.json }
+
+  private var json: [UInt8] {
+    var writer = JSONWriter()
+    write(&writer)
+    return writer.bytes
   }
 }
 

@@ -229,7 +229,7 @@ extension Document: Aggregate {
     do throws(FieldProblem) {
       let new = try change.applied(to: old)
       // A newer definition alone changes nothing.
-      return new.type == old?.type && new.values == old?.values ? [] : [.typed(new, at: at)]
+      return new.isSame(as: old) ? [] : [.typed(new, at: at)]
     } catch { throw .field(error) }
   }
 

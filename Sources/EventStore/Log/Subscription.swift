@@ -4,6 +4,7 @@ public import Logging
 public import Metrics
 public import Postgres
 public import Reactor
+import Time
 import Schema
 
 /// Follows the log by index: first what is there, then what comes, each event once and in order (G2).
@@ -29,25 +30,37 @@ public final class Subscription {
   private let logger: Logger
   private let lag: Gauge
 
-  /// How often a reader looks whether another process has left.
-  private static let pause = Duration.seconds(2)
+  private let pageSize: Int?
+  /// Until when this process has the name; nil: it has not.
+  private var held: (until: Timestamp, since: ContinuousClock.Instant)?
+
+  /// How often a reader looks whether another process has left, and how often one says that it has not.
+  private static let (pause, renewal) = (Duration.seconds(2), Duration.seconds(5))
+
+  /// Another process follows the log under this name: this one was too slow to say that it goes on.
+  public struct Overtaken: Error, CustomStringConvertible {
+    public let reader: String
+    public var description: String { "another process has taken over the reader \(reader)" }
+  }
 
   static let readCheckpoint = Query("read_checkpoint", Schema.readCheckpoint)
   static let recordCheckpoint = Query("record_checkpoint_of_reader", Schema.recordCheckpointOfReader)
   static let claim = Query("claim_reader", Schema.claimReader)
+  static let leave = Query("leave_reader", Schema.leaveReader)
   static let forgetReader = Query("forget_reader", Schema.forgetReader)
   static let eventAtIndex = Query("event_at_index", Schema.eventAtIndex)
 
   /// - Parameters:
   ///   - reader: Its name. One at a time uses it: others wait.
+  ///   - pageSize: It reads pages of so many events, and holds nothing open while they are handled; nil: long stretches by COPY.
   ///   - beginning: Where it begins that has read nothing yet; the beginning of the log if left out.
   ///   - options: For sessions of its own, to the server itself: a pooler passes no notifications on.
   public init(
     _ reader: String, _ selection: LogReader.Selection = .all, of store: EventStore, _ options: PostgresOptions,
-    beginning: @escaping @Sendable () async throws -> LogIndex = { .start },
+    pageSize: Int? = nil, beginning: @escaping @Sendable () async throws -> LogIndex = { .start },
     on reactor: Reactor, logger: Logger, metrics: MetricsRegistry
   ) {
-    self.beginning = beginning
+    (self.beginning, self.pageSize) = (beginning, pageSize)
     (self.reader, self.selection, self.store, self.options) = (reader, selection, store, options)
     (self.reactor, self.logger) = (reactor, logger.labelled("log"))
     lag = metrics.gauge("annals_log_reader_lag", ["reader": reader], help: "Log indexes that the reader is behind.")
@@ -67,19 +80,27 @@ public final class Subscription {
     let listener = try await PostgresConnection.connect(options, on: reactor, logger: logger)
     let log = LogReader(store, options, on: reactor, logger: logger)
     do {
-      while try await listener.query(Self.claim, [.text(reader)]).first?.get(0, as: Bool.self) != true {
-        try await reactor.sleep(for: Self.pause)
-      }
+      while try await !isHeld() { try await reactor.sleep(for: Self.pause) }
       var next = try await start()
       try await listener.listen("annals_log") { bell.ring() }
       while true {
         let begun = next
-        let end = try await log.read(selection, from: next) { events in
+        try await hold()
+        func pass(_ events: [RecordedEvent]) async throws {
           try await handle(events)
           guard let last = events.last, let index = last.index else { return }
+          try await hold()
           next = index.next
-          lag.set(max(0, try await self.store.end().value - next.value))
-          try await self.record(next, handled: last.id)
+          lag.set(max(0, try await store.end().value - next.value))
+          try await record(next, handled: last.id)
+        }
+        let end: LogIndex
+        if let pageSize {
+          let page = try await page(from: next, limit: pageSize)
+          if !page.isEmpty { try await pass(page) }
+          end = next
+        } else {
+          end = try await log.read(selection, from: next) { try await pass($0) }
         }
         // Beyond events that the selection leaves out.
         if end > next {
@@ -94,8 +115,44 @@ public final class Subscription {
       }
     } catch {
       await listener.close()
+      await leave()
       throw error
     }
+  }
+
+  private func page(from index: LogIndex, limit: Int) async throws -> [RecordedEvent] {
+    switch selection {
+    case .all: try await store.readLog(from: index, limit: limit).events
+    case .category(let category): try await store.readCategory(category, from: index, limit: limit).events
+    }
+  }
+
+  /// Takes the name, or keeps it for longer.
+  private func isHeld() async throws -> Bool {
+    let row = try await store.pool.query(
+      Self.claim, [.text(reader), held.map { .timestamp($0.until) } ?? .null]
+    ).first
+    held = try row.map { (try $0.get(0), .now) }
+    return held != nil
+  }
+
+  private func hold() async throws {
+    if let held, .now - held.since < Self.renewal { return }
+    guard try await isHeld() else { throw Overtaken(reader: reader) }
+  }
+
+  /// Lets others have the name at once.
+  private func leave() async {
+    guard let until = held?.until else { return }
+    held = nil
+    await Self.leave(store, reader, until)
+  }
+
+  /// In a task of its own: the caller's may be cancelled. If it fails, others wait for half a minute.
+  private static func leave(_ store: EventStore, _ reader: String, _ until: Timestamp) async {
+    let parameters: [Parameter] = [.text(reader), .timestamp(until)]
+    let task = Task { _ = try? await store.pool.query(Self.leave, parameters) }
+    await task.value
   }
 
   /// The index to go on with, if the log is the one that the checkpoint was made on.

@@ -50,10 +50,10 @@ public struct DocumentSearch: ComparableView, AwaitableView {
      "tags":{"type":"keyword"},
      "type":{"type":"keyword"},
      "type_version":{"type":"long"},
-     "fields":{"type":"object","enabled":false},
+     "fields_json":{"type":"keyword","index":false,"doc_values":false},
      "values":{"type":"nested","properties":{
-       "name":{"type":"keyword"},"keyword":{"type":"keyword","ignore_above":2048},"number":{"type":"double"},
-       "currency":{"type":"keyword"},"date":{"type":"date","format":"yyyy-MM-dd"},"flag":{"type":"boolean"}}},
+       "name":{"type":"keyword"},"keyword":{"type":"keyword","ignore_above":2048},"number":{"type":"double","ignore_malformed":true},
+       "currency":{"type":"keyword"},"date":{"type":"date","format":"yyyy-MM-dd","ignore_malformed":true},"flag":{"type":"boolean"}}},
      "field_texts":{"type":"text"},
      "owner":{"type":"keyword"},
      "shared":{"type":"nested","properties":{"with":{"type":"keyword"},"until":{"type":"date"}}},
@@ -119,7 +119,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
         writer.member("deleted", true)
         return
       }
-      for member in row.members { writer.member(member.name, member.value) }
+      for member in row.members where member.name != fields { writer.member(member.name, member.value) }
       write(values: row["fields"]?.object?.members ?? [], &writer)
       if let creator = row["created_by"]?.string { writer.member("owner", ExactName(creator).text) }
       switch content {
@@ -136,10 +136,15 @@ public struct DocumentSearch: ComparableView, AwaitableView {
 
   // MARK: Fields of a type
 
+  /// The row's member with the values, and what the index has of it.
+  private static let (fields, fieldsText) = ("fields", "fields_json")
+
   /// Every value under the name of its field, in the form by which it is found: types may have as many fields as they like, the
   /// mapping has none of them.
   private static func write(values: [JSONObject.Member], _ writer: inout JSONWriter) {
     guard !values.isEmpty else { return }
+    // As one text: Elasticsearch writes numbers anew, and not as they were.
+    writer.member(fieldsText, JSONValue.object(JSONObject(values)).description)
     writer.name("values")
     writer.array { writer in
       for member in values {
@@ -150,7 +155,11 @@ public struct DocumentSearch: ComparableView, AwaitableView {
           case .string(let text):
             $0.member("keyword", text)
             if isDate(text) { $0.member("date", text) }
-          case .integer, .number: $0.member("number", member.value)
+          case .integer, .number:
+            if let number = member.value.double {
+              $0.name("number")
+              $0.double(number)
+            }
           case .bool(let flag): $0.member("flag", flag)
           case .object(let money):
             if let amount = money["amount"]?.string.flatMap({ Double($0) }) {
@@ -281,7 +290,7 @@ public struct DocumentSearch: ComparableView, AwaitableView {
 
   public func read(_ ids: [String], of generation: Int) async throws -> [String: ViewRow] {
     var rows: [String: ViewRow] = [:]
-    for found in try await index.get(ids, without: ["content"], of: generation) {
+    for found in try await index.get(ids, without: ["content", "owner", "values", "field_texts"], of: generation) {
       let isDeleted = found.source["deleted"] == .bool(true)
       rows[found.id] = ViewRow(
         version: StreamVersion(found.version),
@@ -314,8 +323,14 @@ public struct DocumentSearch: ComparableView, AwaitableView {
   /// Extracts the row image from a document of the index and restores the order of its fields, because not every engine
   /// keeps the order in which they were written.
   public static func rowImage(_ source: JSONValue) -> [UInt8] {
-    let row = JSONValue.object(
-      JSONObject((source.object?.members ?? []).filter { !ownFields.contains($0.name) }))
+    var members = (source.object?.members ?? []).filter { !ownFields.contains($0.name) }
+    for index in members.indices where members[index].name == fieldsText {
+      guard let text = members[index].value.string, let values = try? JSONValue(parsing: Array(text.utf8)) else {
+        continue
+      }
+      members[index] = .init(name: fields, value: values)
+    }
+    let row = JSONValue.object(JSONObject(members))
     do { return try Document(rowImage: row).rowImage } catch { return row.bytes }
   }
 }

@@ -79,7 +79,7 @@ struct BatchRoutes: Sendable {
     _ type: TypeName?, _ setsType: Bool?, _ values: FieldValues?, _ key: IdempotencyKey?
   ) async throws -> Response {
     let metadata = request.metadata()
-    let fields = try await fields(type, setsType ?? false, values)
+    let fields = try Self.fields(type, setsType ?? false, values)
     let change = BatchChange.edit(status: status, add: add?.tags ?? [], remove: remove?.tags ?? [], fields: fields)
     let keyed = KeyedRequest(
       key, request, actor: metadata.actor,
@@ -87,6 +87,7 @@ struct BatchRoutes: Sendable {
         + (fields.map { [$0.type, "\($0.setsType)", JSONValue.object($0.values).description, nil] } ?? [])
         + documents.ids.map(\.description))
     return try await store.once(keyed) {
+      if let fields { try await check(fields) }
       let (id, now) = (UUID.version7(), Timestamp.now())
       let command = BatchCommand.start(
         id: id, documents: documents.ids, change: change, starter: Self.starter(request.caller), by: metadata.actor,
@@ -103,20 +104,23 @@ struct BatchRoutes: Sendable {
     }
   }
 
-  /// The fields to set, looked at as far as that can be without a document.
-  private func fields(
+  private static func fields(
     _ type: TypeName?, _ setsType: Bool, _ values: FieldValues?
-  ) async throws -> BatchFields? {
+  ) throws(Problem) -> BatchFields? {
     guard let type else {
       guard values == nil, !setsType else {
         throw Problem(422, "Invalid body", detail: "fields belong to a type: send type too", field: "/type")
       }
       return nil
     }
+    return BatchFields(type: type.text, setsType: setsType, values?.values ?? JSONObject())
+  }
+
+  /// Looks at the fields as far as that can be without a document.
+  private func check(_ fields: BatchFields) async throws {
     let change = FieldsChange(
-      by: try await TypeReader(store).definition(type.text), setsType: setsType, values?.values ?? JSONObject())
+      by: try await TypeReader(store).definition(fields.type), setsType: fields.setsType, fields.values)
     do { _ = try change.checked() } catch { throw DocumentRefusal.field(error) }
-    return BatchFields(type: type.text, setsType: setsType, change.values)
   }
 
   /// - Throws: A problem that names the first document that the caller may not change.

@@ -104,14 +104,22 @@ struct DocumentRoutes: Sendable {
         throw error
       }
       let (id, stored) = try await store(content, as: title, type, fields)
+      // While the content was stored the type may have become another.
+      let newest = try await newest(fields, stored)
       let once = keyed.map { keyed in
         Once<Document>(keyed.key, request: keyed.request) { $0.map { Self.created($0).bytes } ?? Array("null".utf8) }
       }
       return Self.created(
         try await documents.create(
-          id, title: title, content: stored, fields: fields, by: createdBy?.text, metadata: metadata, once: once)
+          id, title: title, content: stored, fields: newest, by: createdBy?.text, metadata: metadata, once: once)
       ).response
     }
+  }
+
+  private func newest(_ fields: FieldsChange?, _ stored: DocumentContent?) async throws -> FieldsChange? {
+    guard let fields, stored != nil else { return fields }
+    return FieldsChange(
+      by: try await documents.types.definition(fields.definition.name), setsType: true, fields.values)
   }
 
   /// A form's content is there before its other fields are read.

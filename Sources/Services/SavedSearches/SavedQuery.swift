@@ -16,6 +16,8 @@ struct SavedQuery: InputValue {
   private let created: (from: Timestamp?, before: Timestamp?)
   private let updated: (from: Timestamp?, before: Timestamp?)
 
+  private static let beginnings = 5
+
   static let schema = JSONSchema.object([
     .init("q", SearchText.schema, isRequired: false), .init("fields", SearchFields.schema, isRequired: false),
     .init("status", DocumentStatus.schema, isRequired: false), .init("created_by", .string(), isRequired: false),
@@ -44,6 +46,14 @@ struct SavedQuery: InputValue {
     created = (try fields.optional("created_from"), try fields.optional("created_before"))
     updated = (try fields.optional("updated_from"), try fields.optional("updated_before"))
     try fields.end()
+    // Each beginning of a word is all words with it, on every change of a document.
+    let beginnings = values["q"]?.string?.split(separator: " ").filter { $0.contains("*") } ?? []
+    guard beginnings.count <= Self.beginnings, beginnings.allSatisfy({ $0.filter(\.isLetter).count >= 2 }) else {
+      throw JSONError(
+        .invalid(
+          String(beginnings.joined(separator: " ").prefix(80)),
+          remedy: "at most \(Self.beginnings) beginnings of words, each of two letters at least"), path: [.name("q")])
+    }
     guard !values.members.isEmpty else {
       throw JSONError(.invalid("{}", remedy: "name at least one of q, status, created_by, tag, type, where"))
     }

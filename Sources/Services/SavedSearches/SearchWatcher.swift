@@ -16,7 +16,7 @@ import Time
 ///
 /// One process follows the log; after a stop it goes on where it was, and what was found already is not found again: a hit has a
 /// stream of its own. A change is looked at once the search index has it. One that the index does not get in time is put aside,
-/// holds up no other, and is looked at again for an hour.
+/// holds up no other, and is looked at again for a week.
 final class SearchWatcher: Worker {
   let name = "saved searches"
   private let context: Context
@@ -27,15 +27,22 @@ final class SearchWatcher: Worker {
   private let types: AggregateStore<DocumentType>
   private let logger: Logger
   private let found: Counter
-  private let state = Mutex<(following: String?, late: String?)>((nil, nil))
+  private let state = Mutex<(problem: String, at: ContinuousClock.Instant)?>(nil)
+  /// How often searches have failed alone.
+  private let failures = Mutex<[UUID: Int]>([:])
 
-  /// Documents that are looked at together, and searches in one request.
-  private static let documents = 500
-  private static let searches = 50
+  /// Documents that are looked at together, searches in one request, and hits that are noted at the same time.
+  private static let (documents, searches, width) = (500, 20, 8)
   /// How long all wait for the search index.
-  private static let patience = Duration.seconds(20)
-  /// When a document is looked at again that was put aside, in microseconds.
-  private static let pause: Int64 = 30_000_000
+  private static let patience = Duration.seconds(2)
+  /// When a document is looked at again that was put aside, in microseconds: at first, after an hour.
+  private static let (pause, longPause): (Int64, Int64) = (10_000_000, 600_000_000)
+  /// How long a document is looked at again, in microseconds.
+  private static let longestWait: Int64 = 7 * 86_400_000_000
+  /// How often a search may fail alone before it is left out for some documents.
+  private static let attempts = 3
+  /// A problem that has not come again for so long is over.
+  private static let memory = Duration.seconds(60)
 
   init(_ context: Context) {
     (self.context, service) = (context, SearchService(context))
@@ -47,7 +54,11 @@ final class SearchWatcher: Worker {
       "annals_search_hits_total", help: "Documents that saved searches have found for the first time.")
   }
 
-  var problem: String? { get async { state.withLock { $0.following ?? $0.late } } }
+  var problem: String? {
+    get async { state.withLock { state in state.flatMap { .now - $0.at < Self.memory ? $0.problem : nil } } }
+  }
+
+  private func note(problem: String) { state.withLock { $0 = (problem, .now) } }
 
   func run(until stop: StopSignal) async throws {
     try await stop.cancels {
@@ -65,11 +76,12 @@ final class SearchWatcher: Worker {
   private func follow() async {
     let subscription = Subscription(
       "saved-searches", .category("\(Document.category)"), of: context.store, context.postgres,
+      pageSize: Self.documents,
       beginning: { [store = context.store] in
         // Before a search was saved there was nothing to find.
+        let end = try await store.end()
         let first = try await store.readCategory("\(SearchList.category)", from: .start, limit: 1).events.first
-        if let index = first?.index { return index }
-        return try await store.end()
+        return min(first?.index ?? end, end)
       }, on: context.reactor, logger: context.logger, metrics: context.metrics)
     var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
     while !Task.isCancelled {
@@ -77,20 +89,19 @@ final class SearchWatcher: Worker {
         try await subscription.run { events in
           try await self.look(at: events)
           backoff.reset()
-          self.state.withLock { $0.following = nil }
         }
       } catch is CancellationError { return } catch {
         if Task.isCancelled { return }
-        state.withLock { $0.following = "saved searches are not run: \(error)" }
+        note(problem: "saved searches are not run: \(error)")
         logger.warning("Saved searches stand still", metadata: [.error: "\(error)"])
-        do {
+        if error is Subscription.Diverged {
           // The log has lost its end or is another one: what is found again is no new hit.
-          if error is Subscription.Diverged {
-            known.reset()
-            try await subscription.forget()
+          known.reset()
+          do { try await subscription.forget() } catch {
+            logger.warning("The place in the log cannot be forgotten", metadata: [.error: "\(error)"])
           }
-          try await context.reactor.sleep(for: backoff.next())
-        } catch { if Task.isCancelled { return } }
+        }
+        do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
       }
     }
   }
@@ -109,30 +120,26 @@ final class SearchWatcher: Worker {
       // The newest one is what the index will have.
       changes[event.stream.id] = Change(version: event.version.value, index: index)
     }
-    var rest = Array(changes)[...]
-    while !rest.isEmpty {
-      let part = rest.prefix(Self.documents)
-      rest = rest.dropFirst(part.count)
-      let wanted = Dictionary(uniqueKeysWithValues: part.map { ($0.key, $0.value) })
-      let missing = try await waitForIndex(wanted, within: Self.patience)
-      for id in missing {
-        try await late.note(id, at: Self.later())
-        logger.warning(
-          "The search index does not have a change in time: saved searches are run on it later",
-          metadata: ["document": "\(id)"])
-      }
-      try await run(on: wanted.filter { !missing.contains($0.key) }.mapValues(\.index))
+    let missing = try await waitForIndex(changes, within: Self.patience)
+    try await run(on: changes.filter { !missing.contains($0.key) }.mapValues(\.index))
+    for id in missing { try await late.note(id, at: Self.later(Self.pause)) }
+    if !missing.isEmpty {
+      logger.info(
+        "The search index does not have all changes yet: saved searches are run on them later",
+        metadata: ["documents": "\(missing.count)"])
     }
   }
 
-  private static func later() -> Timestamp { Timestamp(microseconds: Timestamp.now().microseconds + pause) }
+  private static func later(_ microseconds: Int64) -> Timestamp {
+    Timestamp(microseconds: Timestamp.now().microseconds + microseconds)
+  }
 
   /// Waits until the search index has changes, and makes them searchable.
   ///
   /// - Returns: The documents whose changes it does not have in time.
   private func waitForIndex(_ changes: [String: Change], within patience: Duration) async throws -> Set<String> {
     let deadline = ContinuousClock.now + patience
-    var backoff = Backoff(first: .milliseconds(50), limit: .seconds(1))
+    var backoff = Backoff(first: .milliseconds(50), limit: .milliseconds(500))
     var missing = Set(changes.keys)
     while true {
       let versions = try await service.versions(of: Array(missing))
@@ -140,7 +147,7 @@ final class SearchWatcher: Worker {
       guard !missing.isEmpty, .now < deadline else { break }
       try await context.reactor.sleep(for: backoff.next())
     }
-    try await service.refresh()
+    if missing.count < changes.count { try await service.refresh() }
     return missing
   }
 
@@ -150,75 +157,123 @@ final class SearchWatcher: Worker {
     var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
     while !Task.isCancelled {
       do {
-        let entries = try await late.due(limit: 50)
+        let entries = try await late.due(limit: Self.documents)
+        var changes: [String: Change] = [:]
         for entry in entries {
           let version = try await context.store.version(of: Document.stream(entry.id))
-          let missing = try await waitForIndex(
-            [entry.id: Change(version: version.value, index: .start)], within: .zero)
-          guard !missing.isEmpty else {
-            // When it was changed is not known any more: all searches that there are now are run.
-            try await run(on: [entry.id: LogIndex(.max)])
-            try await late.forget(entry.id)
-            continue
-          }
-          if entry.isOld {
-            logger.error(
-              "The search index does not get a document: saved searches do not find it. See annals project parked",
-              metadata: ["document": "\(entry.id)"])
-          }
-          try await late.settle(entry, next: entry.isOld ? nil : Self.later())
+          // When it was changed is not known any more: all searches that there are now are run.
+          changes[entry.id] = Change(version: version.value, index: LogIndex(.max))
         }
-        state.withLock { $0.late = nil }
+        let missing = changes.isEmpty ? [] : try await waitForIndex(changes, within: .zero)
+        try await run(on: changes.filter { !missing.contains($0.key) }.mapValues(\.index))
+        for entry in entries {
+          let isMissing = missing.contains(entry.id)
+          // A later change has been noted since: that note stays.
+          try await late.settle(entry, next: isMissing ? try await next(entry) : nil)
+        }
         backoff.reset()
-        if entries.isEmpty { try await context.reactor.sleep(for: .seconds(5)) }
+        if entries.isEmpty { try await context.reactor.sleep(for: .seconds(2)) }
       } catch is CancellationError { return } catch {
         if Task.isCancelled { return }
-        state.withLock { $0.late = "saved searches are not run on changes that were late: \(error)" }
+        note(problem: "saved searches are not run on changes that were late: \(error)")
         do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
       }
     }
   }
 
+  /// When a document is looked at again that the index still does not have; nil: not any more.
+  private func next(_ entry: DueTimes.Entry) async throws -> Timestamp? {
+    guard entry.isOld else { return Self.later(Self.pause) }
+    let last = try await context.store.readBackward(Document.stream(entry.id), limit: 1).events.first
+    if let last, Timestamp.now().microseconds - last.recordedAt.microseconds < Self.longestWait {
+      return Self.later(Self.longPause)
+    }
+    logger.error(
+      "The search index does not get a document: saved searches do not find it. See annals project parked",
+      metadata: ["document": "\(entry.id)"])
+    return nil
+  }
+
   // MARK: Running
+
+  private struct Runnable {
+    let entry: KnownSearches.Entry
+    let text: SearchText
+    let filter: SearchService.Filter
+  }
 
   /// Runs all searches on some documents.
   ///
   /// - Parameter documents: By id, where in the log each was changed. Searches that were saved later are not run on it.
   private func run(on documents: [String: LogIndex]) async throws {
     guard !documents.isEmpty else { return }
-    var (runnable, definitions) = (
-      [(KnownSearches.Entry, SearchText, SearchService.Filter)](), [String: DocumentType]()
-    )
+    var (runnable, definitions) = ([Runnable](), [String: DocumentType]())
     for entry in try await known.searches() {
       do {
-        let query = try SavedQuery(json: .object(entry.search.query))
-        if let type = query.type, definitions[type.text] == nil {
+        if let type = entry.query.type, definitions[type.text] == nil {
           definitions[type.text] = try await types.load(type.text).state
         }
-        let (text, filter) = try query.search(for: Caller(entry), query.type.flatMap { definitions[$0.text] })
-        runnable.append((entry, text, filter))
-      } catch let error where error is JSONError || error is Problem { leaveOut(entry, "\(error)") }
+        let (text, filter) = try entry.query.search(
+          for: Caller(entry), entry.query.type.flatMap { definitions[$0.text] })
+        runnable.append(Runnable(entry: entry, text: text, filter: filter))
+      } catch let error as Problem { leaveOut(entry, error.detail) }
     }
     var rest = runnable[...]
     while !rest.isEmpty {
       let part = rest.prefix(Self.searches)
       rest = rest.dropFirst(part.count)
-      let results = try await service.matches(part.map { ($0.1, $0.2) }, among: Array(documents.keys))
-      for ((entry, _, _), matches) in zip(part, results) {
-        guard let matches else {
-          leaveOut(entry, "Elasticsearch refuses it")
-          continue
-        }
-        for (id, version) in matches where documents[id].map({ $0 > entry.index }) == true {
-          if let document = UUID(id) { try await note(entry, document, StreamVersion(version)) }
+      try await run(part, on: documents)
+    }
+  }
+
+  /// Runs some searches together. If that fails each is tried alone: one that needs too much holds up no other.
+  private func run(_ searches: ArraySlice<Runnable>, on documents: [String: LogIndex]) async throws {
+    let results: [SearchService.Matches]
+    do {
+      results = try await service.matches(searches.map { ($0.text, $0.filter) }, among: Array(documents.keys))
+    } catch {
+      if Task.isCancelled { throw error }
+      guard searches.count == 1, let entry = searches.first?.entry else {
+        // Without Elasticsearch each would fail.
+        _ = try await service.versions(of: Array(documents.keys.prefix(1)))
+        for index in searches.indices { try await run(searches[index...index], on: documents) }
+        return
+      }
+      let count = failures.withLock { failures in
+        failures[entry.search.id, default: 0] += 1
+        return failures[entry.search.id] ?? 0
+      }
+      guard count >= Self.attempts else { throw error }
+      failures.withLock { $0[entry.search.id] = nil }
+      leaveOut(entry, "\(error)")
+      return
+    }
+    var found: [(entry: KnownSearches.Entry, document: UUID, version: StreamVersion)] = []
+    for (search, matches) in zip(searches, results) {
+      switch matches {
+      case .refused(let reason): leaveOut(search.entry, reason)
+      case .tooOld: for id in documents.keys { try await late.note(id, at: Self.later(Self.longPause)) }
+      case .found(let hits):
+        for (id, version) in hits where documents[id].map({ $0 > search.entry.index }) == true {
+          if let document = UUID(id) { found.append((search.entry, document, StreamVersion(version))) }
         }
       }
+    }
+    var rest = found[...]
+    while !rest.isEmpty {
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for hit in rest.prefix(Self.width) {
+          group.addTask { try await self.note(hit.entry, hit.document, hit.version) }
+        }
+        try await group.waitForAll()
+      }
+      rest = rest.dropFirst(Self.width)
     }
   }
 
   private func leaveOut(_ entry: KnownSearches.Entry, _ reason: String) {
     logger.warning(
-      "A saved search cannot be run", metadata: ["search": "\(entry.search.id)", .error: "\(reason)"])
+      "A saved search is left out for some documents", metadata: ["search": "\(entry.search.id)", .error: "\(reason)"])
   }
 
   private func note(_ entry: KnownSearches.Entry, _ document: UUID, _ version: StreamVersion) async throws {
@@ -252,6 +307,7 @@ extension Caller {
 private final class KnownSearches: Sendable {
   struct Entry: Sendable {
     let search: SearchList.Search
+    let query: SavedQuery
     let owner: String
     let reader: SearchReader
     /// Where in the log it was saved.
@@ -260,8 +316,13 @@ private final class KnownSearches: Sendable {
 
   private struct State {
     var next = LogIndex.start
+    /// The event before it: another one there, or none, and the log has lost its end.
+    var last: UUID?
     var lists: [String: SearchList] = [:]
     var indexes: [UUID: LogIndex] = [:]
+    var entries: [Entry] = []
+    /// How often they were read anew.
+    var generation = 0
   }
   private let state = Mutex(State())
   private let store: EventStore
@@ -269,10 +330,17 @@ private final class KnownSearches: Sendable {
   init(_ store: EventStore) { self.store = store }
 
   /// They are read anew.
-  func reset() { state.withLock { $0 = State() } }
+  func reset() { state.withLock { $0 = State(generation: $0.generation + 1) } }
 
   func searches() async throws -> [Entry] {
     var new = state.withLock { $0 }
+    if let last = new.last,
+      try await store.readLog(from: LogIndex(new.next.value - 1), limit: 1).events.first?.id != last
+    {
+      reset()
+      new = state.withLock { $0 }
+    }
+    let before = new.next
     while true {
       let page = try await store.readCategory("\(SearchList.category)", from: new.next)
       for recorded in page.events {
@@ -284,16 +352,22 @@ private final class KnownSearches: Sendable {
         case .saved(let id, _, _, _, _, _): new.indexes[id] = index
         case .removed(let id, _): new.indexes[id] = nil
         }
-        new.next = index.next
+        (new.next, new.last) = (index.next, recorded.id)
       }
       guard page.hasMore else { break }
     }
-    let read = new
-    state.withLock { if read.next > $0.next { $0 = read } }
-    return read.lists.values.flatMap { list in
+    guard new.next > before else { return new.entries }
+    new.entries = new.lists.values.flatMap { list in
       list.searches.compactMap { search in
-        read.indexes[search.id].map { Entry(search: search, owner: list.owner, reader: list.reader, index: $0) }
+        // What a newer program has saved is that program's.
+        guard let index = new.indexes[search.id], let query = try? SavedQuery(json: .object(search.query)) else {
+          return nil
+        }
+        return Entry(search: search, query: query, owner: list.owner, reader: list.reader, index: index)
       }
     }
+    let read = new
+    state.withLock { if read.generation == $0.generation, read.next > $0.next { $0 = read } }
+    return read.entries
   }
 }

@@ -133,7 +133,7 @@ struct SearchRoutes: Sendable {
       "sums",
       .array(
         .object([
-          .init("currency", .nullable(.string())), .init("count", .integer), .init("sum", .number),
+          .init("currency", .nullable(.string())), .init("count", .integer), .init("sum", .nullable(.number)),
           .init("minimum", .number), .init("maximum", .number),
         ])), isRequired: false, "Of numbers and money; of money one for each currency."),
   ])

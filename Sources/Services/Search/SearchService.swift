@@ -218,11 +218,17 @@ struct SearchService: Sendable {
   // MARK: Saved searches
 
   /// How far the index is with some documents, by id; those that it does not have are missing. Deleted ones are there.
+  ///
+  /// - Throws: Also if it cannot tell of one.
   func versions(of ids: [String]) async throws -> [String: Int64] {
     let body: JSONValue = ["ids": .array(ids.map { .string($0) })]
     let (_, answer) = try await elasticsearch.send(
       .post, "/\(alias)/_mget?_source=false", body.bytes, operation: "looking for \(ids.count) documents")
-    return (answer["docs"]?.array ?? []).reduce(into: [:]) { versions, document in
+    return try (answer["docs"]?.array ?? []).reduce(into: [:]) { versions, document in
+      if let error = document["error"] {
+        throw ElasticsearchError.refused(
+          operation: "looking for documents", status: 503, reason: String(error.description.prefix(300)))
+      }
       guard let id = document["_id"]?.string, let version = document["_version"]?.integer else { return }
       versions[id] = version
     }
@@ -233,16 +239,26 @@ struct SearchService: Sendable {
     _ = try await elasticsearch.send(.post, "/\(alias)/_refresh", operation: "refreshing \(alias)")
   }
 
+  enum Matches: Sendable {
+    case found([(id: String, version: Int64)])
+    /// Elasticsearch refuses the search.
+    case refused(String)
+    /// The index is of an older form, and has not the fields of types.
+    case tooOld
+  }
+
+  /// How long one search may take among several.
+  private static let searchLimit = "5s"
+
   /// Which of some documents each of several searches finds.
   ///
-  /// - Returns: By search: id and version. nil: Elasticsearch refuses the search.
-  func matches(
-    _ searches: [(text: SearchText, filter: Filter)], among ids: [String]
-  ) async throws -> [[(id: String, version: Int64)]?] {
+  /// - Throws: Also if one of them fails for a reason that may pass, or takes too long.
+  func matches(_ searches: [(text: SearchText, filter: Filter)], among ids: [String]) async throws -> [Matches] {
     var lines: [UInt8] = []
     for search in searches {
       let query: JSONValue = [
         "size": .integer(Int64(ids.count)), "_source": ["version"], "track_total_hits": false,
+        "timeout": .string(Self.searchLimit),
         "query": [
           "bool": [
             "must": [search.text.query], "must_not": Self.alive,
@@ -260,17 +276,18 @@ struct SearchService: Sendable {
       throw ElasticsearchError.notUnderstood(operation: operation, reason: "not as many answers as searches")
     }
     return try responses.map { response in
-      guard let hits = response["hits"]?["hits"]?.array else {
-        let status = Int(response["status"]?.integer ?? 0)
-        // Of this one search alone; what concerns all of them comes again.
-        if status == 400 { return nil }
-        throw ElasticsearchError.refused(
-          operation: operation, status: status, reason: String(response.description.prefix(300)))
+      let reason = String(response.description.prefix(300))
+      let status = Int(response["status"]?.integer ?? 0)
+      // Of this one search alone; what concerns all of them comes again.
+      if status == 400 { return reason.contains("nested object under path") ? .tooOld : .refused(reason) }
+      guard let hits = response["hits"]?["hits"]?.array, response["timed_out"] != true else {
+        throw ElasticsearchError.refused(operation: operation, status: status, reason: reason)
       }
-      return hits.compactMap { hit in
-        guard let id = hit["_id"]?.string, let version = hit["_source"]?["version"]?.integer else { return nil }
-        return (id, version)
-      }
+      return .found(
+        hits.compactMap { hit in
+          guard let id = hit["_id"]?.string, let version = hit["_source"]?["version"]?.integer else { return nil }
+          return (id, version)
+        })
     }
   }
 
@@ -310,7 +327,9 @@ struct SearchService: Sendable {
     func sum(_ stats: JSONValue?, _ currency: JSONValue) -> JSONValue? {
       guard let count = stats?["count"]?.integer, count > 0 else { return nil }
       return [
-        "currency": currency, "count": .integer(count), "sum": stats?["sum"] ?? .null,
+        // Of very large numbers there is none.
+        "currency": currency, "count": .integer(count),
+        "sum": stats?["sum"].flatMap { $0.double == nil ? nil : $0 } ?? .null,
         "minimum": stats?["min"] ?? .null, "maximum": stats?["max"] ?? .null,
       ]
     }

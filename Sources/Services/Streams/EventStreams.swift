@@ -163,15 +163,22 @@ struct EventStreams: Sendable {
     return answer(from: begin, for: request.caller) { [store, hub, reactor] (caller: Caller, writer: BodyWriter) in
       let feed = HitFeed(after: (start, nil), for: caller, store: store, hub: hub, on: reactor)
       defer { feed.close() }
+      // Whoever is cut off before anything is found begins here next time.
+      if begin != Self.earliest { try await writer.write(Array("id: \(begin)\n\n".utf8)) }
+      var written = ContinuousClock.now
       while caller.left > .zero {
+        var bytes: [UInt8] = []
         switch try await feed.next(within: min(Self.heartbeat, caller.left)) {
         case .closed, .diverged: return
-        case .nothing: try await writer.write(Self.comment)
+        case .nothing: bytes = Self.comment
         case .messages(let messages):
-          var bytes: [UInt8] = []
           for message in messages { bytes += Self.event(HitFeed.messageName, id: message.cursor.text, message.json) }
-          if !bytes.isEmpty { try await writer.write(bytes) }
+          // Others' hits are no sign of life for this client.
+          if bytes.isEmpty, .now - written > Self.heartbeat { bytes = Self.comment }
         }
+        guard !bytes.isEmpty else { continue }
+        written = .now
+        try await writer.write(bytes)
       }
     }
   }

@@ -15,6 +15,12 @@ final class HitFeed: SocketFeed {
   private let feed: LogFeed
   private let caller: Caller
   private let documents: AggregateStore<Document>
+  /// Events that were read and not yet handed over.
+  private var waiting: ArraySlice<RecordedEvent> = []
+  private var hasBegun = false
+
+  /// So many messages fit beside each other, whatever titles they have.
+  private static let page = 50
 
   private static let category = "\(SearchHit.category)"
 
@@ -22,7 +28,11 @@ final class HitFeed: SocketFeed {
   ///
   /// - Returns: nil if the log has no such event.
   static func start(_ cursor: StreamCursor?, _ store: EventStore) async throws -> (LogIndex, StreamCursor?)? {
-    guard let cursor else { return (try await store.end(), nil) }
+    guard let cursor else {
+      let end = try await store.end()
+      let last = try await store.readLogBackward(before: end, limit: 1).events.first
+      return (end, last.flatMap { last in last.index.map { StreamCursor($0.value, last.id) } })
+    }
     let index = LogIndex(cursor.number)
     guard try await store.readLog(from: index, limit: 1).events.first?.id == cursor.event else { return nil }
     return (index.next, cursor)
@@ -57,19 +67,46 @@ final class HitFeed: SocketFeed {
   }
 
   func next(within timeout: Duration, isolation: isolated (any Actor)? = #isolation) async throws -> Step {
-    switch try await feed.next(within: timeout) {
-    case .nothing: return .nothing
-    case .closed: return .closed
-    case .diverged: return .diverged
-    case .events(let events, let last):
-      var messages: [Message] = []
-      for event in events { if let message = try await message(event) { messages.append(message) } }
-      if let last { cursor = last }
-      return .messages(messages)
+    if waiting.isEmpty {
+      switch try await feed.next(within: timeout) {
+      case .nothing: return .nothing
+      case .closed: return .closed
+      case .diverged: return .diverged
+      case .events(let events, _): waiting = events[...]
+      }
     }
+    var messages: [Message] = []
+    for event in waiting.prefix(Self.page) {
+      if let message = try await message(event) { messages.append(message) }
+      if let index = event.index { cursor = StreamCursor(index.value, event.id) }
+    }
+    waiting = waiting.dropFirst(Self.page)
+    return .messages(messages)
+  }
+
+  /// The first message of a socket: the place from which it listens, for whoever is cut off before anything is found.
+  private func greeting(_ cursor: StreamCursor) -> SocketStep.Message {
+    var writer = JSONWriter(reserving: 128)
+    writer.object { writer in
+      writer.member("type", "searches.listening")
+      writer.name("data")
+      writer.object { _ in }
+      writer.member("timestamp", Timestamp.now().microseconds / 1_000)
+      writer.member("cursor", cursor.text)
+    }
+    return SocketStep.Message(frame: WebSocketFrame(text: writer.bytes), cursor: cursor, isLast: true)
   }
 
   func step(within timeout: Duration, isolation: isolated (any Actor)?) async throws -> SocketStep {
+    if !hasBegun {
+      hasBegun = true
+      if let cursor { return .messages([greeting(cursor)]) }
+    }
+    return try await found(within: timeout)
+  }
+
+  private func found(within timeout: Duration, isolation: isolated (any Actor)? = #isolation) async throws -> SocketStep
+  {
     switch try await next(within: timeout) {
     case .messages(let messages):
       .messages(
@@ -86,7 +123,8 @@ final class HitFeed: SocketFeed {
   private func message(
     _ event: RecordedEvent, isolation: isolated (any Actor)? = #isolation
   ) async throws -> Message? {
-    guard let index = event.index else { return nil }
+    // Events of a newer program are that program's.
+    guard let index = event.index, SearchHitEvent.schemaVersions[event.type] != nil else { return nil }
     let hit = SearchHit.evolve(nil, try SearchHit.event(event.body, of: event.stream), at: event.version)
     guard let hit, caller.isOwner(hit.owner) else { return nil }
     guard let document = try await documents.load(hit.document.description).state, !document.isDeleted,
