@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-grpc bench-search bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz fuzz-api tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-grpc bench-search bench-overload bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -54,6 +54,10 @@ golden: install ## Compare the relay's messages with recorded ones of Debezium (
 fuzz: ## Mangle input for a while and look for traps in relay and HTTP server (FUZZ_SECONDS=60, CASES=DIR)
 	@Tests/Fuzz/fuzz.py $(FUZZ_SECONDS) $(CASES)
 
+fuzz-api: install ## Ask every operation of the API for what it should and should not be asked (ARGUMENTS="--examples 100")
+	@scripts/install tests
+	@$(ON_STACK) Tests/API/fuzz_api.py $(ARGUMENTS)
+
 tsan: install ## Run the relay under ThreadSanitizer
 	@$(ON_STACK) Tests/Scenarios/tsan.py
 
@@ -89,6 +93,10 @@ bench-grpc: ## Calls per second by gRPC beside Python's grpc.aio
 bench-search: ## Searches per second beside Elasticsearch asked directly
 	@scripts/install $(EXTRA) bench
 	@$(ON_STACK) Benchmarks/search.py $(ARGUMENTS)
+
+bench-overload: ## What is left of the work when five times as much is asked for
+	@scripts/install $(EXTRA)
+	@$(ON_STACK) Benchmarks/overload.py $(ARGUMENTS)
 
 bench-http: ## Requests per second beside pgbench and nginx
 	@scripts/install $(EXTRA) bench

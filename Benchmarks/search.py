@@ -38,9 +38,9 @@ end
 # The query that Annals sends, with the word's place.
 BODY = {
     "size": 10, "track_total_hits": True, "track_scores": True, "from": 0,
-    "_source": {"excludes": ["content", "owner", "indexed_sha256", "content_missing", "deleted"]},
+    "_source": {"excludes": ["content", "owner", "values", "field_texts", "indexed_sha256", "content_missing", "deleted"]},
     "sort": [{"_score": "desc"}, {"created_at": "desc"}, {"id": "asc"}],
-    "query": {"bool": {"must": [{"multi_match": {"query": "WORD", "fields": ["title^3", "content", "created_by"]}}],
+    "query": {"bool": {"must": [{"multi_match": {"query": "WORD", "fields": ["title^3", "content", "created_by", "field_texts"]}}],
                        "must_not": [{"term": {"deleted": True}}]}},
     "highlight": {"encoder": "html", "fields": {"title": {"number_of_fragments": 0},
                                                 "content": {"fragment_size": 150, "number_of_fragments": 3}}}}

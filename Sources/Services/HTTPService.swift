@@ -13,10 +13,11 @@ public struct HTTPService: Service {
   /// - Parameters:
   ///   - options: With the address and port; limits and access log come from the settings.
   ///   - contexts: One for each reactor.
+  ///   - isLimited: Clients may ask for as much as the settings allow.
   ///   - groups: The routes of one reactor.
   public init(
     _ options: HTTPServerOptions, name: String = "http", contexts: [Context],
-    groups: (Context) throws -> [RouteGroup]
+    isLimited: Bool = false, groups: (Context) throws -> [RouteGroup]
   ) throws {
     self.name = name
     stopDelay = contexts[0].settings[HTTPSettings.stopDelay]
@@ -25,7 +26,8 @@ public struct HTTPService: Service {
       HTTPServer(
         options,
         router: Router(
-          try groups(context), middleware: [ErrorResponses(logger: context.logger)], access: Access(context)),
+          try groups(context), middleware: [ErrorResponses(logger: context.logger)], access: Access(context),
+          limits: isLimited ? Limits(context, reactors: contexts.count) : nil),
         on: context.reactor, logger: context.logger, metrics: context.metrics)
     }
   }

@@ -38,7 +38,7 @@ struct Runtime: Sendable {
 
   /// Every setting of the program. A feature's are declared in its folder.
   static let allSettings: [SettingDescription] =
-    ConnectionSettings.all + HTTPSettings.all + Features.all.flatMap(\.settings) + LogSettings.all
+    ConnectionSettings.all + HTTPSettings.all + LimitSettings.all + Features.all.flatMap(\.settings) + LogSettings.all
 
   func reactor(_ name: String) -> Reactor { Reactor(name: name, logger: logger, metrics: metrics) }
 

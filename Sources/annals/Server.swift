@@ -73,7 +73,8 @@ struct Server {
     guard hasRoutes else {
       return Parts(stop: stop, serving: [], background: background, listeners: [operators], workers: workers)
     }
-    let api = try HTTPService(options(runtime.settings[HTTPSettings.address], port), contexts: serving) { context in
+    let api = try HTTPService(options(runtime.settings[HTTPSettings.address], port), contexts: serving, isLimited: true)
+    { context in
       let groups = try features.flatMap { try $0.routes(context) }
       let checks = try features.flatMap { try $0.checks(context) } + workerChecks
       return try groups + Operations(context, checks: checks, described: groups, stop: stop).open

@@ -246,7 +246,8 @@ func sequence(_ count: Int, of database: TestDatabase) async throws {
       _ = await first.result
       _ = try await store.append([event()], to: stream(), expecting: .any, metadata: metadata)
       try await sequence(9, of: database)
-      try await eventually("the second takes over", within: .seconds(20), on: database.reactor) { seen[1].value == 1 }
+      // What the first had handled and not yet noted may come again.
+      try await eventually("the second takes over", on: database.reactor) { seen[1].value >= 1 }
       #expect(seen[0].value == 8)
       second.cancel()
       _ = await second.result

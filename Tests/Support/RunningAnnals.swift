@@ -84,7 +84,13 @@ public func withAnnals(
   _ overrides: [String: String] = [:], _ processes: Processes = .together,
   _ body: @Sendable (RunningAnnals) async throws -> Void
 ) async throws {
-  try await Turns.programs.take { try await runAnnals(overrides, processes, body) }
+  switch processes {
+  case .together: try await Turns.programs.take { try await runAnnals(overrides, processes, body) }
+  case .apart:
+    try await Turns.apart.take {
+      try await Turns.programs.take { try await runAnnals(overrides, processes, body) }
+    }
+  }
 }
 
 /// The views of a test that searches.
@@ -116,10 +122,13 @@ private func runAnnals(
     let log = open(logPath, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
     defer { close(log) }
     let commands: [[String]]
+    // Of processes without a service.
+    var others: [Int] = []
     var apart: [RunningAnnals.Service] = []
     switch processes {
     case .together: commands = [["all"]]
     case .apart:
+      others = [Stack.uniquePort(), Stack.uniquePort()]
       func service(_ name: String, _ path: String) throws -> [String] {
         let (port, operationsPort) = (Stack.uniquePort(), Stack.uniquePort())
         apart.append(
@@ -135,7 +144,7 @@ private func runAnnals(
         try service("signatures", #"(/v1)?/(signatures|signers/|documents/[^/]+/sign)"#),
         try service("search", #"(/v1)?/(search|aggregations|suggestions)"#),
         try service("streams", #"(/v1)?/(ws/|events|saved-searches/events|documents/[^/]+/events)"#),
-        ["relay", "--relay.port", "\(Stack.uniquePort())"], ["project", "--projection.port", "\(Stack.uniquePort())"],
+        ["relay", "--relay.port", "\(others[0])"], ["project", "--projection.port", "\(others[1])"],
       ]
       // Many processes, and one server.
       environment["ANNALS_POSTGRES_POOL_SIZE"] = "2"
@@ -156,7 +165,7 @@ private func runAnnals(
     do {
       try await eventually("it serves", on: database.reactor) {
         do {
-          for url in [annals.url] + apart.map(\.url) {
+          for url in [annals.url] + apart.map(\.url) + others.map({ "http://127.0.0.1:\($0)" }) {
             guard try await client.send(HTTPRequest(.get, url + "/healthz")).status == 200 else { return false }
           }
           return true

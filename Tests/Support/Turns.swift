@@ -9,6 +9,8 @@ final class Turns: Sendable {
   static let databases = Turns(16)
   /// For tests that start the program: it and its servers want most of a core for themselves.
   static let programs = Turns(5)
+  /// For tests that start it as six processes.
+  static let apart = Turns(1)
 
   private struct Line {
     var free: Int

@@ -129,11 +129,14 @@ public final class Subscription {
 
   /// Takes the name, or keeps it for longer.
   private func isHeld() async throws -> Bool {
-    let row = try await store.pool.query(
-      Self.claim, [.text(reader), held.map { .timestamp($0.until) } ?? .null]
-    ).first
-    held = try row.map { (try $0.get(0), .now) }
+    held = try await Self.claim(store, [.text(reader), held.map { .timestamp($0.until) } ?? .null]).map { ($0, .now) }
     return held != nil
+  }
+
+  /// In a task of its own: a caller that is cancelled in the midst of it would not know until when it has the name.
+  private static func claim(_ store: EventStore, _ parameters: [Parameter]) async throws -> Timestamp? {
+    let task = Task { try await store.pool.query(Self.claim, parameters).first?.get(0, as: Timestamp.self) }
+    return try await task.value
   }
 
   private func hold() async throws {

@@ -234,7 +234,7 @@ actor Exchange {
     hasStarted = true
     request.parameters = parameters
     request.body = head?.hasBody == true ? RequestBody(of: self, length: upload.declared) : .empty
-    request.clientAddress = client?.address ?? ""
+    request.clientAddress = clientAddress
     request.id = requestID
     handlerSince = .now
     server.began()
@@ -447,8 +447,13 @@ actor Exchange {
     connection = nil
     server.observe?(
       AnsweredRequest(
-        id: requestID, method: head?.request.method.rawValue ?? "-", target: target, address: client?.address ?? "",
+        id: requestID, method: head?.request.method.rawValue ?? "-", target: target, address: clientAddress,
         status: status, duration: .now - begun))
+  }
+
+  private var clientAddress: String {
+    server.options.trustedProxies.client(
+      of: client?.address ?? "", forwarded: head?.request.headers["X-Forwarded-For"])
   }
 
   /// Cancels the handler and the producer, and lets libmicrohttpd close the connection: no client waits any more.

@@ -23,6 +23,8 @@ public struct HTTPServerOptions: Sendable {
   public var drainTimeout: Duration
   /// Bytes of memory that the bodies of one listener's requests may use together. More is answered with 503.
   public var bodyMemory: Int
+  /// Proxies whose `X-Forwarded-For` is taken.
+  public var trustedProxies = TrustedProxies()
   /// Is called for each request that has ended.
   public var observe: (@Sendable (AnsweredRequest) -> Void)?
 

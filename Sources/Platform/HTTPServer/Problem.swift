@@ -3,6 +3,8 @@ import JSON
 /// An error as its client sees it: problem details (RFC 9457).
 public struct Problem: Error, Sendable, CustomStringConvertible {
   public var status: Int
+  /// A URI that says more of this kind of problem; `about:blank`: the status says all.
+  public var type = "about:blank"
   public var title: String
   /// Says which value is wrong and what to do.
   public var detail: String
@@ -22,7 +24,7 @@ public struct Problem: Error, Sendable, CustomStringConvertible {
   public var response: Response {
     var writer = JSONWriter()
     writer.object {
-      $0.member("type", "about:blank")
+      $0.member("type", type)
       $0.member("title", title)
       $0.member("status", status)
       $0.member("detail", detail)

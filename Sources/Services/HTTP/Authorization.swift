@@ -7,9 +7,11 @@ struct Authorization: Middleware {
   private let right: Right
   private let byCache: Bool
   private let takesTokenInQuery: Bool
+  private let rates: RateLimits?
 
-  init(_ access: Access, _ route: Route) {
-    (self.access, right, byCache) = (access, route.right, route.showsCachedRow)
+  /// - Parameter rates: Counts requests whose token is refused.
+  init(_ access: Access, _ route: Route, _ rates: RateLimits?) {
+    (self.access, right, byCache, self.rates) = (access, route.right, route.showsCachedRow, rates)
     takesTokenInQuery = route.takesTokenInQuery
   }
 
@@ -24,9 +26,15 @@ struct Authorization: Middleware {
 
   func handle(_ request: Request, next: Handler) async throws -> Response {
     guard right != .anyone else { return try await next(request) }
-    let caller = try access.authenticator.caller(of: request, takesTokenInQuery: takesTokenInQuery)
-    guard !caller.roles.isEmpty else {
-      throw Authenticator.unauthorized("send a token: “Authorization: Bearer …”", isToken: false)
+    let caller: Caller
+    do {
+      caller = try access.authenticator.caller(of: request, takesTokenInQuery: takesTokenInQuery)
+      guard !caller.roles.isEmpty else {
+        throw Authenticator.unauthorized("send a token: “Authorization: Bearer …”", isToken: false)
+      }
+    } catch {
+      try await rates?.refuse(request)
+      throw error
     }
     if right.isOfDocument {
       // Without an id in its path, the route checks the field of its body. A malformed id is the route's to refuse.

@@ -43,6 +43,10 @@ public enum HTTPSettings {
   public static let operationsPort = portSetting(
     "operations.port", default: 28_083,
     "Port of /metrics and of all operations of a process with an API. /healthz, /livez and /readyz are on both ports.")
+  static let trustedProxies = Setting(
+    "http.trusted-proxies", default: "",
+    "Addresses and networks of proxies whose X-Forwarded-For is taken for the client's address: 127.0.0.1,10.0.0.0/8.",
+    accepts: { TrustedProxies($0) != nil }, remedy: "IP addresses and networks, joined by commas")
   static let accessLog = Setting(
     "http.access-log", default: false, "Log each request: method, path, status, duration, client, request id.")
 
@@ -50,7 +54,8 @@ public enum HTTPSettings {
     address.description, port.description, reactors.description, maximumConnections.description,
     idleTimeout.description, headTimeout.description, leastRate.description, patience.description,
     handlerTimeout.description, drainTimeout.description, maximumJSON.description, bodyMemory.description,
-    accessLog.description, stopDelay.description, operationsAddress.description, operationsPort.description,
+    trustedProxies.description, accessLog.description, stopDelay.description, operationsAddress.description,
+    operationsPort.description,
   ]
 
   /// A setting for a port.
@@ -68,6 +73,7 @@ extension HTTPServerOptions {
       leastRate: settings[HTTPSettings.leastRate], patience: settings[HTTPSettings.patience],
       handlerTimeout: settings[HTTPSettings.handlerTimeout], drainTimeout: settings[HTTPSettings.drainTimeout],
       bodyMemory: settings[HTTPSettings.bodyMemory].bytes)
+    trustedProxies = TrustedProxies(settings[HTTPSettings.trustedProxies]) ?? TrustedProxies()
     guard settings[HTTPSettings.accessLog] else { return }
     let logger = logger.labelled("access")
     observe = { request in

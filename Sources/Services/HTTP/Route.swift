@@ -36,7 +36,9 @@ public struct Route: Sendable {
   let showsCachedRow: Bool
   /// The token may be in the query too: browsers send no headers with sockets and event streams.
   let takesTokenInQuery: Bool
-  let handler: Handler
+  /// Called with what refuses requests where there are too many: bodies arrive as slowly as their clients are, so it is asked after
+  /// them.
+  let handler: @Sendable (Request, LoadShedding?) async throws -> Response
 
   /// - Parameters:
   ///   - ignoresQuery: Undeclared query parameters are ignored: probes and load balancers add some.
@@ -58,7 +60,7 @@ public struct Route: Sendable {
     let declarations = descriptions
     let checksField = right.isOfDocument && !path.contains("{id}")
     let names = RequestReader.Names(declarations, body, ignoresQuery: ignoresQuery)
-    self.handler = { request in
+    self.handler = { request, shedding in
       if case .none = body, !request.body.isEmpty {
         throw Problem(400, "Bad request", detail: "this request must not have a body")
       }
@@ -73,6 +75,8 @@ public struct Route: Sendable {
       }
       let values = (repeat try (each inputs).read(reader))
       try reader.end()
+      let slot = body.isFields ? try shedding?.begin() : nil
+      defer { slot?.end() }
       if checksField, let access = request.access {
         // A route whose path names no document has it in its body.
         guard let id: UUID = try reader.field(Self.documentField, []) else { throw reader.missing(Self.documentField) }
@@ -122,6 +126,9 @@ public struct RouteGroup: Sendable {
   /// The versioned prefix and the alias without it.
   public static let versioned = ["/v1", ""]
 
+  /// Probes and descriptions are not: whoever looks after the server must be able to.
+  var isLimited: Bool { prefixes == Self.versioned }
+
   public init(
     _ name: String, prefixes: [String] = versioned, middleware: [any Middleware] = [], routes: [Route]
   ) {
@@ -135,12 +142,19 @@ extension Router {
   /// - Parameters:
   ///   - middleware: Around every route, the outermost first.
   ///   - access: Finds out who calls, and checks his rights, inside of that middleware.
-  public init(_ groups: [RouteGroup], middleware: [any Middleware], access: Access) {
+  ///   - limits: How much clients may ask for; nil: as much as they like.
+  public init(_ groups: [RouteGroup], middleware: [any Middleware], access: Access, limits: Limits? = nil) {
     self.init()
     for group in groups {
       for route in group.routes {
-        let handler = (middleware + [Authorization(access, route)] + group.middleware).reversed().reduce(route.handler)
-        { next, middleware in
+        let limits = group.isLimited ? limits : nil
+        let shedding = limits?.shedding
+        let before = shedding.flatMap { Shedding($0, route) }.map { [$0] } ?? []
+        let rates = limits?.rates(of: route)
+        let steps: [any Middleware] =
+          middleware + before + [Authorization(access, route, rates)] + (rates.map { [$0] } ?? []) + group.middleware
+        let handler = steps.reversed().reduce({ try await route.handler($0, shedding) } as Handler) {
+          next, middleware in
           { try await middleware.handle($0, next: next) }
         }
         for prefix in group.prefixes {

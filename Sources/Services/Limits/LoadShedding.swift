@@ -1,0 +1,110 @@
+import HTTPServer
+import Metrics
+import Synchronization
+
+/// Refuses requests early, with 503, where a reactor works on more than it can: those that it has taken are answered in time, and the
+/// others hear at once that they must come later.
+///
+/// How many it takes at a time is found out: fewer while they take longer than they should, more while all of it is used and they do
+/// not (additive increase, multiplicative decrease).
+final class LoadShedding: Sendable {
+  private let state: Mutex<AdaptiveLimit>
+  private let shed: Counter
+  private let present: Gauge
+
+  init(most: Int, latency: Duration, reactor: String, metrics: MetricsRegistry) {
+    state = Mutex(AdaptiveLimit(most: most, latency: latency))
+    shed = metrics.counter(
+      "annals_http_shed_total", ["reactor": reactor],
+      help: "Requests that were refused because too many were worked on.")
+    present = metrics.gauge(
+      "annals_http_concurrency_limit", ["reactor": reactor],
+      help: "Requests that the reactor works on at most, at present.")
+    present.set(Int64(most))
+  }
+
+  /// Room for one request, until it ends.
+  struct Slot: Sendable {
+    fileprivate let shedding: LoadShedding
+    fileprivate let start = ContinuousClock.now
+
+    func end() { shedding.end(after: .now - start) }
+  }
+
+  /// - Throws: A problem with status 503 if there is no room.
+  func begin() throws(Problem) -> Slot {
+    guard !state.withLock({ !$0.begin() }) else {
+      shed.increment()
+      throw Problem(
+        503, "Overloaded", detail: "the server works on as much as it can: try again in a moment",
+        headers: [("Retry-After", "1")])
+    }
+    return Slot(shedding: self)
+  }
+
+  private func end(after duration: Duration) {
+    let limit = state.withLock { state in
+      state.end(after: duration, at: .now)
+      return state.limit
+    }
+    present.set(Int64(limit))
+  }
+}
+
+/// A limit that follows how long requests take.
+struct AdaptiveLimit: Sendable {
+  /// The present one.
+  var limit: Int { Int(value) }
+  private(set) var running = 0
+  private var value: Double
+  private let most: Double
+  private let latency: Duration
+  private var lowered: ContinuousClock.Instant?
+
+  /// It never falls below this: a slow dependency must not stop everything.
+  static let least = 16.0
+  /// By how much it falls, and how long until it may fall again: what is running was taken under the limit before.
+  private static let (decrease, pause) = (0.8, Duration.milliseconds(200))
+
+  init(most: Int, latency: Duration) {
+    (self.most, value, self.latency) = (max(Double(most), Self.least), max(Double(most), Self.least), latency)
+  }
+
+  /// - Returns: False if there is no room.
+  mutating func begin() -> Bool {
+    guard running < limit else { return false }
+    running += 1
+    return true
+  }
+
+  mutating func end(after duration: Duration, at now: ContinuousClock.Instant) {
+    let wasFull = running * 2 >= limit
+    running -= 1
+    if duration > latency {
+      if let lowered, now - lowered < Self.pause { return }
+      lowered = now
+      // From what was really used: an idle server's limit says nothing.
+      value = max(Self.least, min(value, Double(running + 1)) * Self.decrease)
+    } else if wasFull || value < most {
+      // One more for each round of all that run.
+      value = min(most, value + 1 / max(value, 1))
+    }
+  }
+}
+
+/// The step around handlers of routes without a body.
+struct Shedding: Middleware {
+  private let shedding: LoadShedding
+
+  /// - Returns: nil for a route with a body: it is asked when that has arrived. Contents are never refused: they have a memory of their own.
+  init?(_ shedding: LoadShedding, _ route: Route) {
+    guard case .none = route.body else { return nil }
+    self.shedding = shedding
+  }
+
+  func handle(_ request: Request, next: Handler) async throws -> Response {
+    let slot = try shedding.begin()
+    defer { slot.end() }
+    return try await next(request)
+  }
+}

@@ -1,0 +1,57 @@
+import HTTPServer
+import Metrics
+
+/// Answers requests of clients that ask for too much with 429, and tells all others what they have left: the header fields of
+/// draft-ietf-httpapi-ratelimit-headers.
+///
+/// A client is who its token says; without one, its address. Tokens that are refused count for the address.
+struct RateLimits: Middleware {
+  private let limiter: RateLimiter
+  private let route: String
+  private let refused: Counter
+
+  init(_ limiter: RateLimiter, _ route: Route, metrics: MetricsRegistry) {
+    (self.limiter, self.route) = (limiter, "\(route.method.rawValue) \(route.path)")
+    refused = metrics.counter(
+      "annals_rate_limited_total", ["route": route.path], help: "Requests that were answered with 429, by route.")
+  }
+
+  private static let policy = "default"
+  /// The type that RFC drafts give to a quota that is used up.
+  private static let problemType = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+  func handle(_ request: Request, next: Handler) async throws -> Response {
+    let caller = request.caller
+    let client = caller.expires == nil ? "address \(request.clientAddress)" : "token \(caller.actor ?? "")"
+    let verdict = await limiter.count("\(client)\n\(route)")
+    guard verdict.isAllowed else { throw exceeded(verdict) }
+    var response = try await next(request)
+    response.headers += fields(verdict)
+    return response
+  }
+
+  /// Counts a request whose token is refused.
+  ///
+  /// - Throws: A problem with status 429 in place of 401 where there were too many.
+  func refuse(_ request: Request) async throws {
+    let verdict = await limiter.count("refused \(request.clientAddress)")
+    if !verdict.isAllowed { throw exceeded(verdict) }
+  }
+
+  private func exceeded(_ verdict: RateLimiter.Verdict) -> Problem {
+    refused.increment()
+    var problem = Problem(
+      429, "Too many requests",
+      detail: "at most \(limiter.limit) requests to \(route) in \(limiter.window) s: try again in \(verdict.reset) s",
+      headers: [("Retry-After", "\(verdict.reset)")] + fields(verdict))
+    problem.type = Self.problemType
+    return problem
+  }
+
+  private func fields(_ verdict: RateLimiter.Verdict) -> [(name: String, value: String)] {
+    [
+      ("RateLimit-Policy", "\"\(Self.policy)\";q=\(limiter.limit);w=\(limiter.window)"),
+      ("RateLimit", "\"\(Self.policy)\";r=\(verdict.remaining);t=\(verdict.reset)"),
+    ]
+  }
+}
