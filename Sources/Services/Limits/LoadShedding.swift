@@ -20,7 +20,7 @@ final class LoadShedding: Sendable {
     present = metrics.gauge(
       "annals_http_concurrency_limit", ["reactor": reactor],
       help: "Requests that the reactor works on at most, at present.")
-    present.set(Int64(most))
+    present.set(Int64(state.withLock { $0.limit }))
   }
 
   /// Room for one request, until it ends.
@@ -63,11 +63,14 @@ struct AdaptiveLimit: Sendable {
 
   /// It never falls below this: a slow dependency must not stop everything.
   static let least = 16.0
+  /// Where it begins: a server that has just started is slow.
+  static let first = 256.0
   /// By how much it falls, and how long until it may fall again: what is running was taken under the limit before.
-  private static let (decrease, pause) = (0.8, Duration.milliseconds(200))
+  private static let (decrease, pause) = (0.7, Duration.milliseconds(100))
 
   init(most: Int, latency: Duration) {
-    (self.most, value, self.latency) = (max(Double(most), Self.least), max(Double(most), Self.least), latency)
+    self.most = max(Double(most), Self.least)
+    (value, self.latency) = (min(self.most, Self.first), latency)
   }
 
   /// - Returns: False if there is no room.
@@ -85,9 +88,9 @@ struct AdaptiveLimit: Sendable {
       lowered = now
       // From what was really used: an idle server's limit says nothing.
       value = max(Self.least, min(value, Double(running + 1)) * Self.decrease)
-    } else if wasFull || value < most {
-      // One more for each round of all that run.
-      value = min(most, value + 1 / max(value, 1))
+    } else if wasFull {
+      // One more for each that was quick, else for each round of all that run.
+      value = min(most, value + (duration < latency / 4 ? 1 : 1 / max(value, 1)))
     }
   }
 }
