@@ -287,6 +287,7 @@ struct RawClient: Sendable {
         ("GET /a/c HTTP/1.0\r\nHost: a\r\nHost: b", "HTTP/1.1 400"),
         ("GET ftp://x/a HTTP/1.1\r\nHost: x", "HTTP/1.1 400"),
         ("GET /a#b HTTP/1.1\r\nHost: x", "HTTP/1.1 400"), ("BREW /a HTTP/1.1\r\nHost: x", "HTTP/1.1 501"),
+        ("TRACE /a HTTP/1.1\r\nHost: x", "HTTP/1.1 405"),
         ("GET /a/c HTTP/1.1\r\nHost: x\r\nExpect: cake", "HTTP/1.1 417"),
         ("GET /a/c HTTP/1.1\r\nHost: x\r\nX-Fold: a\r\n b", "HTTP/1.1 400"),
         ("POST /a/c HTTP/1.1\r\nHost: x\r\nContent-Len: 44\r\n gth", "HTTP/1.1 400"),

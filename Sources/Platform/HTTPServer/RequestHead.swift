@@ -20,12 +20,14 @@ struct RequestHead {
     var problem: Problem {
       let title =
         switch status {
+        case 405: "Method not allowed"
         case 417: "Expectation failed"
         case 431: "Request header fields too large"
         case 501: "Not implemented"
         default: "Bad request"
         }
-      return Problem(status, title, detail: reason)
+      let allowed = Request.Method.allCases.map(\.rawValue).joined(separator: ", ")
+      return Problem(status, title, detail: reason, headers: status == 405 ? [("Allow", allowed)] : [])
     }
   }
 
@@ -56,6 +58,10 @@ struct RequestHead {
       contentLength = length
     } else {
       contentLength = codings == 0 ? 0 : nil
+    }
+    // Methods that there are, and that nothing has here; others are not known at all.
+    guard !["TRACE", "CONNECT", "QUERY"].contains(method) else {
+      throw Refusal(status: 405, reason: "\(method) is never answered here")
     }
     guard let method = Request.Method(rawValue: method) else {
       throw Refusal(status: 501, reason: "the method is not supported")

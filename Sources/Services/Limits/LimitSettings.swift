@@ -12,10 +12,11 @@ public enum LimitSettings {
     accepts: { (.seconds(1)...(.seconds(86_400))).contains($0) }, remedy: "a duration from 1s to 24h")
   static let concurrency = Setting(
     "limits.concurrency", default: 1_024,
-    "Requests that each reactor works on at most. The limit falls while they take longer than limits.latency, and grows again. More are answered with 503 at once. 0: no limit.",
+    "Requests that a reactor works on at most; fewer while they take longer than limits.latency. More: 503. 0: no limit.",
     accepts: { (0...1_000_000).contains($0) }, remedy: "a number from 0 to 1000000")
   static let latency = Setting(
-    "limits.latency", default: Duration.milliseconds(500), "How long requests may take before fewer are taken at a time.",
+    "limits.latency", default: Duration.milliseconds(500),
+    "How long requests may take before fewer are taken at a time.",
     accepts: { $0 >= .milliseconds(1) }, remedy: "a duration of at least 1ms")
 
   public static let all: [SettingDescription] = [
