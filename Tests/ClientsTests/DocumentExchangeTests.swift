@@ -16,7 +16,9 @@ import Testing
     try await annals.send(method, path, body, contentType: nil, headers: [])
   }
 
-  @Test("create with created_by, and answer the whole row; the list and the row follow", arguments: Processes.allCases)
+  @Test(
+    "create with created_by, and answer the whole row; the list and the row follow",
+    arguments: [Processes.together, .gateway])
   func create(_ processes: Processes) async throws {
     try await withAnnals(searching, processes) { annals in
       let created = try await send(annals, .post, "/documents", Self.agreement)
@@ -51,7 +53,7 @@ import Testing
 
   @Test(
     "name the actor in the body only where no header does; without either it is anonymous",
-    arguments: Processes.allCases)
+    arguments: [Processes.together, .gateway])
   func actors(_ processes: Processes) async throws {
     try await withAnnals([:], processes) { annals in
       let bodies = [
@@ -75,7 +77,7 @@ import Testing
 
   @Test(
     "look at a document that is created, pending or signed; sign one that is created, viewed or pending",
-    arguments: Processes.allCases)
+    arguments: [Processes.together, .gateway])
   func statuses(_ processes: Processes) async throws {
     try await withAnnals([:], processes) { annals in
       for path in [
@@ -93,7 +95,9 @@ import Testing
     }
   }
 
-  @Test("count views: right after five answered reads there are five, of one visitor", arguments: Processes.allCases)
+  @Test(
+    "count views: right after five answered reads there are five, of one visitor",
+    arguments: [Processes.together, .gateway])
   func views(_ processes: Processes) async throws {
     try await withAnnals([:], processes) { annals in
       let id = try await send(annals, .post, "/documents", #"{"title":"A"}"#).json["id"]?.string ?? ""

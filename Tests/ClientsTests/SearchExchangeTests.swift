@@ -11,7 +11,7 @@ import Testing
 
   @Test(
     "find rows with score and highlights beside their fields, with filters and paging; count by status",
-    arguments: Processes.allCases)
+    arguments: [Processes.together, .gateway])
   func search(_ processes: Processes) async throws {
     try await withAnnals(searching, processes) { annals in
       func send(
@@ -55,7 +55,7 @@ import Testing
 
   @Test(
     "ask Elasticsearch directly: the alias counts and finds the documents that are not deleted",
-    arguments: Processes.allCases)
+    arguments: [Processes.together, .gateway])
   func operators(_ processes: Processes) async throws {
     try await withAnnals(searching, processes) { annals in
       let kept = try await annals.send(.post, "/documents", Self.agreement)

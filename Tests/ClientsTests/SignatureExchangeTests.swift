@@ -27,7 +27,7 @@ import Testing
 
   @Test(
     "POST /signatures: the row; afterwards the document is signed, one version higher, from each status alike",
-    arguments: Processes.allCases)
+    arguments: [Processes.together, .gateway])
   func sign(_ processes: Processes) async throws {
     try await withAnnals([:], processes) { annals in
       for (number, status) in ["created", "viewed", "pending", "signed"].enumerated() {
@@ -66,7 +66,8 @@ import Testing
     }
   }
 
-  @Test("signature_data in each form that is sent; an image is known as one", arguments: Processes.allCases)
+  @Test(
+    "signature_data in each form that is sent; an image is known as one", arguments: [Processes.together, .gateway])
   func data(_ processes: Processes) async throws {
     try await withAnnals([:], processes) { annals in
       let id = try await document(annals)
@@ -88,7 +89,7 @@ import Testing
 
   @Test(
     "what must not be: the same signer twice, no such document, a malformed address, a document that cannot be signed",
-    arguments: Processes.allCases)
+    arguments: [Processes.together, .gateway])
   func refusals(_ processes: Processes) async throws {
     try await withAnnals([:], processes) { annals in
       let id = try await document(annals)
@@ -110,7 +111,8 @@ import Testing
   }
 
   @Test(
-    "many sign at once: each signature is there, and the document has a version for each", arguments: Processes.allCases
+    "many sign at once: each signature is there, and the document has a version for each",
+    arguments: [Processes.together, .gateway]
   )
   func races(_ processes: Processes) async throws {
     try await withAnnals([:], processes) { annals in
@@ -130,7 +132,9 @@ import Testing
     }
   }
 
-  @Test("Idempotency-Key: the first answer again; another request 422; required nowhere", arguments: Processes.allCases)
+  @Test(
+    "Idempotency-Key: the first answer again; another request 422; required nowhere",
+    arguments: [Processes.together, .gateway])
   func idempotency(_ processes: Processes) async throws {
     try await withAnnals([:], processes) { annals in
       let key = [
@@ -166,7 +170,8 @@ import Testing
     }
   }
 
-  @Test("each signature is one message on its topic, and one on the document's", arguments: Processes.allCases)
+  @Test(
+    "each signature is one message on its topic, and one on the document's", arguments: [Processes.together, .gateway])
   func topics(_ processes: Processes) async throws {
     try await withAnnals([:], processes) { annals in
       let id = try await document(annals)

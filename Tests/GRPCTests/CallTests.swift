@@ -4,7 +4,7 @@ import Testing
 @Suite("Calls by gRPC", .timeLimit(.minutes(5))) struct CallTests {
   private static let program = #filePath.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/calls.py"
 
-  @Test("do what clients expect, end as they should, and bear what is mangled", arguments: Processes.allCases)
+  @Test("do what clients expect, end as they should, and bear what is mangled", arguments: Processes.direct)
   func calls(_ processes: Processes) async throws {
     let port = Stack.uniquePort()
     try await withAnnals(["ANNALS_GRPC_PORT": "\(port)"], processes) { annals in

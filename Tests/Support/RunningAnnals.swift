@@ -11,6 +11,11 @@ public enum Processes: String, CaseIterable, Sendable {
   case together
   /// Each service in a process of its own, as `make up SERVICES=apart` runs them.
   case apart
+  /// The same behind the gateway, which everything is asked of.
+  case gateway
+
+  /// In one process, and apart.
+  public static let direct: [Processes] = [.together, .apart]
 }
 
 /// The beginning of a path.
@@ -23,6 +28,8 @@ private struct Pattern: @unchecked Sendable {
 public struct RunningAnnals: Sendable {
   /// Of documents, and of everything else where it is one process.
   public let url: String
+  /// The gateway's with TLS, and its certificate's file; nil: there is no gateway.
+  public let tlsURL: String?
   /// Of services that are processes of their own, by the beginning of their paths.
   fileprivate let apart: [Service]
   /// The operators' port.
@@ -86,7 +93,7 @@ public func withAnnals(
 ) async throws {
   switch processes {
   case .together: try await Turns.programs.take { try await runAnnals(overrides, processes, body) }
-  case .apart:
+  case .apart, .gateway:
     try await Turns.apart.take {
       try await Turns.programs.take { try await runAnnals(overrides, processes, body) }
     }
@@ -113,6 +120,8 @@ private func runAnnals(
       // Indexes are dear to make: a test that needs more views says so.
       "ANNALS_PROJECTION_VIEWS": "document-cache",
       "ANNALS_LOG_FORM": "json", "ANNALS_AUTH_MODE": "development",
+      // The machine is busy with other tests: that requests take long says nothing of this one.
+      "ANNALS_LIMITS_LATENCY": "60s",
     ]
     environment["PATH"] = getenv("PATH").map { String(cString: $0) }
     environment["LD_LIBRARY_PATH"] = getenv("LD_LIBRARY_PATH").map { String(cString: $0) }
@@ -127,7 +136,7 @@ private func runAnnals(
     var apart: [RunningAnnals.Service] = []
     switch processes {
     case .together: commands = [["all"]]
-    case .apart:
+    case .apart, .gateway:
       others = [Stack.uniquePort(), Stack.uniquePort()]
       func service(_ name: String, _ path: String) throws -> [String] {
         let (port, operationsPort) = (Stack.uniquePort(), Stack.uniquePort())
@@ -146,8 +155,19 @@ private func runAnnals(
         try service("streams", #"(/v1)?/(ws/|events|saved-searches/events|documents/[^/]+/events)"#),
         ["relay", "--relay.port", "\(others[0])"], ["project", "--projection.port", "\(others[1])"],
       ]
+      environment["ANNALS_HTTP_TRUSTED_PROXIES"] = "127.0.0.1"
       // Many processes, and one server.
       environment["ANNALS_POSTGRES_POOL_SIZE"] = "2"
+    }
+    var services: [RunningAnnals.Service] = []
+    var url = "http://127.0.0.1:\(port)"
+    var gateway: Gateway?
+    if processes == .gateway {
+      let started = try await Gateway.start(
+        documents: port, apart.map(\.url), calls: max(1, Int(environment["ANNALS_GRPC_PORT"] ?? "") ?? 1),
+        on: database.reactor)
+      (gateway, url, services) = (started, started.url, apart)
+      apart = []
     }
     var children: [ChildProcess] = []
     for command in commands {
@@ -157,7 +177,7 @@ private func runAnnals(
     }
     let client = HTTPClient(on: database.reactor, metrics: MetricsRegistry())
     let annals = RunningAnnals(
-      url: "http://127.0.0.1:\(port)", apart: apart, operationsURL: "http://127.0.0.1:\(operationsPort)",
+      url: url, tlsURL: gateway?.tlsURL, apart: apart, operationsURL: "http://127.0.0.1:\(operationsPort)",
       topic: "\(name).documents",
       client: client, reactor: database.reactor,
       environment: environment, pool: database.pool)
@@ -165,7 +185,7 @@ private func runAnnals(
     do {
       try await eventually("it serves", on: database.reactor) {
         do {
-          for url in [annals.url] + apart.map(\.url) + others.map({ "http://127.0.0.1:\($0)" }) {
+          for url in [annals.url] + (apart + services).map(\.url) + others.map({ "http://127.0.0.1:\($0)" }) {
             guard try await client.send(HTTPRequest(.get, url + "/healthz")).status == 200 else { return false }
           }
           return true
@@ -173,6 +193,7 @@ private func runAnnals(
       }
       result = .success(try await body(annals))
     } catch { result = .failure(error) }
+    await gateway?.stop()
     for child in children { await child.signal(SIGTERM) }
     var end = ChildProcess.Termination.exited(status: 0)
     for child in children {
@@ -187,6 +208,34 @@ private func runAnnals(
     }
     try result.get()
   }
+}
+
+/// The gateway before processes that are apart.
+private struct Gateway {
+  let url: String
+  let tlsURL: String
+  private let folder: String
+  private let reactor: Reactor
+
+  /// - Parameter services: URLs of signatures, search and streams.
+  static func start(
+    documents: Int, _ services: [String], calls: Int, on reactor: Reactor
+  ) async throws -> Gateway {
+    let (port, tls) = (Stack.uniquePort(), Stack.uniquePort())
+    let folder = ".stack/test/gateway-\(port)"
+    let ports = services.map { String($0.split(separator: ":").last ?? "") }
+    let printed = try await output(
+      of: "scripts/gateway",
+      [
+        "start", folder, "LISTEN=\(port)", "TLS=\(tls)", "DOCUMENTS=\(documents)", "SIGNATURES=\(ports[0])",
+        "SEARCH=\(ports[1])", "STREAMS=\(ports[2])", "GRPC=\(calls)", "RATE=2000", "BURST=200",
+      ], on: reactor)
+    guard printed.isEmpty else { throw TimedOut(what: "the gateway: \(printed)", timeout: .zero) }
+    return Gateway(
+      url: "http://127.0.0.1:\(port)", tlsURL: "https://127.0.0.1:\(tls)", folder: folder, reactor: reactor)
+  }
+
+  func stop() async { _ = try? await output(of: "scripts/gateway", ["stop", folder], on: reactor) }
 }
 
 /// A Redis of one test's own, in memory; `SAVE` writes what it has to a file, which the next start reads.

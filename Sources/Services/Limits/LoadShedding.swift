@@ -62,7 +62,7 @@ struct AdaptiveLimit: Sendable {
   private var lowered: ContinuousClock.Instant?
 
   /// It never falls below this: a slow dependency must not stop everything.
-  static let least = 16.0
+  static let least = 64.0
   /// Where it begins: a server that has just started is slow.
   static let first = 256.0
   /// By how much it falls, and how long until it may fall again: what is running was taken under the limit before.
