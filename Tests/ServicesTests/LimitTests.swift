@@ -12,7 +12,11 @@ import Testing
     var counts = LocalCounts()
     func ask(_ time: Double) -> RateLimiter.Verdict { counts.count("a", at: time, limit: 10, window: 60) }
     for left in (0..<10).reversed() { #expect(ask(600) == .init(isAllowed: true, remaining: left, reset: 60)) }
-    #expect(!ask(601).isAllowed)
+    let burst = ask(601)
+    #expect(!burst.isAllowed && burst.reset == 65, "\(burst)")
+    // Whoever waits for as long as was said gets in.
+    var another = counts
+    #expect(another.count("a", at: 601 + Double(burst.reset), limit: 10, window: 60).isAllowed)
     // A new window: nine tenths of the ten still count.
     #expect(ask(666).isAllowed)
     let full = ask(666)

@@ -30,7 +30,7 @@ public enum Stack {
   private static let ports = Atomic<Int>(0)
 
   /// A port that no other test of this run gets.
-  public static func uniquePort() -> Int { 17_300 + ports.add(1, ordering: .relaxed).oldValue % 700 }
+  public static func uniquePort() -> Int { 20_000 + ports.add(1, ordering: .relaxed).oldValue % 5_000 }
 
   /// A name that no other test has.
   public static func uniqueName(_ prefix: String) -> String {

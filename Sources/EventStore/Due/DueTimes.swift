@@ -41,6 +41,16 @@ public struct DueTimes: Sendable {
     return entries
   }
 
+  /// Keeps what was taken from others for longer than half a minute.
+  ///
+  /// - Returns: The entry, to be settled in place of the one before.
+  public func hold(_ entry: Entry, for duration: Duration) async throws(PostgresError) -> Entry {
+    let until = Timestamp(
+      microseconds: Timestamp.now().microseconds + duration.components.seconds * 1_000_000)
+    try await settle(entry, next: until)
+    return Entry(id: entry.id, due: until, isOld: entry.isOld)
+  }
+
   /// Nothing is due any more for an aggregate.
   public func forget(_ id: String) async throws(PostgresError) {
     _ = try await pool.query(Self.forget, [.text(category), .text(id)])

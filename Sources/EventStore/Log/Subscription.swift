@@ -6,6 +6,7 @@ public import Postgres
 public import Reactor
 import Time
 import Schema
+import Synchronization
 
 /// Follows the log by index: first what is there, then what comes, each event once and in order (G2).
 ///
@@ -31,9 +32,6 @@ public final class Subscription {
   private let lag: Gauge
 
   private let pageSize: Int?
-  /// Until when this process has the name; nil: it has not.
-  private var held: (until: Timestamp, since: ContinuousClock.Instant)?
-
   /// How often a reader looks whether another process has left, and how often one says that it has not.
   private static let (pause, renewal) = (Duration.seconds(2), Duration.seconds(5))
 
@@ -79,17 +77,21 @@ public final class Subscription {
     defer { bell.close() }
     let listener = try await PostgresConnection.connect(options, on: reactor, logger: logger)
     let log = LogReader(store, options, on: reactor, logger: logger)
+    let lease = Lease(reader, store)
+    // Beside the handler, which may take as long as it likes.
+    let renewing = Self.renewing(lease, on: reactor)
+    defer { renewing.cancel() }
     do {
-      while try await !isHeld() { try await reactor.sleep(for: Self.pause) }
+      while try await !lease.renew() { try await reactor.sleep(for: Self.pause) }
       var next = try await start()
       try await listener.listen("annals_log") { bell.ring() }
       while true {
         let begun = next
-        try await hold()
+        try lease.check()
         func pass(_ events: [RecordedEvent]) async throws {
           try await handle(events)
           guard let last = events.last, let index = last.index else { return }
-          try await hold()
+          try lease.check()
           next = index.next
           lag.set(max(0, try await store.end().value - next.value))
           try await record(next, handled: last.id)
@@ -115,8 +117,17 @@ public final class Subscription {
       }
     } catch {
       await listener.close()
-      await leave()
+      await lease.leave()
       throw error
+    }
+  }
+
+  private static func renewing(_ lease: Lease, on reactor: Reactor) -> Task<Void, any Error> {
+    Task(executorPreference: reactor) {
+      while !Task.isCancelled {
+        try await reactor.sleep(for: renewal)
+        if lease.isHeld { _ = try? await lease.renew() }
+      }
     }
   }
 
@@ -125,37 +136,6 @@ public final class Subscription {
     case .all: try await store.readLog(from: index, limit: limit).events
     case .category(let category): try await store.readCategory(category, from: index, limit: limit).events
     }
-  }
-
-  /// Takes the name, or keeps it for longer.
-  private func isHeld() async throws -> Bool {
-    held = try await Self.claim(store, [.text(reader), held.map { .timestamp($0.until) } ?? .null]).map { ($0, .now) }
-    return held != nil
-  }
-
-  /// In a task of its own: a caller that is cancelled in the midst of it would not know until when it has the name.
-  private static func claim(_ store: EventStore, _ parameters: [Parameter]) async throws -> Timestamp? {
-    let task = Task { try await store.pool.query(Self.claim, parameters).first?.get(0, as: Timestamp.self) }
-    return try await task.value
-  }
-
-  private func hold() async throws {
-    if let held, .now - held.since < Self.renewal { return }
-    guard try await isHeld() else { throw Overtaken(reader: reader) }
-  }
-
-  /// Lets others have the name at once.
-  private func leave() async {
-    guard let until = held?.until else { return }
-    held = nil
-    await Self.leave(store, reader, until)
-  }
-
-  /// In a task of its own: the caller's may be cancelled. If it fails, others wait for half a minute.
-  private static func leave(_ store: EventStore, _ reader: String, _ until: Timestamp) async {
-    let parameters: [Parameter] = [.text(reader), .timestamp(until)]
-    let task = Task { _ = try? await store.pool.query(Self.leave, parameters) }
-    await task.value
   }
 
   /// The index to go on with, if the log is the one that the checkpoint was made on.
@@ -190,5 +170,53 @@ public final class Subscription {
       throw Diverged(
         reader: reader, reason: "the event that it has handled before index \(next) is not in the log any more")
     }
+  }
+}
+
+/// The right to follow the log under a name, for half a minute at a time.
+private final class Lease: Sendable {
+  private let reader: String
+  private let store: EventStore
+  /// Until when this process has it; nil: it has not.
+  private let until = Mutex<Timestamp?>(nil)
+
+  init(_ reader: String, _ store: EventStore) { (self.reader, self.store) = (reader, store) }
+
+  var isHeld: Bool { until.withLock { $0 != nil } }
+
+  func check() throws(Subscription.Overtaken) {
+    guard isHeld else { throw Subscription.Overtaken(reader: reader) }
+  }
+
+  /// Takes it, or keeps it for longer.
+  ///
+  /// - Returns: False if another process has it.
+  func renew() async throws -> Bool {
+    let before = until.withLock { $0 }
+    let parameters: [Parameter] = [.text(reader), before.map { .timestamp($0) } ?? .null]
+    // In a task of its own: a caller that is cancelled in the midst of it would not know until when it has the name.
+    let task = Task { [store] in
+      try await store.pool.query(Subscription.claim, parameters).first?.get(0, as: Timestamp.self)
+    }
+    let new = try await task.value
+    return until.withLock { until in
+      // It was left meanwhile.
+      guard until == before else { return false }
+      until = new
+      return new != nil
+    }
+  }
+
+  /// Lets others have it at once. If that fails, they wait for half a minute.
+  func leave() async {
+    let last = until.withLock { until in
+      defer { until = nil }
+      return until
+    }
+    guard let last else { return }
+    let parameters: [Parameter] = [.text(reader), .timestamp(last)]
+    // The caller's task may be cancelled.
+    let task = Task { [store] in _ = try? await store.pool.query(Subscription.leave, parameters) }
+    await task.value
   }
 }

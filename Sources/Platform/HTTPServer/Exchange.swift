@@ -452,8 +452,10 @@ actor Exchange {
   }
 
   private var clientAddress: String {
-    server.options.trustedProxies.client(
-      of: client?.address ?? "", forwarded: head?.request.headers["X-Forwarded-For"])
+    // Some proxies add a line of their own: all lines are one list.
+    let lines = head?.request.headers.fields.filter { $0.name.lowercased() == "x-forwarded-for" }.map(\.value) ?? []
+    return server.options.trustedProxies.client(
+      of: client?.address ?? "", forwarded: lines.isEmpty ? nil : lines.joined(separator: ","))
   }
 
   /// Cancels the handler and the producer, and lets libmicrohttpd close the connection: no client waits any more.

@@ -10,7 +10,7 @@ public import S3
 public struct DocumentSearch: ComparableView, AwaitableView {
   public let name = "document-search"
   public let categories = ["\(Document.category)"]
-  public let form = 3
+  public let form = 4
   public let lanes = 2
   public let gathering = Duration.milliseconds(50)
   private let s3: S3Client

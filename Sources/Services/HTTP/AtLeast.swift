@@ -65,6 +65,7 @@ struct ViewReaders: Sendable {
               + "\(Self.limit.components.seconds) s, not yet version \(token.version): try again",
             field: "Annals-At-Least", headers: [("Retry-After", "1")])
         }
+        LoadShedding.slot?.leave()
         try await reactor.sleep(for: backoff.next())
       }
     }

@@ -25,7 +25,7 @@ struct Authorization: Middleware {
   )
 
   func handle(_ request: Request, next: Handler) async throws -> Response {
-    guard right != .anyone else { return try await next(request) }
+    guard right != .anyone else { return try await counted(request, nil, next) }
     let caller: Caller
     do {
       caller = try access.authenticator.caller(of: request, takesTokenInQuery: takesTokenInQuery)
@@ -36,6 +36,16 @@ struct Authorization: Middleware {
       try await rates?.refuse(request)
       throw error
     }
+    return try await counted(request, caller) { request in try await allowed(request, caller, next) }
+  }
+
+  /// Counts a request before its rights are looked at: what is refused costs too.
+  private func counted(_ request: Request, _ caller: Caller?, _ next: Handler) async throws -> Response {
+    guard let rates else { return try await next(request) }
+    return try await rates.count(request, caller) { try await next(request) }
+  }
+
+  private func allowed(_ request: Request, _ caller: Caller, _ next: Handler) async throws -> Response {
     if right.isOfDocument {
       // Without an id in its path, the route checks the field of its body. A malformed id is the route's to refuse.
       if let text = request.parameters["id"], let id = UUID(text) {

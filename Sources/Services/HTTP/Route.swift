@@ -152,7 +152,7 @@ extension Router {
         let before = shedding.flatMap { Shedding($0, route) }.map { [$0] } ?? []
         let rates = limits?.rates(of: route)
         let steps: [any Middleware] =
-          middleware + before + [Authorization(access, route, rates)] + (rates.map { [$0] } ?? []) + group.middleware
+          middleware + before + [Authorization(access, route, rates)] + group.middleware
         let handler = steps.reversed().reduce({ try await route.handler($0, shedding) } as Handler) {
           next, middleware in
           { try await middleware.handle($0, next: next) }

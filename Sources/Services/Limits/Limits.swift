@@ -18,7 +18,8 @@ public struct Limits: Sendable {
       ? nil
       : RateLimiter(
         limit: limit, window: settings[LimitSettings.window], context.redis,
-        prefix: settings[ConnectionSettings.redisPrefix], reactors: reactors, metrics: context.metrics)
+        prefix: settings[ConnectionSettings.redisPrefix], reactors: reactors, on: context.reactor,
+        metrics: context.metrics)
     let most = settings[LimitSettings.concurrency]
     shedding =
       most == 0

@@ -24,12 +24,30 @@ final class LoadShedding: Sendable {
   }
 
   /// Room for one request, until it ends.
-  struct Slot: Sendable {
-    fileprivate let shedding: LoadShedding
-    fileprivate let start = ContinuousClock.now
+  final class Slot: Sendable {
+    private let shedding: LoadShedding
+    private let start = ContinuousClock.now
+    private let isOver = Mutex(false)
 
-    func end() { shedding.end(after: .now - start) }
+    fileprivate init(_ shedding: LoadShedding) { self.shedding = shedding }
+
+    /// The request is answered.
+    func end() { give(.now - start) }
+
+    /// It waits for something that is no work of this server: its room is others', and how long it takes says nothing.
+    func leave() { give(.zero) }
+
+    private func give(_ duration: Duration) {
+      let isFirst = isOver.withLock { isOver in
+        defer { isOver = true }
+        return !isOver
+      }
+      if isFirst { shedding.end(after: duration) }
+    }
   }
+
+  /// That of the request that the task works on.
+  @TaskLocal static var slot: Slot?
 
   /// - Throws: A problem with status 503 if there is no room.
   func begin() throws(Problem) -> Slot {
@@ -39,10 +57,10 @@ final class LoadShedding: Sendable {
         503, "Overloaded", detail: "the server works on as much as it can: try again in a moment",
         headers: [("Retry-After", "1")])
     }
-    return Slot(shedding: self)
+    return Slot(self)
   }
 
-  private func end(after duration: Duration) {
+  fileprivate func end(after duration: Duration) {
     let limit = state.withLock { state in
       state.end(after: duration, at: .now)
       return state.limit
@@ -108,6 +126,6 @@ struct Shedding: Middleware {
   func handle(_ request: Request, next: Handler) async throws -> Response {
     let slot = try shedding.begin()
     defer { slot.end() }
-    return try await next(request)
+    return try await LoadShedding.$slot.withValue(slot) { try await next(request) }
   }
 }

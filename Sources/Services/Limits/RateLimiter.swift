@@ -1,5 +1,6 @@
 import Crypto
 import Metrics
+import Reactor
 import Redis
 import Synchronization
 import Time
@@ -23,11 +24,19 @@ final class RateLimiter: Sendable {
   private let share: Int
   private let local = Mutex(LocalCounts())
   private let fallbacks: Counter
+  private let reactor: Reactor
+  /// Until when Redis is not asked: it has not answered in time.
+  private let away = Mutex<ContinuousClock.Instant?>(nil)
+
+  /// How long a request waits for Redis, and how long Redis is left alone where that was not enough.
+  private static let (patience, rest) = (Duration.milliseconds(100), Duration.seconds(3))
 
   /// - Parameter reactors: How many there are: without Redis each allows its part.
   init(
-    limit: Int, window: Duration, _ redis: RedisClient, prefix: String, reactors: Int, metrics: MetricsRegistry
+    limit: Int, window: Duration, _ redis: RedisClient, prefix: String, reactors: Int, on reactor: Reactor,
+    metrics: MetricsRegistry
   ) {
+    self.reactor = reactor
     (self.limit, self.redis, self.prefix) = (limit, redis, prefix)
     self.window = max(1, Int(window.components.seconds))
     share = max(1, limit / max(1, reactors))
@@ -51,7 +60,8 @@ final class RateLimiter: Sendable {
     local used = before * left / window + count
     if used + 1 > limit then
       local wait = left
-      if before > 0 and count + 1 <= limit then wait = left - (limit - count - 1) * window / before end
+      if count + 1 > limit then wait = left + window * (1 - (limit - 1) / count)
+      elseif before > 0 then wait = left - (limit - count - 1) * window / before end
       return {0, 0, math.ceil(math.max(wait, 1))}
     end
     redis.call('HSET', KEYS[1], 'w', number, 'c', count + 1, 'p', before)
@@ -64,20 +74,37 @@ final class RateLimiter: Sendable {
   /// - Parameter client: Who asks for what.
   func count(_ client: String) async -> Verdict {
     let key = "\(prefix)limit:\(SHA256.hash(Array(client.utf8)).prefix(16).hexadecimal)"
-    do {
-      let reply = try await redis.evaluate(
-        Self.script, keys: [key], arguments: [Array("\(limit)".utf8), Array("\(window)".utf8)])
-      if case .array(let parts) = reply, parts.count == 3, let allowed = parts[0].integer,
-        let remaining = parts[1].integer, let reset = parts[2].integer
-      {
-        return Verdict(isAllowed: allowed == 1, remaining: Int(remaining), reset: Int(reset))
-      }
-    } catch {
-      // Requests go on without Redis.
+    let isAway = away.withLock { away in
+      if let until = away, .now < until { return true }
+      away = nil
+      return false
     }
+    if !isAway, let verdict = await asked(key) { return verdict }
+    if !isAway { away.withLock { $0 = .now + Self.rest } }
     fallbacks.increment()
     let now = Double(Timestamp.now().microseconds) / 1_000_000
     return local.withLock { $0.count(key, at: now, limit: share, window: window) }
+  }
+
+  /// What Redis says; nil: it says nothing, or not in time.
+  private func asked(_ key: String) async -> Verdict? {
+    await withTaskGroup(of: Verdict?.self) { group in
+      group.addTask { [redis, limit, window] in
+        let reply = try? await redis.evaluate(
+          Self.script, keys: [key], arguments: [Array("\(limit)".utf8), Array("\(window)".utf8)])
+        guard case .array(let parts) = reply, parts.count == 3, let allowed = parts[0].integer,
+          let remaining = parts[1].integer, let reset = parts[2].integer
+        else { return nil }
+        return Verdict(isAllowed: allowed == 1, remaining: Int(remaining), reset: Int(reset))
+      }
+      group.addTask { [reactor] in
+        try? await reactor.sleep(for: Self.patience)
+        return nil
+      }
+      let first = await group.next() ?? nil
+      group.cancelAll()
+      return first
+    }
   }
 }
 
@@ -97,7 +124,10 @@ struct LocalCounts {
     let used = Double(before) * left / Double(window) + Double(count)
     guard used + 1 <= Double(limit) else {
       var wait = left
-      if before > 0, count + 1 <= limit {
+      if count + 1 > limit {
+        // It weighs less from the next window on.
+        wait = left + Double(window) * (1 - Double(limit - 1) / Double(count))
+      } else if before > 0 {
         wait = left - Double(limit - count - 1) * Double(window) / Double(before)
       }
       return .init(isAllowed: false, remaining: 0, reset: Int(max(wait, 1).rounded(.up)))

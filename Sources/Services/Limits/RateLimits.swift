@@ -1,3 +1,5 @@
+import Crypto
+import Glibc
 import HTTPServer
 import Metrics
 
@@ -5,7 +7,7 @@ import Metrics
 /// draft-ietf-httpapi-ratelimit-headers.
 ///
 /// A client is who its token says; without one, its address. Tokens that are refused count for the address.
-struct RateLimits: Middleware {
+struct RateLimits: Sendable {
   private let limiter: RateLimiter
   private let route: String
   private let refused: Counter
@@ -20,21 +22,30 @@ struct RateLimits: Middleware {
   /// The type that RFC drafts give to a quota that is used up.
   private static let problemType = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
-  func handle(_ request: Request, next: Handler) async throws -> Response {
-    let caller = request.caller
-    let client = caller.expires == nil ? "address \(request.clientAddress)" : "token \(caller.actor ?? "")"
+  /// Counts a request, and adds to its answer what is left.
+  ///
+  /// - Parameter caller: nil: nobody has asked who it is.
+  func count(_ request: Request, _ caller: Caller?, _ next: () async throws -> Response) async throws -> Response {
+    let client = caller?.expires == nil ? "address \(Self.place(request))" : "token \(caller?.actor ?? "")"
     let verdict = await limiter.count("\(client)\n\(route)")
     guard verdict.isAllowed else { throw exceeded(verdict) }
-    var response = try await next(request)
+    var response = try await next()
     response.headers += fields(verdict)
     return response
+  }
+
+  /// An address; of IPv6 the network, of which one client has all addresses.
+  private static func place(_ request: Request) -> String {
+    var bytes = [UInt8](repeating: 0, count: 16)
+    guard inet_pton(AF_INET6, request.clientAddress, &bytes) == 1 else { return request.clientAddress }
+    return bytes.prefix(8).hexadecimal
   }
 
   /// Counts a request whose token is refused.
   ///
   /// - Throws: A problem with status 429 in place of 401 where there were too many.
   func refuse(_ request: Request) async throws {
-    let verdict = await limiter.count("refused \(request.clientAddress)")
+    let verdict = await limiter.count("refused \(Self.place(request))")
     if !verdict.isAllowed { throw exceeded(verdict) }
   }
 

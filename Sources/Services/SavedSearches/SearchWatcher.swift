@@ -35,6 +35,8 @@ final class SearchWatcher: Worker {
   private static let (documents, searches, width) = (500, 20, 8)
   /// How long all wait for the search index.
   private static let patience = Duration.seconds(2)
+  /// Late documents that are looked at together, and how long other processes leave them alone.
+  private static let (lateDocuments, hold) = (100, Duration.seconds(300))
   /// When a document is looked at again that was put aside, in microseconds: at first, after an hour.
   private static let (pause, longPause): (Int64, Int64) = (10_000_000, 600_000_000)
   /// How long a document is looked at again, in microseconds.
@@ -157,7 +159,10 @@ final class SearchWatcher: Worker {
     var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
     while !Task.isCancelled {
       do {
-        let entries = try await late.due(limit: Self.documents)
+        var entries: [DueTimes.Entry] = []
+        for entry in try await late.due(limit: Self.lateDocuments) {
+          entries.append(try await late.hold(entry, for: Self.hold))
+        }
         var changes: [String: Change] = [:]
         for entry in entries {
           let version = try await context.store.version(of: Document.stream(entry.id))
@@ -207,6 +212,11 @@ final class SearchWatcher: Worker {
   /// - Parameter documents: By id, where in the log each was changed. Searches that were saved later are not run on it.
   private func run(on documents: [String: LogIndex]) async throws {
     guard !documents.isEmpty else { return }
+    guard try await service.hasFields() else {
+      // An index of before there were types is being rebuilt.
+      for id in documents.keys { try await late.note(id, at: Self.later(Self.longPause)) }
+      return
+    }
     var (runnable, definitions) = ([Runnable](), [String: DocumentType]())
     for entry in try await known.searches() {
       do {
@@ -252,8 +262,8 @@ final class SearchWatcher: Worker {
     for (search, matches) in zip(searches, results) {
       switch matches {
       case .refused(let reason): leaveOut(search.entry, reason)
-      case .tooOld: for id in documents.keys { try await late.note(id, at: Self.later(Self.longPause)) }
       case .found(let hits):
+        failures.withLock { $0[search.entry.search.id] = nil }
         for (id, version) in hits where documents[id].map({ $0 > search.entry.index }) == true {
           if let document = UUID(id) { found.append((search.entry, document, StreamVersion(version))) }
         }

@@ -239,12 +239,17 @@ struct SearchService: Sendable {
     _ = try await elasticsearch.send(.post, "/\(alias)/_refresh", operation: "refreshing \(alias)")
   }
 
+  /// Whether the index has the fields of types: one of an older form has not, and would find nothing by them.
+  func hasFields() async throws -> Bool {
+    let (_, answer) = try await elasticsearch.send(
+      .get, "/\(alias)/_mapping/field/values.name", operation: "looking at the mapping")
+    return answer.object?.members.contains { $0.value["mappings"]?["values.name"] != nil } == true
+  }
+
   enum Matches: Sendable {
     case found([(id: String, version: Int64)])
     /// Elasticsearch refuses the search.
     case refused(String)
-    /// The index is of an older form, and has not the fields of types.
-    case tooOld
   }
 
   /// How long one search may take among several.
@@ -279,7 +284,7 @@ struct SearchService: Sendable {
       let reason = String(response.description.prefix(300))
       let status = Int(response["status"]?.integer ?? 0)
       // Of this one search alone; what concerns all of them comes again.
-      if status == 400 { return reason.contains("nested object under path") ? .tooOld : .refused(reason) }
+      if status == 400 { return .refused(reason) }
       guard let hits = response["hits"]?["hits"]?.array, response["timed_out"] != true else {
         throw ElasticsearchError.refused(operation: operation, status: status, reason: reason)
       }

@@ -133,7 +133,7 @@ struct SignatureRoutes: Sendable {
         try Self.check(session, agrees, method, open: loaded.state?.openSession)
         if let session {
           let open = try await unit.load(session.description, SigningSession.self)
-          try await sessions.noteSeal(open.state, in: 30)
+          if open.state?.status == .open { try await sessions.noteSeal(open.state, in: 30) }
           let after = try unit.execute(
             .sign(email: email, signature: id, at: now), on: session.description, open)
           if after?.status != .open { closes = session }

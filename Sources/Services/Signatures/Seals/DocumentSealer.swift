@@ -31,7 +31,7 @@ struct DocumentSealer: Sendable {
   }
 
   struct OutOfMemory: Error, CustomStringConvertible {
-    let description = "there is no memory for the PDF now"
+    let description = "the PDF cannot be prepared now: there is no memory or no space for it, or its process was ended"
   }
 
   /// The authority for time gives none now.

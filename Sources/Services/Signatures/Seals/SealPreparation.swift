@@ -36,9 +36,11 @@ public enum SealPreparation {
     let limit = Task(executorPreference: reactor) {
       try await reactor.sleep(for: patience)
       await child.signal(SIGKILL)
+      return true
     }
     let end = await child.wait()
     limit.cancel()
+    let wasTooLong = (try? await limit.value) == true
     guard lseek(files[1], 0, SEEK_SET) == 0, let printed = read(files[1]) else { throw DocumentSealer.OutOfMemory() }
     switch end {
     case .exited(status: 0):
@@ -46,9 +48,19 @@ public enum SealPreparation {
       return pdf
     case .exited(status: 65):
       throw DocumentSealer.Unsealable(description: String(decoding: printed.prefix(400), as: UTF8.self))
+    // It has ended by the PDF.
+    case .signalled(SIGXCPU), .signalled(SIGSEGV), .signalled(SIGBUS), .signalled(SIGABRT), .signalled(SIGILL),
+      .signalled(SIGTRAP), .signalled(SIGFPE):
+      throw tooMuch
+    case .signalled(SIGKILL) where wasTooLong: throw tooMuch
     default: break
     }
-    throw DocumentSealer.Unsealable(
+    // Ended by the machine or by somebody else: another time it may go well.
+    throw DocumentSealer.OutOfMemory()
+  }
+
+  private static var tooMuch: DocumentSealer.Unsealable {
+    DocumentSealer.Unsealable(
       description:
         "the PDF cannot be read with \(memory >> 30) GiB of memory in \(seconds) s: it is damaged, or very large inside"
     )
@@ -59,7 +71,8 @@ public enum SealPreparation {
   /// - Returns: The status with which it ends.
   public static func run() -> Int32 {
     for (resource, value) in [(RLIMIT_AS, memory), (RLIMIT_CPU, seconds), (RLIMIT_CORE, 0)] {
-      var limit = rlimit(rlim_cur: value, rlim_max: value)
+      // At its soft limit of time it gets a signal of its own; at the hard one it would look killed by somebody.
+      var limit = rlimit(rlim_cur: value, rlim_max: resource == RLIMIT_CPU ? value + 10 : value)
       setrlimit(__rlimit_resource_t(resource.rawValue), &limit)
     }
     guard let input = read(STDIN_FILENO), let end = input.firstIndex(of: 0x0A),

@@ -91,8 +91,8 @@ struct SigningSessions: Sendable {
   ) async throws -> SigningSession {
     let session = try await store.together(metadata: metadata) { unit in
       let loaded = try await unit.load(id.description, SigningSession.self)
-      try await noteSeal(loaded.state, in: 30)
       guard let state = loaded.state, state.documentID == document else { throw SigningSessionRefusal.notFound }
+      if state.status == .open { try await noteSeal(state, in: 30) }
       let now = Timestamp.now()
       let session = try unit.execute(command(now), on: id.description, loaded) ?? state
       if state.status == .open, session.status != .open {
@@ -149,7 +149,7 @@ struct SigningSessions: Sendable {
   }
 
   /// How long others leave a session alone that is being sealed: longer than its object and its time take.
-  private static let hold: Int64 = 300_000_000
+  private static let hold = Duration.seconds(300)
 
   /// Seals the next session, if one is due.
   func lookAtSeals(_ failed: (String, any Error) -> Void) async throws -> Bool {
@@ -165,16 +165,16 @@ struct SigningSessions: Sendable {
         try await sealTimes.settle(entry, next: session.wantsSeal ? Self.later(Self.glance) : nil)
         return true
       }
-      try await sealTimes.note(entry.id, at: Self.later(Self.hold))
-      if try await seal(session) {
-        try await sealTimes.forget(entry.id)
-      } else {
+      let held = try await sealTimes.hold(entry, for: Self.hold)
+      do {
         // Another process may have the key.
-        try await sealTimes.note(entry.id, at: Self.later(Self.wait))
+        try await sealTimes.settle(held, next: try await seal(session) ? nil : Self.later(Self.wait))
+      } catch {
+        if !Task.isCancelled { try await sealTimes.settle(held, next: Self.later(Self.wait)) }
+        throw error
       }
     } catch {
       if Task.isCancelled { throw CancellationError() }
-      try await sealTimes.note(entry.id, at: Self.later(Self.wait))
       failed("the seal of session \(entry.id)", error)
     }
     return true
