@@ -62,7 +62,10 @@ import Testing
         for _ in 0..<40 { group.addTask { try await ask().status } }
         return try await group.reduce(into: [:]) { $0[$1, default: 0] += 1 }
       }
-      #expect(statuses == [200: 19, 429: 21], "\(statuses)")
+      // On a machine so busy that Redis does not answer in time, reactors allow their parts.
+      let metrics = try await annals.client.send(HTTPRequest(.get, annals.operationsURL + "/metrics")).body
+      let isExact = String(decoding: metrics, as: UTF8.self).contains("annals_rate_limit_fallbacks_total 0\n")
+      #expect(isExact ? statuses == [200: 19, 429: 21] : (19...39).contains(statuses[200] ?? 0), "\(statuses)")
       let refused = try await ask()
       #expect(refused.status == 429 && Int(refused.header("retry-after") ?? "").map { $0 > 0 } == true)
       #expect(String(decoding: refused.body, as: UTF8.self).contains("quota-exceeded"))

@@ -12,6 +12,7 @@ public struct Limits: Sendable {
   public init(_ context: Context, reactors: Int) {
     let settings = context.settings
     metrics = context.metrics
+    RateLimits.declare(metrics)
     let limit = settings[LimitSettings.requests]
     limiter =
       limit == 0

@@ -29,7 +29,7 @@ final class RateLimiter: Sendable {
   private let away = Mutex<ContinuousClock.Instant?>(nil)
 
   /// How long a request waits for Redis, and how long Redis is left alone where that was not enough.
-  private static let (patience, rest) = (Duration.milliseconds(100), Duration.seconds(3))
+  private static let (patience, rest) = (Duration.milliseconds(500), Duration.seconds(3))
 
   /// - Parameter reactors: How many there are: without Redis each allows its part.
   init(
@@ -40,10 +40,11 @@ final class RateLimiter: Sendable {
     (self.limit, self.redis, self.prefix) = (limit, redis, prefix)
     self.window = max(1, Int(window.components.seconds))
     share = max(1, limit / max(1, reactors))
-    fallbacks = metrics.counter(
-      "annals_rate_limit_fallbacks_total",
-      help: "Requests that were counted by a reactor alone, because Redis did not answer.")
+    fallbacks = metrics.counter(Self.fallbacks, help: Self.fallbacksHelp)
   }
+
+  static let fallbacks = "annals_rate_limit_fallbacks_total"
+  static let fallbacksHelp = "Requests that were counted by a reactor alone, because Redis did not answer in time."
 
   /// By the server's clock: those of the processes may differ. The counts of two windows are one hash, which ends with them.
   private static let script = RedisScript(

@@ -15,10 +15,19 @@ struct RateLimits: Sendable {
   init(_ limiter: RateLimiter, _ route: Route, metrics: MetricsRegistry) {
     (self.limiter, self.route) = (limiter, "\(route.method.rawValue) \(route.path)")
     refused = metrics.counter(
-      "annals_rate_limited_total", ["route": route.path], help: "Requests that were answered with 429, by route.")
+      Self.refusals, ["route": route.path], help: Self.refusalsHelp)
   }
 
   private static let policy = "default"
+  private static let refusals = "annals_rate_limited_total"
+  private static let refusalsHelp = "Requests that were answered with 429, by route."
+
+  /// Says of the metrics which there are, also where nothing is limited.
+  static func declare(_ metrics: MetricsRegistry) {
+    metrics.declare(.counter, refusals, labels: ["route"], help: refusalsHelp)
+    metrics.declare(.counter, RateLimiter.fallbacks, labels: [], help: RateLimiter.fallbacksHelp)
+  }
+
   /// The type that RFC drafts give to a quota that is used up.
   private static let problemType = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
