@@ -345,8 +345,15 @@ struct SearchService: Sendable {
     case .boolean, .date, .text, .select, .link:
       return .array(
         buckets.map { bucket in
-          let text = bucket["key_as_string"] ?? bucket["key"] ?? .null
-          let key: JSONValue = kind == .boolean ? .bool(text.string == "true") : text
+          let value = bucket["key"] ?? .null
+          let key: JSONValue =
+            switch kind {
+            case .boolean: .bool(value == 1 || value == true || bucket["key_as_string"] == "true")
+            // Milliseconds since 1970.
+            case .date:
+              value.integer.map { .string(String(Timestamp(microseconds: $0 * 1_000).description.prefix(10))) } ?? value
+            case .text, .select, .link, .number, .money: value
+            }
           return ["key": key, "count": bucket["doc_count"] ?? 0]
         })
     }
