@@ -13,7 +13,7 @@ private func begin(_ documents: [UUID] = documents, _ change: BatchChange = .edi
   -> BatchCommand
 {
   .start(
-    id: id, documents: documents, change: change, starter: BatchStarter(mayChangeAll: true, names: [], groups: []),
+    id: id, documents: documents, change: change, starter: StandingRights(forAll: true, names: [], groups: []),
     by: "alice", at: start)
 }
 
@@ -76,7 +76,7 @@ private func batch(_ commands: BatchCommand...) throws -> Batch {
       try Document.decide(.takeBack(status: .pending, tags: [], custom: nil, at: start), archived)
     }
     func may(_ name: String) -> Bool {
-      BatchStarter(mayChangeAll: false, names: [name], groups: []).mayChange(document, at: start)
+      StandingRights(forAll: false, names: [name], groups: []).mayChange(document, at: start)
     }
     #expect(may("alice") && may("jane") && !may("bob"))
   }

@@ -6,7 +6,7 @@ import Testing
 import Time
 
 private let start = Timestamp("2026-11-27T00:00:00Z")!
-private let reader = SearchReader(seesAll: false, names: ["alice"], groups: [])
+private let reader = StandingRights(forAll: false, names: ["alice"], groups: [])
 
 private func save(_ name: String = "N", _ id: UUID = .version7(), query: String = "x") -> SearchListCommand {
   .save(

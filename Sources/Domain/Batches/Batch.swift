@@ -12,7 +12,8 @@ public struct Batch: Equatable, Sendable {
   public let id: UUID
   public let documents: [UUID]
   public let change: BatchChange
-  public let starter: BatchStarter
+  /// By which rights it changes documents: they are looked at again for each of them.
+  public let starter: StandingRights
   public let createdBy: String
   public let createdAt: Time.Timestamp
   /// In the order of the documents, as far as they are done.
@@ -53,25 +54,6 @@ public struct BatchFields: Equatable, Sendable {
   }
 }
 
-/// By which rights a batch changes documents: they are looked at again for each of them.
-public struct BatchStarter: Equatable, Sendable {
-  /// He may change every document.
-  public let mayChangeAll: Bool
-  public let names: [String]
-  public let groups: [String]
-
-  public init(mayChangeAll: Bool, names: [String], groups: [String]) {
-    (self.mayChangeAll, self.names, self.groups) = (mayChangeAll, names, groups)
-  }
-
-  public func mayChange(_ document: Document, at now: Time.Timestamp) -> Bool {
-    mayChangeAll
-      || document.permissions(
-        names: Set(names.map { ExactName($0) }), groups: Set(groups.map { ExactName($0) }), at: now
-      ).contains(.change)
-  }
-}
-
 /// What has become of one document.
 public struct BatchResult: Equatable, Sendable {
   public let document: UUID
@@ -96,7 +78,7 @@ public struct BatchResult: Equatable, Sendable {
 
 public enum BatchCommand: Sendable {
   case start(
-    id: UUID, documents: [UUID], change: BatchChange, starter: BatchStarter, by: String, at: Time.Timestamp)
+    id: UUID, documents: [UUID], change: BatchChange, starter: StandingRights, by: String, at: Time.Timestamp)
   /// The next documents are done. With the last ones the batch is finished.
   case note([BatchResult], at: Time.Timestamp)
   /// Another batch takes it back.

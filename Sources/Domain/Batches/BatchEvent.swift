@@ -6,7 +6,7 @@ public import Time
 /// An event of a batch.
 public enum BatchEvent: DomainEvent, Equatable {
   case started(
-    id: UUID, documents: [UUID], change: BatchChange, starter: BatchStarter, by: String, at: Time.Timestamp)
+    id: UUID, documents: [UUID], change: BatchChange, starter: StandingRights, by: String, at: Time.Timestamp)
   case progressed([BatchResult], at: Time.Timestamp)
   case finished(at: Time.Timestamp)
   case undone(by: UUID, at: Time.Timestamp)
@@ -49,11 +49,7 @@ extension BatchEvent {
         case .undo(let other): writer.member("undoes", other.description)
         }
         writer.name("starter")
-        writer.object {
-          if starter.mayChangeAll { $0.member("all", true) }
-          if !starter.names.isEmpty { $0.member("names", starter.names) }
-          if !starter.groups.isEmpty { $0.member("groups", starter.groups) }
-        }
+        starter.write(&writer)
         writer.member("created_by", by)
         writer.member("at", at.description)
       case .progressed(let results, let at):
@@ -118,15 +114,6 @@ extension BatchFields {
     return BatchFields(
       type: type, setsType: try fields.optional("set_type") ?? false,
       try fields.optional("fields", as: JSONValue.self)?.object ?? JSONObject())
-  }
-}
-
-extension BatchStarter: JSONReadable {
-  public init(json: JSONValue) throws(JSONError) {
-    var fields = try JSONFields(json)
-    self.init(
-      mayChangeAll: try fields.optional("all") ?? false, names: BatchEvent.texts(try fields.optional("names")),
-      groups: BatchEvent.texts(try fields.optional("groups")))
   }
 }
 

@@ -120,9 +120,7 @@ extension DocumentType: Aggregate {
     }
   }
 
-  private static func isTitle(_ text: String) -> Bool {
-    (1...maximumTitle).contains(text.utf8.count) && text.contains { !$0.isWhitespace } && !text.utf8.contains(0)
-  }
+  private static func isTitle(_ text: String) -> Bool { text.isReadable(upTo: maximumTitle) }
 
   private static func areOptions(_ options: [String], of kind: FieldKind) -> Bool {
     guard kind == .select else { return options.isEmpty }
@@ -157,13 +155,7 @@ extension DocumentType: Aggregate {
     writer.object { writer in
       writer.member("name", name)
       writer.member("title", title)
-      writer.name("fields")
-      writer.array { writer in
-        for field in fields {
-          writer.element()
-          field.write(&writer)
-        }
-      }
+      FieldDefinition.write(fields, &writer)
       writer.member("retired", isRetired)
       writer.member("created_at", createdAt.description)
       writer.member("updated_at", updatedAt.description)

@@ -26,13 +26,7 @@ extension DocumentTypeEvent {
       case .defined(let name, let title, let fields, let at):
         writer.member("name", name)
         writer.member("title", title)
-        writer.name("fields")
-        writer.array { writer in
-          for field in fields {
-            writer.element()
-            field.write(&writer)
-          }
-        }
+        FieldDefinition.write(fields, &writer)
         writer.member("at", at.description)
       case .retired(let at): writer.member("at", at.description)
       }

@@ -136,6 +136,17 @@ extension FieldDefinition: JSONReadable {
       isRequired: try fields.optional("required") ?? false, options: options)
   }
 
+  /// The member with the fields of a type.
+  static func write(_ fields: [FieldDefinition], _ writer: inout JSONWriter) {
+    writer.name("fields")
+    writer.array { writer in
+      for field in fields {
+        writer.element()
+        field.write(&writer)
+      }
+    }
+  }
+
   public func write(_ writer: inout JSONWriter) {
     writer.object {
       $0.member("name", name)

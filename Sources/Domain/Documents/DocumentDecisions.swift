@@ -249,9 +249,7 @@ extension Document: Aggregate {
     guard version > .none, version <= document.version else { throw .noSuchVersion(version) }
     guard document.labels[version] != label else { return [] }
     if let label {
-      guard (1...maximumLabel).contains(label.utf8.count), label.contains(where: { !$0.isWhitespace }),
-        !label.utf8.contains(0)
-      else { throw .labelIsMalformed(limit: maximumLabel) }
+      guard label.isReadable(upTo: maximumLabel) else { throw .labelIsMalformed(limit: maximumLabel) }
       guard document.labels[version] != nil || document.labels.count < maximumLabels else {
         throw .tooManyLabels(limit: maximumLabels)
       }

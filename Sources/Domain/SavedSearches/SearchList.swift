@@ -15,7 +15,7 @@ public struct SearchList: Equatable, Sendable {
 
   public let owner: String
   /// By which rights the searches are run: those of the owner when a search was saved last.
-  public internal(set) var reader: SearchReader
+  public internal(set) var reader: StandingRights
   /// Oldest first.
   public internal(set) var searches: [Search] = []
   /// The stream's.
@@ -30,20 +30,8 @@ public struct SearchList: Equatable, Sendable {
   public func search(_ id: UUID) -> Search? { searches.first { $0.id == id } }
 }
 
-/// Whose documents a search finds.
-public struct SearchReader: Equatable, Sendable {
-  /// No document is hidden from him.
-  public let seesAll: Bool
-  public let names: [String]
-  public let groups: [String]
-
-  public init(seesAll: Bool, names: [String], groups: [String]) {
-    (self.seesAll, self.names, self.groups) = (seesAll, names, groups)
-  }
-}
-
 public enum SearchListCommand: Sendable {
-  case save(id: UUID, name: String, query: JSONObject, owner: String, reader: SearchReader, at: Time.Timestamp)
+  case save(id: UUID, name: String, query: JSONObject, owner: String, reader: StandingRights, at: Time.Timestamp)
   case remove(id: UUID, at: Time.Timestamp)
 }
 
@@ -90,9 +78,7 @@ extension SearchList: Aggregate {
   ) throws(SearchListRefusal) -> [SearchListEvent] {
     switch command {
     case .save(let id, let name, let query, let owner, let reader, let at):
-      guard (1...maximumName).contains(name.utf8.count), name.contains(where: { !$0.isWhitespace }),
-        !name.utf8.contains(0)
-      else { throw .nameIsMalformed }
+      guard name.isReadable(upTo: maximumName) else { throw .nameIsMalformed }
       guard JSONValue.object(query).bytes.count <= maximumQuery else { throw .queryIsTooLong }
       guard (state?.searches.count ?? 0) < maximum else { throw .tooMany(limit: maximum) }
       return [.saved(id: id, name: name, query: query, owner: owner, reader: reader, at: at)]

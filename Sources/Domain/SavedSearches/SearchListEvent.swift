@@ -5,7 +5,7 @@ public import Time
 
 /// An event of somebody's saved searches.
 public enum SearchListEvent: DomainEvent, Equatable {
-  case saved(id: UUID, name: String, query: JSONObject, owner: String, reader: SearchReader, at: Time.Timestamp)
+  case saved(id: UUID, name: String, query: JSONObject, owner: String, reader: StandingRights, at: Time.Timestamp)
   case removed(id: UUID, at: Time.Timestamp)
 }
 
@@ -32,11 +32,7 @@ extension SearchListEvent {
         writer.member("query", .object(query))
         writer.member("owner", owner)
         writer.name("reader")
-        writer.object {
-          if reader.seesAll { $0.member("all", true) }
-          if !reader.names.isEmpty { $0.member("names", reader.names) }
-          if !reader.groups.isEmpty { $0.member("groups", reader.groups) }
-        }
+        reader.write(&writer)
         writer.member("at", at.description)
       case .removed(let id, let at):
         writer.member("id", id.description)
@@ -57,15 +53,5 @@ extension SearchListEvent {
     case "SearchRemoved": self = .removed(id: try fields.required("id"), at: at)
     default: throw JSONError(.invalid(type, remedy: "no event of saved searches has this type"))
     }
-  }
-}
-
-extension SearchReader: JSONReadable {
-  public init(json: JSONValue) throws(JSONError) {
-    var fields = try JSONFields(json)
-    func texts(_ value: JSONValue?) -> [String] { (value?.array ?? []).compactMap(\.string) }
-    self.init(
-      seesAll: try fields.optional("all") ?? false, names: texts(try fields.optional("names")),
-      groups: texts(try fields.optional("groups")))
   }
 }

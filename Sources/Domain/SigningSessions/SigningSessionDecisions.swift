@@ -181,9 +181,7 @@ extension SigningSession: Aggregate {
   }
 
   private static func check(_ text: String, _ field: String) throws(SigningSessionRefusal) {
-    guard (1...maximumText).contains(text.utf8.count), text.contains(where: { !$0.isWhitespace }),
-      !text.utf8.contains(0)
-    else { throw .textIsMalformed(field, limit: maximumText) }
+    guard text.isReadable(upTo: maximumText) else { throw .textIsMalformed(field, limit: maximumText) }
   }
 
   public static func evolve(

@@ -90,7 +90,9 @@ struct BatchRoutes: Sendable {
       if let fields { try await check(fields) }
       let (id, now) = (UUID.version7(), Timestamp.now())
       let command = BatchCommand.start(
-        id: id, documents: documents.ids, change: change, starter: Self.starter(request.caller), by: metadata.actor,
+        id: id, documents: documents.ids, change: change,
+        starter: request.caller.standingRights(forAll: Right.change.isGiven(to: request.caller.roles)),
+        by: metadata.actor,
         at: now)
       _ = try Batch.decide(command, nil)
       try await mayChange(documents.ids, request)
@@ -144,12 +146,6 @@ struct BatchRoutes: Sendable {
     }
   }
 
-  private static func starter(_ caller: Caller) -> BatchStarter {
-    BatchStarter(
-      mayChangeAll: Right.change.isGiven(to: caller.roles), names: caller.names.map(\.text).sorted(),
-      groups: caller.groups.map(\.text).sorted())
-  }
-
   private static func accepted(_ batch: Batch) -> KeptAnswer {
     KeptAnswer(202, headers: [("Location", "/v1/batches/\(batch.id)")], body: batch.rowImage(failures: named))
   }
@@ -169,7 +165,9 @@ struct BatchRoutes: Sendable {
     // Whether each may be changed is looked at when it is.
     let (new, now, metadata) = (UUID.version7(), Timestamp.now(), request.metadata())
     let command = BatchCommand.start(
-      id: new, documents: documents, change: .undo(id), starter: Self.starter(request.caller), by: metadata.actor,
+      id: new, documents: documents, change: .undo(id),
+      starter: request.caller.standingRights(forAll: Right.change.isGiven(to: request.caller.roles)),
+      by: metadata.actor,
       at: now)
     _ = try Batch.decide(.undo(by: new, at: now), original)
     _ = try Batch.decide(command, nil)

@@ -34,7 +34,15 @@ public struct Caller: Sendable {
   func isCalled(_ name: String) -> Bool { names.contains(ExactName(name)) }
 
   /// True for what this caller has made under its name.
-  func isOwner(_ name: String) -> Bool { isCalled(name) || ExactName(actor ?? "anonymous") == ExactName(name) }
+  func isOwner(_ name: String) -> Bool { isCalled(name) || ExactName(owner) == ExactName(name) }
+
+  /// The name under which it keeps things of its own.
+  var owner: String { actor ?? "anonymous" }
+
+  /// What is done in its name later goes by these rights.
+  func standingRights(forAll: Bool) -> StandingRights {
+    StandingRights(forAll: forAll, names: names.map(\.text).sorted(), groups: groups.map(\.text).sorted())
+  }
 
   /// A row as this caller may see it: with whom it is shared is for those who have the right to its history.
   func shown(_ row: [UInt8]) throws -> [UInt8] {

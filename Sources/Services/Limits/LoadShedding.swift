@@ -51,7 +51,7 @@ final class LoadShedding: Sendable {
 
   /// - Throws: A problem with status 503 if there is no room.
   func begin() throws(Problem) -> Slot {
-    guard !state.withLock({ !$0.begin() }) else {
+    guard state.withLock({ $0.begin() }) else {
       shed.increment()
       throw Problem(
         503, "Overloaded", detail: "the server works on as much as it can: try again in a moment",

@@ -88,7 +88,7 @@ struct SavedSearchRoutes: Sendable {
   ])
 
   /// The id of the list of whoever calls. Names may have any characters; ids may not.
-  private static func list(of caller: Caller) -> String { id(ofListOf: caller.actor ?? "anonymous") }
+  private static func list(of caller: Caller) -> String { id(ofListOf: caller.owner) }
 
   static func id(ofListOf owner: String) -> String { SHA256.hash(Array(ExactName(owner).text.utf8)).hexadecimal }
 
@@ -105,14 +105,13 @@ struct SavedSearchRoutes: Sendable {
       key, request, actor: metadata.actor, [name, JSONValue.object(query.values).description])
     return try await lists.store.once(keyed) {
       let id = UUID.version7()
-      let reader = SearchReader(
-        seesAll: caller.seesAll, names: caller.names.map(\.text).sorted(), groups: caller.groups.map(\.text).sorted())
+      let reader = caller.standingRights(forAll: caller.seesAll)
       let once = keyed.map { keyed in
         Once<SearchList>(keyed.key, request: keyed.request) { list in
           list?.search(id).map { Self.saved($0).bytes } ?? Array("null".utf8)
         }
       }
-      let owner = caller.actor ?? "anonymous"
+      let owner = caller.owner
       let list = try await lists.execute(
         .save(id: id, name: name, query: query.values, owner: owner, reader: reader, at: .now()),
         on: Self.id(ofListOf: owner), metadata: metadata, once: once)

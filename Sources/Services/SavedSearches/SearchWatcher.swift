@@ -308,7 +308,7 @@ extension Caller {
   fileprivate init(_ entry: KnownSearches.Entry) {
     self.init(
       actor: entry.owner, names: Set(entry.reader.names.map { ExactName($0) }),
-      groups: Set(entry.reader.groups.map { ExactName($0) }), roles: entry.reader.seesAll ? [.auditor] : [],
+      groups: Set(entry.reader.groups.map { ExactName($0) }), roles: entry.reader.forAll ? [.auditor] : [],
       expires: nil)
   }
 }
@@ -319,7 +319,7 @@ private final class KnownSearches: Sendable {
     let search: SearchList.Search
     let query: SavedQuery
     let owner: String
-    let reader: SearchReader
+    let reader: StandingRights
     /// Where in the log it was saved.
     let index: LogIndex
   }

@@ -126,7 +126,7 @@ struct Sockets: Sendable {
         409, "Conflict", detail: "the log does not have the event of this cursor: connect without it", field: "from")
     }
     let caller = request.caller
-    return answer(accept, caller, "searches of \(caller.actor ?? "anonymous")") {
+    return answer(accept, caller, "searches of \(caller.owner)") {
       HitFeed(after: start, for: caller, store: store, hub: hub, on: reactor)
     }
   }
