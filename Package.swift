@@ -159,6 +159,7 @@ let package = Package(
     tests("JSON", ["JSON"]),
     tests("JWT", ["JWT", "JSON"]),
     tests("Basics", ["Time", "Identifiers", "CommandLine", "Configuration", "Logging", "Metrics"]),
+    tests("Support", ["Support"]),
     tests("Reactor", ["Support", "Reactor", "Metrics"]),
     tests("Postgres", ["Support", "Postgres", "Reactor", "Identifiers", "Time"]),
     tests(

@@ -5,7 +5,7 @@ import Support
 import Testing
 
 /// The exchanges of existing clients about documents, as they send and read them: no header but those shown here.
-@Suite("Existing clients' documents", .timeLimit(.minutes(5))) struct DocumentExchangeTests {
+@Suite("Existing clients' documents", .workLimit(minutes: 5)) struct DocumentExchangeTests {
   private static let agreement = """
     {"title":"Sales Agreement Q4 2025","content":"This agreement outlines the terms...","created_by":"john.doe@company.com"}
     """

@@ -4,7 +4,7 @@ import Support
 import Testing
 
 /// The exchanges of existing clients about the search.
-@Suite("Existing clients' search", .timeLimit(.minutes(5))) struct SearchExchangeTests {
+@Suite("Existing clients' search", .workLimit(minutes: 5)) struct SearchExchangeTests {
   private static let agreement = """
     {"title":"Sales Agreement Q4 2025","content":"This text outlines the terms...","created_by":"john.doe@company.com"}
     """

@@ -6,7 +6,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("Existing clients' signatures", .timeLimit(.minutes(5))) struct SignatureExchangeTests {
+@Suite("Existing clients' signatures", .workLimit(minutes: 5)) struct SignatureExchangeTests {
   private func document(_ annals: RunningAnnals, _ body: String = #"{"title":"Sales Agreement","content":"This"}"#)
     async throws -> String
   {

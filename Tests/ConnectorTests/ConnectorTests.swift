@@ -10,7 +10,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("A connector's options", .timeLimit(.minutes(5))) struct ConnectorOptionsTests {
+@Suite("A connector's options", .workLimit(minutes: 5)) struct ConnectorOptionsTests {
   @Test("are read as Java reads its properties")
   func properties() {
     let text = "# comment\n a = 1\\\n   2\nb:x\\=y\n\nc\\ d e\\u00e9\\\\\n"
@@ -70,7 +70,7 @@ import Testing
   }
 }
 
-@Suite("A relay of others' tables", .serialized, .timeLimit(.minutes(5))) struct ConnectorTests {
+@Suite("A relay of others' tables", .serialized, .workLimit(minutes: 5)) struct ConnectorTests {
   private func options(_ database: TestDatabase, _ prefix: String, _ lines: String = "") throws -> RelayOptions {
     let connector = try ConnectorOptions(
       parsing: "topic.prefix=\(prefix)\nslot.name=\(prefix)\nvalue.converter.schemas.enable=false\n"

@@ -7,7 +7,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("Large transactions, sent while they run", .serialized, .timeLimit(.minutes(5))) struct StreamingTests {
+@Suite("Large transactions, sent while they run", .serialized, .workLimit(minutes: 5)) struct StreamingTests {
   /// Of tables in the schema public. The server streams whatever is larger than 64 kB, its least.
   private func options(_ database: TestDatabase, _ prefix: String, memory: Int) async throws -> RelayOptions {
     let session = try await database.session()

@@ -11,7 +11,7 @@ import Support
 import Testing
 import Time
 
-@Suite("Content", .serialized, .timeLimit(.minutes(5))) struct ContentTests {
+@Suite("Content", .serialized, .workLimit(minutes: 5)) struct ContentTests {
   /// Bytes whose places cannot be confused: the block's length is a prime.
   private func bytes(_ count: Int) -> [UInt8] {
     let block = (0..<4_099).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }

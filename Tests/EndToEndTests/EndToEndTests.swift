@@ -15,7 +15,7 @@ private func row(of hit: JSONValue?) -> JSONValue? {
   return .object(row)
 }
 
-@Suite("A document's way round", .timeLimit(.minutes(5))) struct EndToEndTests {
+@Suite("A document's way round", .workLimit(minutes: 5)) struct EndToEndTests {
   @Test("REST → log → topic → views → search, cached read, audit")
   func wayRound() async throws {
     try await withAnnals(["ANNALS_PROJECTION_VIEWS": ""]) { annals in

@@ -5,7 +5,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("Readers of the views", .serialized, .timeLimit(.minutes(5))) struct ViewExchangeTests {
+@Suite("Readers of the views", .serialized, .workLimit(minutes: 5)) struct ViewExchangeTests {
   @Test("see what they have written: lists, counts, search, activity and signatures wait for the token, or say 504")
   func readYourWrites() async throws {
     try await withAnnals(["ANNALS_PROJECTION_VIEWS": ""]) { annals in
@@ -13,15 +13,15 @@ import Testing
       let id = created.json["id"]?.string ?? ""
       let token = created.response.header("annals-token") ?? ""
       func ask(_ path: String, _ token: String) async throws -> JSONValue {
-        let answer = try await annals.send(.get, path, headers: [("Annals-At-Least", token)])
+        var answer = try await annals.send(.get, path, headers: [("Annals-At-Least", token)])
+        // A view that is being made, or a slow machine: told to try again, one tries again. Never is an older state shown.
+        try await eventually("\(path) shows it", on: annals.reactor) {
+          guard answer.status == 504 else { return true }
+          answer = try await annals.send(.get, path, headers: [("Annals-At-Least", token)])
+          return false
+        }
         #expect(answer.status == 200, "\(path): \(answer.json)")
         return answer.json
-      }
-      // The views are being made: the first token waits for that too.
-      for path in ["/search", "/activity", "/lists/counts", "/signers/jane@example.com/documents"] {
-        try await eventually("\(path) shows it", on: annals.reactor) {
-          try await annals.send(.get, path, headers: [("Annals-At-Least", token)]).status == 200
-        }
       }
       #expect(try await ask("/search?q=lease", token)["total"] == 1)
       for title in ["Second", "Third", "Fourth"] {

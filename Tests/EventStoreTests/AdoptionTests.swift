@@ -7,7 +7,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("A log that comes to another server (G10)", .serialized, .timeLimit(.minutes(5))) struct AdoptionTests {
+@Suite("A log that comes to another server (G10)", .serialized, .workLimit(minutes: 5)) struct AdoptionTests {
   /// Copies a database by a dump, as a restore does.
   private func restore(_ database: TestDatabase, into other: TestDatabase) async throws {
     let child = try await ChildProcess.start(

@@ -21,7 +21,7 @@ extension PostgresSession {
   func value(_ sql: String) async throws -> String? { try await execute(sql).first?.first ?? nil }
 }
 
-@Suite("Appending to a stream", .timeLimit(.minutes(5))) struct AppendTests {
+@Suite("Appending to a stream", .workLimit(minutes: 5)) struct AppendTests {
   @Test("of arrays that do not belong together is refused: nothing is left out in silence")
   func unequalArrays() async throws {
     try await withDatabase { database in
@@ -249,7 +249,7 @@ extension PostgresSession {
 }
 
 /// Races with an interleaving that is known: A has written and not committed while B comes, and waits.
-@Suite("Writers of one stream at the same time", .timeLimit(.minutes(5))) struct RaceTests {
+@Suite("Writers of one stream at the same time", .workLimit(minutes: 5)) struct RaceTests {
   private static func append(_ stream: String, expected: String) -> String {
     """
     select outcome, version from annals.append_event('\(stream)', 'thing', \(expected), gen_random_uuid(), 'T', 1, '{}',
@@ -396,7 +396,7 @@ extension PostgresSession {
   }
 }
 
-@Suite("A connection that breaks during an append", .timeLimit(.minutes(5))) struct InterruptionTests {
+@Suite("A connection that breaks during an append", .workLimit(minutes: 5)) struct InterruptionTests {
   @Test(
     "is no conflict: what the server wrote all the same is found again, and is written once",
     arguments: [ExpectedVersion.any, .noStream, .exact(1)])
@@ -452,7 +452,7 @@ extension PostgresSession {
   }
 }
 
-@Suite("A command with a key", .timeLimit(.minutes(5))) struct CommandKeyTests {
+@Suite("A command with a key", .workLimit(minutes: 5)) struct CommandKeyTests {
   private func key(_ request: UInt8 = 1) -> CommandKey {
     CommandKey("k-1", request: [request], answer: Array(#"{"n":1}"#.utf8))
   }

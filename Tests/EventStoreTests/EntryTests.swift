@@ -6,7 +6,7 @@ import Support
 import Testing
 import Time
 
-@Suite("An event's entry", .timeLimit(.minutes(10))) struct EntryTests {
+@Suite("An event's entry", .workLimit(minutes: 10)) struct EntryTests {
   @Test("has its fields in the order of RFC 8785, data and metadata by their hashes")
   func form() {
     let entry = Entry(

@@ -7,7 +7,7 @@ import Schema
 import Support
 import Testing
 
-@Suite("The schema", .timeLimit(.minutes(5))) struct MigrationTests {
+@Suite("The schema", .workLimit(minutes: 5)) struct MigrationTests {
   @Test("is applied once, in order, also by several at the same time")
   func migrateTogether() async throws {
     try await withDatabase(migrated: false) { database in

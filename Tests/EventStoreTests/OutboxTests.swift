@@ -7,7 +7,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("The outbox", .timeLimit(.minutes(5))) struct OutboxTests {
+@Suite("The outbox", .workLimit(minutes: 5)) struct OutboxTests {
   private func maintenance(_ database: TestDatabase) -> OutboxMaintenance {
     OutboxMaintenance(
       database.options, on: database.reactor, logger: quietLogger(), metrics: MetricsRegistry())

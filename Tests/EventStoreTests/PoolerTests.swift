@@ -5,7 +5,7 @@ import Postgres
 import Support
 import Testing
 
-@Suite("Behind PgBouncer in transaction mode", .timeLimit(.minutes(2))) struct PoolerTests {
+@Suite("Behind PgBouncer in transaction mode", .workLimit(minutes: 2)) struct PoolerTests {
   @Test("streams are written and read by many at once; a conflict is a conflict")
   func writeAndRead() async throws {
     try await withDatabase { database in

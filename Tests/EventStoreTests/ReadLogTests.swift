@@ -17,7 +17,7 @@ func sequence(_ count: Int, of database: TestDatabase) async throws {
   }
 }
 
-@Suite("Reading the whole log (G2)", .timeLimit(.minutes(5))) struct ReadLogTests {
+@Suite("Reading the whole log (G2)", .workLimit(minutes: 5)) struct ReadLogTests {
   private static let insert = """
     select * from annals.append_event('thing-' || gen_random_uuid(), 'thing', null, gen_random_uuid(), 'T', 1, '{}',
       '{"actor":"a","correlation_id":"c"}', 'k', 'c', null, '{}', null)
@@ -214,7 +214,7 @@ func sequence(_ count: Int, of database: TestDatabase) async throws {
   }
 }
 
-@Suite("A subscription to the log (G2)", .timeLimit(.minutes(5))) struct SubscriptionTests {
+@Suite("A subscription to the log (G2)", .workLimit(minutes: 5)) struct SubscriptionTests {
   private func subscription(_ database: TestDatabase, pageSize: Int? = nil) -> Subscription {
     Subscription(
       "test", of: EventStore(database.pool), database.options, pageSize: pageSize, on: database.reactor,

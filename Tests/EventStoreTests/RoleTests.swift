@@ -4,7 +4,7 @@ import Postgres
 import Support
 import Testing
 
-@Suite("The roles", .timeLimit(.minutes(5))) struct RoleTests {
+@Suite("The roles", .workLimit(minutes: 5)) struct RoleTests {
   private static let append = """
     select annals.append_event('thing-' || gen_random_uuid(), 'thing', 0, gen_random_uuid(), 'T', 1, '{}', '{"actor":"a"}', '1',
                                'c', null, '{}', null)

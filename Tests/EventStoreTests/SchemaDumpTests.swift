@@ -6,7 +6,7 @@ import Schema
 import Support
 import Testing
 
-@Suite("The migrated schema", .timeLimit(.minutes(5))) struct SchemaDumpTests {
+@Suite("The migrated schema", .workLimit(minutes: 5)) struct SchemaDumpTests {
   /// ANNALS_UPDATE=1 writes the file instead.
   @Test("is what sql/schema.txt says")
   func dump() async throws {

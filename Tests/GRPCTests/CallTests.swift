@@ -1,7 +1,7 @@
 import Support
 import Testing
 
-@Suite("Calls by gRPC", .timeLimit(.minutes(5))) struct CallTests {
+@Suite("Calls by gRPC", .workLimit(minutes: 5)) struct CallTests {
   private static let program = #filePath.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/calls.py"
 
   @Test("do what clients expect, end as they should, and bear what is mangled", arguments: Processes.direct)

@@ -4,7 +4,7 @@ import Protobuf
 import Support
 import Testing
 
-@Suite("Messages of Protocol Buffers", .timeLimit(.minutes(3))) struct WireTests {
+@Suite("Messages of Protocol Buffers", .workLimit(minutes: 3)) struct WireTests {
   private static let peer = #filePath.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/peer.py"
 
   /// Half of the messages are mangled.

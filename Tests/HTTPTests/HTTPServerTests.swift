@@ -71,7 +71,7 @@ func withServer(
   }
 }
 
-@Suite("The HTTP server", .timeLimit(.minutes(5))) struct HTTPServerTests {
+@Suite("The HTTP server", .workLimit(minutes: 5)) struct HTTPServerTests {
   private func text(_ response: HTTPResponse) -> String { String(decoding: response.body, as: UTF8.self) }
 
   @Test("finds routes, decodes parameters and queries, answers HEAD and says what is possible")
@@ -278,7 +278,7 @@ func withServer(
   }
 }
 
-@Suite("The HTTP client", .timeLimit(.minutes(5))) struct HTTPClientTests {
+@Suite("The HTTP client", .workLimit(minutes: 5)) struct HTTPClientTests {
   @Test("gives up in time, at its limit, and when it is cancelled")
   func limits() async throws {
     var router = Router()

@@ -45,7 +45,7 @@ struct RawClient: Sendable {
   func end() { close(descriptor) }
 }
 
-@Suite("A client that is slow or hostile", .timeLimit(.minutes(1))) struct HostileClientTests {
+@Suite("A client that is slow or hostile", .workLimit(minutes: 1)) struct HostileClientTests {
   private static let strict = HTTPServerOptions(
     port: 0, headTimeout: .milliseconds(600), leastRate: 10_000, patience: .milliseconds(800),
     drainTimeout: .seconds(2), bodyMemory: 1 << 20)

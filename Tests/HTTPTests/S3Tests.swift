@@ -20,7 +20,7 @@ private func withBucket(_ body: @Sendable (S3Client) async throws -> Void) async
   }
 }
 
-@Suite("The object store", .timeLimit(.minutes(5))) struct S3Tests {
+@Suite("The object store", .workLimit(minutes: 5)) struct S3Tests {
   @Test("keeps and returns objects under any name")
   func objects() async throws {
     try await withBucket { s3 in
@@ -99,7 +99,7 @@ private func withBucket(_ body: @Sendable (S3Client) async throws -> Void) async
   }
 }
 
-@Suite("Hashes", .timeLimit(.minutes(5))) struct DigestTests {
+@Suite("Hashes", .workLimit(minutes: 5)) struct DigestTests {
   @Test("are those of the standards")
   func vectors() {
     // FIPS 180-4's example and RFC 4231's test case 2.

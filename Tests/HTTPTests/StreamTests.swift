@@ -4,7 +4,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("Streams of the HTTP client", .timeLimit(.minutes(2))) struct StreamTests {
+@Suite("Streams of the HTTP client", .workLimit(minutes: 2)) struct StreamTests {
   /// Answers what it is sent.
   private static var echo: Router {
     var router = Router()

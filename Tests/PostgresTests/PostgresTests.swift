@@ -7,7 +7,7 @@ import Support
 import Testing
 import Time
 
-@Suite("A pipelined connection", .timeLimit(.minutes(5))) struct ConnectionTests {
+@Suite("A pipelined connection", .workLimit(minutes: 5)) struct ConnectionTests {
   @Test("sends and reads every type it has")
   func types() async throws {
     try await withDatabase(migrated: false) { database in
@@ -151,7 +151,7 @@ import Time
   }
 }
 
-@Suite("A session of one's own", .timeLimit(.minutes(5))) struct SessionTests {
+@Suite("A session of one's own", .workLimit(minutes: 5)) struct SessionTests {
   @Test("runs scripts and tells which statement the server refused")
   func scripts() async throws {
     try await withDatabase(migrated: false) { database in
@@ -218,7 +218,7 @@ import Time
   }
 }
 
-@Suite("Connecting", .timeLimit(.minutes(2))) struct ConnectingTests {
+@Suite("Connecting", .workLimit(minutes: 2)) struct ConnectingTests {
   /// A server that takes connections and never answers, and the address of the real one.
   private func withSilentServer(
     _ body: @Sendable (_ silent: UInt16, _ host: Substring, _ port: Substring) async throws -> Void

@@ -46,7 +46,7 @@ private final class FussyView: ComparableView, Sendable {
   }
 }
 
-@Suite("Parked streams", .serialized, .timeLimit(.minutes(5))) struct ParkedChangesTests {
+@Suite("Parked streams", .serialized, .workLimit(minutes: 5)) struct ParkedChangesTests {
   @Test("keep nobody else waiting, gather what comes, and are folded from the log when they are taken again")
   func refused() async throws {
     try await withViewStage { stage in

@@ -116,7 +116,7 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
   }
 }
 
-@Suite("A rebuild", .serialized, .timeLimit(.minutes(5))) struct RebuildTests {
+@Suite("A rebuild", .serialized, .workLimit(minutes: 5)) struct RebuildTests {
   @Test("makes the first generation from the log, and what comes is followed", arguments: ViewUnderTest.allCases)
   func first(_ kind: ViewUnderTest) async throws {
     guard kind != .signatureSearch else { return }
@@ -324,7 +324,7 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
   }
 }
 
-@Suite("An index that was emptied", .timeLimit(.minutes(2))) struct EmptiedIndexTests {
+@Suite("An index that was emptied", .workLimit(minutes: 2)) struct EmptiedIndexTests {
   @Test("is noticed, although its generation was begun on an empty log") func emptied() async throws {
     try await withViewStage { stage in
       let view = ViewUnderTest.documentSearch.make(stage.tools)
@@ -344,7 +344,7 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
   }
 }
 
-@Suite("The lag of a view", .timeLimit(.minutes(2))) struct LagTests {
+@Suite("The lag of a view", .workLimit(minutes: 2)) struct LagTests {
   @Test("is told by anybody: messages, age and trend") func told() async throws {
     try await withViewStage { stage in
       let view = ViewUnderTest.documentLists.make(stage.tools)
@@ -373,7 +373,7 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
   }
 }
 
-@Suite("A Redis that comes back older than it was", .serialized, .timeLimit(.minutes(3))) struct OlderStoreTests {
+@Suite("A Redis that comes back older than it was", .serialized, .workLimit(minutes: 3)) struct OlderStoreTests {
   /// Runs on a Redis of its own, with what `kind` makes of it.
   private func withRedis(
     _ kind: ViewUnderTest, _ body: @escaping @Sendable (ViewStage, any ComparableView, RedisServer) async throws -> Void
@@ -457,7 +457,7 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
   }
 }
 
-@Suite("The comparison of views", .serialized, .timeLimit(.minutes(5))) struct VerifierTests {
+@Suite("The comparison of views", .serialized, .workLimit(minutes: 5)) struct VerifierTests {
   @Test(
     "convicts entries that were edited, are missing, extra, stale or resurrected, and repairs them",
     arguments: [ViewUnderTest.documentSearch, .documentLists, .documentCache])

@@ -132,7 +132,7 @@ extension ComparableView {
   }
 }
 
-@Suite("A view", .serialized, .timeLimit(.minutes(5))) struct ViewTests {
+@Suite("A view", .serialized, .workLimit(minutes: 5)) struct ViewTests {
   @Test("has what was applied, and lists it", arguments: ViewUnderTest.allCases)
   func applies(_ kind: ViewUnderTest) async throws {
     try await kind.withView { view in
@@ -207,7 +207,7 @@ extension ComparableView {
   }
 }
 
-@Suite("Lists of documents", .timeLimit(.minutes(5))) struct DocumentListTests {
+@Suite("Lists of documents", .workLimit(minutes: 5)) struct DocumentListTests {
   @Test("follow a document from status to status, and count it once")
   func moves() async throws {
     try await withViewTools { tools in
@@ -236,7 +236,7 @@ extension ComparableView {
   }
 }
 
-@Suite("The search view", .serialized, .timeLimit(.minutes(5))) struct DocumentSearchTests {
+@Suite("The search view", .serialized, .workLimit(minutes: 5)) struct DocumentSearchTests {
   private static func id(_ number: Int) -> String {
     "00000000-0000-8000-8000-" + String(repeating: "0", count: 12 - "\(number)".count) + "\(number)"
   }
@@ -335,7 +335,7 @@ extension ComparableView {
   }
 }
 
-@Suite("A change event", .timeLimit(.minutes(1))) struct ViewChangeTests {
+@Suite("A change event", .workLimit(minutes: 1)) struct ViewChangeTests {
   @Test("without a row where its operation has one is refused")
   func ghost() throws {
     func message(_ value: String) -> KafkaMessage {

@@ -5,7 +5,7 @@ import Synchronization
 import Support
 import Testing
 
-@Suite("A reactor", .timeLimit(.minutes(5))) struct ReactorTests {
+@Suite("A reactor", .workLimit(minutes: 5)) struct ReactorTests {
   actor Owner {
     nonisolated let reactor: Reactor
     nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }

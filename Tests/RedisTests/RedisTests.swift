@@ -18,7 +18,7 @@ func withRedis<Value: Sendable>(
   }
 }
 
-@Suite("Redis", .timeLimit(.minutes(5))) struct RedisTests {
+@Suite("Redis", .workLimit(minutes: 5)) struct RedisTests {
   @Test("answers pipelined commands in order, whatever bytes they carry")
   func pipeline() async throws {
     try await withRedis { redis, _ in

@@ -8,7 +8,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("Catching up from the table", .serialized, .timeLimit(.minutes(5))) struct CatchUpTests {
+@Suite("Catching up from the table", .serialized, .workLimit(minutes: 5)) struct CatchUpTests {
   private func lsn(_ value: UInt64) -> LogSequenceNumber { LogSequenceNumber(value) }
 
   @Test("a snapshot is read and written as the server writes it, and sees what the server's sees")

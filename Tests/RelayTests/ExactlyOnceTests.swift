@@ -9,7 +9,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("A relay that delivers exactly once (G4)", .serialized, .timeLimit(.minutes(5))) struct ExactlyOnceTests {
+@Suite("A relay that delivers exactly once (G4)", .serialized, .workLimit(minutes: 5)) struct ExactlyOnceTests {
   private func options(
     _ database: TestDatabase, _ topic: String, slot: String, _ source: RelayOptions.Source
   ) throws -> RelayOptions {

@@ -9,7 +9,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("Messages that cannot be delivered (G7)", .serialized, .timeLimit(.minutes(5))) struct ParkingTests {
+@Suite("Messages that cannot be delivered (G7)", .serialized, .workLimit(minutes: 5)) struct ParkingTests {
   /// A relay whose topic takes 2,000 bytes at most. It does not compress.
   private func withRelay(
     _ body: @Sendable (TestDatabase, _ topic: String, RelayOptions) async throws -> Void

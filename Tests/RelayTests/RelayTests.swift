@@ -10,7 +10,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("The relay", .serialized, .timeLimit(.minutes(5))) struct RelayTests {
+@Suite("The relay", .serialized, .workLimit(minutes: 5)) struct RelayTests {
   /// Reads the messages about things.
   static func read(
     from topic: String, on reactor: Reactor, until isEnough: ([KafkaMessage]) -> Bool
@@ -172,7 +172,7 @@ import Testing
   }
 }
 
-@Suite("Topics' names", .timeLimit(.minutes(5))) struct TopicTemplateTests {
+@Suite("Topics' names", .workLimit(minutes: 5)) struct TopicTemplateTests {
   @Test("need the aggregate and Kafka's characters")
   func names() {
     #expect(TopicTemplate("cdc.{aggregate}s")?.topic(for: "document") == "cdc.documents")

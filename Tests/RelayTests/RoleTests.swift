@@ -6,7 +6,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("A relay with the least rights", .serialized, .timeLimit(.minutes(5))) struct RoleTests {
+@Suite("A relay with the least rights", .serialized, .workLimit(minutes: 5)) struct RoleTests {
   @Test("reads the WAL, and without the right to replicate the table", arguments: [true, false])
   func leastRights(mayReplicate: Bool) async throws {
     try await withDatabase { database in

@@ -9,7 +9,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("A relay's slot", .serialized, .timeLimit(.minutes(5))) struct SlotTests {
+@Suite("A relay's slot", .serialized, .workLimit(minutes: 5)) struct SlotTests {
   @Test("is never somebody else's: one of another kind or database is refused, and stays", arguments: [true, false])
   func foreign(isTable: Bool) async throws {
     try await withDatabase { database in

@@ -8,7 +8,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("A relay that reads the table", .serialized, .timeLimit(.minutes(5))) struct TableSourceTests {
+@Suite("A relay that reads the table", .serialized, .workLimit(minutes: 5)) struct TableSourceTests {
   private func options(
     _ database: TestDatabase, _ topic: String, _ source: RelayOptions.Source, slot: String
   ) throws -> RelayOptions {

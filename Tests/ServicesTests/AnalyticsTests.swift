@@ -10,7 +10,7 @@ import Testing
 
 @testable import annals
 
-@Suite("Counts of views", .timeLimit(.minutes(5))) struct AnalyticsTests {
+@Suite("Counts of views", .workLimit(minutes: 5)) struct AnalyticsTests {
   @Test("are saved once a minute, by day and in all, and raised again in a Redis that has lost them")
   func durable() async throws {
     try await withAnnals { annals in

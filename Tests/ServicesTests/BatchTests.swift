@@ -16,7 +16,7 @@ extension RunningAnnals {
   }
 }
 
-@Suite("Batches", .timeLimit(.minutes(5))) struct BatchServiceTests {
+@Suite("Batches", .workLimit(minutes: 5)) struct BatchServiceTests {
   @Test("change many documents, name what failed, and are taken back but for what was changed since")
   func batches() async throws {
     try await withAnnals { annals in

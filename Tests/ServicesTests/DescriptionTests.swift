@@ -24,7 +24,7 @@ func withRoutes<Value: Sendable>(
   }
 }
 
-@Suite("The API's description", .timeLimit(.minutes(1))) struct DescriptionTests {
+@Suite("The API's description", .workLimit(minutes: 1)) struct DescriptionTests {
   @Test("has every route once, with references that lead somewhere and names of their own")
   func complete() async throws {
     try await withRoutes { context, groups in

@@ -10,7 +10,7 @@ private let definition = #"""
    {"name":"state","kind":"select","options":["open","closed"]}]}
   """#
 
-@Suite("Types of documents", .timeLimit(.minutes(5))) struct DocumentTypeServiceTests {
+@Suite("Types of documents", .workLimit(minutes: 5)) struct DocumentTypeServiceTests {
   @Test("give documents fields, that are checked, found, counted and changed together")
   func fields() async throws {
     try await withAnnals(searching) { annals in

@@ -43,7 +43,7 @@ struct EventReader {
   }
 }
 
-@Suite("Server-sent events", .timeLimit(.minutes(5))) struct EventStreamTests {
+@Suite("Server-sent events", .workLimit(minutes: 5)) struct EventStreamTests {
   private func open(
     _ annals: RunningAnnals, _ path: String, _ headers: [(name: String, value: String)] = []
   ) async throws -> (EventReader, HTTPResponseHead) {

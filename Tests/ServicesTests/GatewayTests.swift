@@ -4,7 +4,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("The gateway", .timeLimit(.minutes(5))) struct GatewayTests {
+@Suite("The gateway", .workLimit(minutes: 5)) struct GatewayTests {
   @Test("passes everything on: contents, streams, sockets, who asks; and lets pages of its origins ask")
   func gateway() async throws {
     try await withAnnals(["ANNALS_HTTP_ACCESS_LOG": "true"], .gateway) { annals in

@@ -9,7 +9,7 @@ import Support
 import Synchronization
 import Testing
 
-@Suite("The HTTP service", .timeLimit(.minutes(1))) struct HTTPServiceTests {
+@Suite("The HTTP service", .workLimit(minutes: 1)) struct HTTPServiceTests {
   @Test("answers what is under way after the signal: a request, an upload and a stream; it takes nothing new")
   func stopping() async throws {
     try await withRoutes { context, _ in

@@ -14,7 +14,7 @@ extension RunningAnnals {
   }
 }
 
-@Suite("Documents that are read much", .timeLimit(.minutes(5))) struct HotDocumentTests {
+@Suite("Documents that are read much", .workLimit(minutes: 5)) struct HotDocumentTests {
   @Test("come from memory, every read counted; a change shows at once, and nobody gets less than he has seen")
   func hot() async throws {
     // One reactor: all reads meet in it.

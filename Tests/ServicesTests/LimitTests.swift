@@ -6,7 +6,7 @@ import Testing
 
 @testable import Services
 
-@Suite("Limits", .timeLimit(.minutes(5))) struct LimitTests {
+@Suite("Limits", .workLimit(minutes: 5)) struct LimitTests {
   @Test("slide: what came in the window before counts by the part of it that is left")
   func sliding() {
     var counts = LocalCounts()

@@ -5,7 +5,7 @@ import JSON
 import Support
 import Testing
 
-@Suite("Links", .timeLimit(.minutes(5))) struct LinkTests {
+@Suite("Links", .workLimit(minutes: 5)) struct LinkTests {
   @Test("show one version to whoever has them, ask for the password, note each use, and end")
   func links() async throws {
     try await withAnnals { annals in

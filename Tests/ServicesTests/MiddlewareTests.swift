@@ -23,7 +23,7 @@ private struct Mark: Middleware {
   }
 }
 
-@Suite("Middleware", .timeLimit(.minutes(1))) struct MiddlewareTests {
+@Suite("Middleware", .workLimit(minutes: 1)) struct MiddlewareTests {
   @Test("is folded around each route, the outermost first")
   func order() async throws {
     let route = Route(.get, "/", "It.", right: .anyone, answers: []) { _ in Response(200) }
@@ -53,7 +53,7 @@ private struct Mark: Middleware {
   }
 }
 
-@Suite("Errors of handlers", .timeLimit(.minutes(1))) struct ErrorResponsesTests {
+@Suite("Errors of handlers", .workLimit(minutes: 1)) struct ErrorResponsesTests {
   private func answer(_ error: any Error) async throws -> (status: Int, json: JSONValue, headers: [String: String]) {
     let route = Route(.get, "/", "It.", right: .anyone, answers: []) { _ in throw error }
     let answer = try await respond([route], .get, "/")

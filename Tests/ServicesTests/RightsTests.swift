@@ -59,7 +59,7 @@ extension RunningAnnals {
   }
 }
 
-@Suite("Rights", .timeLimit(.minutes(5))) struct RightsTests {
+@Suite("Rights", .workLimit(minutes: 5)) struct RightsTests {
   /// A request to each route that does what the route is for. A route without one fails the test.
   private struct Sample {
     let target: String

@@ -4,7 +4,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("Saved searches", .timeLimit(.minutes(5))) struct SavedSearchServiceTests {
+@Suite("Saved searches", .workLimit(minutes: 5)) struct SavedSearchServiceTests {
   @Test("find a document once, when it changes so that they find it and their owner may see it")
   func hits() async throws {
     try await withAnnals(searching) { annals in

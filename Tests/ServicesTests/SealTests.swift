@@ -3,7 +3,7 @@ import Reactor
 import Support
 import Testing
 
-@Suite("Seals", .timeLimit(.minutes(5))) struct SealTests {
+@Suite("Seals", .workLimit(minutes: 5)) struct SealTests {
   private static let python = ".stack/tools/bin/python"
   private static let program =
     #filePath.split(separator: "/").dropLast(2).map { "/\($0)" }.joined() + "/Seals/seals.py"

@@ -35,7 +35,7 @@ extension RunningAnnals {
 private let both =
   #""participants":[{"email":"jane@x.org","name":"Jane"},{"email":"legal@x.org","name":"Legal","role":"approver"}]"#
 
-@Suite("Signing sessions", .timeLimit(.minutes(5))) struct SigningTests {
+@Suite("Signing sessions", .workLimit(minutes: 5)) struct SigningTests {
   @Test("Several sign and approve in their order; the content stays; a receipt says who, what and when")
   func session() async throws {
     try await withAnnals { annals in

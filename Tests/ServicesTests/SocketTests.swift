@@ -1,7 +1,7 @@
 import Support
 import Testing
 
-@Suite("Sockets", .timeLimit(.minutes(5))) struct SocketTests {
+@Suite("Sockets", .workLimit(minutes: 5)) struct SocketTests {
   @Test("tell, resume and end as clients expect, and speak RFC 6455 frame by frame", arguments: Processes.direct)
   func conformance(_ processes: Processes) async throws {
     try await withAnnals(searching, processes) { annals in

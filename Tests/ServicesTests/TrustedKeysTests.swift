@@ -17,7 +17,7 @@ private let token =
   + "eyJpc3MiOiAiYW5uYWxzIiwgImF1ZCI6ICJhbm5hbHMiLCAic3ViIjogImphbmUiLCAiZXhwIjogNDEwMjQ0NDgwMCwgInJvbGVzIjogWyJhdWRpdG9yIl19"
   + ".mx2S2c9v1oPBwGWYrKSY86RLfrjWaUvo-vBSeV9otjL3m4SFQkTh5fXTtr4KlIgR6MzGca-USEiPIge1deCJqw"
 
-@Suite("The keys for tokens", .timeLimit(.minutes(1))) struct TrustedKeysTests {
+@Suite("The keys for tokens", .workLimit(minutes: 1)) struct TrustedKeysTests {
   /// Who the token is to a process that has read its keys; nil: it is refused.
   private func caller(_ settings: Configuration, _ keys: TrustedKeys) -> Caller? {
     do { return try Authenticator(settings, keys: keys).caller(token: token) } catch { return nil }

@@ -8,7 +8,7 @@ final class Turns: Sendable {
   /// For tests with a database.
   static let databases = Turns(16)
   /// For tests that start the program: it and its servers want most of a core for themselves.
-  static let programs = Turns(5)
+  static let programs = Turns(4)
   /// For tests that start it as six processes.
   static let apart = Turns(1)
 
@@ -24,16 +24,18 @@ final class Turns: Sendable {
   /// Waits for a turn and runs `body` in it. Inside a turn (a test's second database, say) there is nothing to wait for.
   func take<Value>(_ body: () async throws -> Value) async rethrows -> Value {
     guard !Self.taken.contains(ObjectIdentifier(self)) else { return try await body() }
-    await withCheckedContinuation { continuation in
-      let isFree = line.withLock { line in
-        guard line.free > 0 else {
-          line.waiting.append(continuation)
-          return false
+    await Work.pause {
+      await withCheckedContinuation { continuation in
+        let isFree = line.withLock { line in
+          guard line.free > 0 else {
+            line.waiting.append(continuation)
+            return false
+          }
+          line.free -= 1
+          return true
         }
-        line.free -= 1
-        return true
+        if isFree { continuation.resume() }
       }
-      if isFree { continuation.resume() }
     }
     defer {
       // Who has waited longest takes over the turn.

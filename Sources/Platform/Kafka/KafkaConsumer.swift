@@ -51,8 +51,10 @@ public final class KafkaConsumer {
   /// Where partitions begin that are taken over; the group's own place for those that it leaves out.
   public typealias Starts = ([TopicPartition: GroupPlace]) async throws -> [TopicPartition: Int64]
   private let starts: Starts?
-  /// The group has given partitions to this member, or none.
+  /// The group has told this member its partitions, if only that there are none.
   private var wasAssigned = false
+  /// The group has given this member a name, which it may have taken back since.
+  private var wasMember = false
   /// Partitions that are to be taken over, once it is known where they begin. librdkafka waits for that.
   private var assigning: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
 
@@ -119,7 +121,9 @@ public final class KafkaConsumer {
       }
       switch await doorbell.wait(timeout: max(.zero, deadline - .now)) {
       case .rung: continue
-      case .timedOut: return []
+      case .timedOut:
+        if !wasAssigned { await noteMembership() }
+        return []
       case .cancelled: throw CancellationError()
       }
     }
@@ -240,10 +244,10 @@ public final class KafkaConsumer {
 
   private func rebalance(_ event: OpaquePointer) {
     guard let list = rd_kafka_event_topic_partition_list(event) else { return }
-    wasAssigned = true
     guard rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS else {
       return change(list, isAssigned: false)
     }
+    wasAssigned = true
     if starts == nil {
       assign(list, beginning: [:])
     } else {
@@ -355,21 +359,25 @@ public final class KafkaConsumer {
   /// (confluentinc/librdkafka, issue 4312): they are waited for, up to this long.
   private static let patience = Duration.seconds(5)
 
-  ///
-  /// - Returns: False if they have not come.
+  private func noteMembership() async {
+    guard !wasMember else { return }
+    let handle = client.handle
+    wasMember = await Reactor.offLoop(.remote) {
+      guard let name = rd_kafka_memberid(handle.pointer) else { return false }
+      defer { rd_kafka_mem_free(handle.pointer, name) }
+      return name.pointee != 0
+    }
+  }
+
+  /// - Returns: False if the partitions of a member have not come.
   private func untilClosable() async -> Bool {
     let deadline = ContinuousClock.now + Self.patience
-    let handle = client.handle
     while !wasAssigned, .now < deadline {
-      let isMember = await Reactor.offLoop(.remote) {
-        guard let id = rd_kafka_memberid(handle.pointer) else { return false }
-        defer { rd_kafka_mem_free(handle.pointer, id) }
-        guard id.pointee != 0 else { return false }
-        // A cancelled task cannot sleep on its loop.
-        usleep(10_000)
-        return true
-      }
-      if !isMember { return true }
+      await noteMembership()
+      // Whoever never was a member has nothing to wait for.
+      if !wasMember { return true }
+      // A cancelled task cannot sleep on its loop.
+      await Reactor.offLoop(.remote) { _ = usleep(10_000) }
       _ = takeEvents(maximum: 1)
     }
     return wasAssigned
