@@ -56,7 +56,7 @@ public struct Context: Sendable {
     self.shared = shared
     (self.settings, self.reactor, self.logger, self.metrics) = (settings, reactor, logger, metrics)
     (self.features, self.version) = (features, version)
-    pool = PostgresPool(.init(settings), on: reactor, logger: logger, metrics: metrics)
+    pool = PostgresPool(.init(pooled: settings), on: reactor, logger: logger, metrics: metrics)
     store = EventStore(pool)
     redis = RedisClient(
       try RedisOptions(url: settings[ConnectionSettings.redisURL]), on: reactor, logger: logger, metrics: metrics)
@@ -70,6 +70,7 @@ public struct Context: Sendable {
     content = S3Client(.init(settings), over: contentHTTP)
   }
 
+  /// Of sessions, which go past a pooler.
   public var postgres: PostgresOptions { PostgresOptions(settings) }
   public var kafka: KafkaOptions { KafkaOptions(settings) }
 

@@ -156,6 +156,10 @@ private func runAnnals(
         ["relay", "--relay.port", "\(others[0])"], ["project", "--projection.port", "\(others[1])"],
       ]
       environment["ANNALS_HTTP_TRUSTED_PROXIES"] = "127.0.0.1"
+      if let pooler = Stack.pooler {
+        environment["ANNALS_POSTGRES_POOLER_URL"] = pooler.replacing(#//annals$/#, with: "/\(database.name)")
+        environment["ANNALS_POSTGRES_PREPARED_STATEMENTS"] = "false"
+      }
       // Many processes, and one server.
       environment["ANNALS_POSTGRES_POOL_SIZE"] = "2"
     }

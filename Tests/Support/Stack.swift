@@ -19,6 +19,8 @@ public enum Stack {
   public static var hasEngines: Bool { (try? address("ANNALS_ENGINES"))?.isEmpty == false }
 
   public static var postgres: String { get throws { try address("ANNALS_POSTGRES_URL") } }
+  /// PgBouncer before that Postgres; nil: Postgres was given, and has none.
+  public static var pooler: String? { try? address("POOLER_URL") }
   public static var redis: String { get throws { try address("ANNALS_REDIS_URL") } }
   public static var kafka: String { get throws { try address("ANNALS_KAFKA_BROKERS") } }
   public static var elasticsearch: String { get throws { try address("ANNALS_ELASTICSEARCH_URL") } }

@@ -53,8 +53,6 @@ public final class KafkaConsumer {
   private let starts: Starts?
   /// The group has told this member its partitions, if only that there are none.
   private var wasAssigned = false
-  /// The group has given this member a name, which it may have taken back since.
-  private var wasMember = false
   /// Partitions that are to be taken over, once it is known where they begin. librdkafka waits for that.
   private var assigning: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
 
@@ -121,9 +119,7 @@ public final class KafkaConsumer {
       }
       switch await doorbell.wait(timeout: max(.zero, deadline - .now)) {
       case .rung: continue
-      case .timedOut:
-        if !wasAssigned { await noteMembership() }
-        return []
+      case .timedOut: return []
       case .cancelled: throw CancellationError()
       }
     }
@@ -358,24 +354,26 @@ public final class KafkaConsumer {
   /// Up to librdkafka 2.2 the process ends if a member is closed between its entry into the group and its first partitions
   /// (confluentinc/librdkafka, issue 4312): they are waited for, up to this long.
   private static let patience = Duration.seconds(5)
+  /// A request to enter that is under way is answered within this time, or waits for other members for longer.
+  private static let underWay = Duration.milliseconds(300)
 
-  private func noteMembership() async {
-    guard !wasMember else { return }
+  /// True from the group's answer on that takes the member in: the group's way of giving partitions is known then.
+  private func hasEntered() async -> Bool {
     let handle = client.handle
-    wasMember = await Reactor.offLoop(.remote) {
-      guard let name = rd_kafka_memberid(handle.pointer) else { return false }
-      defer { rd_kafka_mem_free(handle.pointer, name) }
-      return name.pointee != 0
+    return await Reactor.offLoop(.remote) {
+      rd_kafka_rebalance_protocol(handle.pointer).map { String(cString: $0) } != "NONE"
     }
   }
 
   /// - Returns: False if the partitions of a member have not come.
   private func untilClosable() async -> Bool {
-    let deadline = ContinuousClock.now + Self.patience
-    while !wasAssigned, .now < deadline {
-      await noteMembership()
-      // Whoever never was a member has nothing to wait for.
-      if !wasMember { return true }
+    if wasAssigned { return true }
+    // Who has not asked to enter yet does not ask any more.
+    let handle = client.handle
+    if await !hasEntered() { await Reactor.offLoop(.remote) { _ = rd_kafka_unsubscribe(handle.pointer) } }
+    let start = ContinuousClock.now
+    while !wasAssigned, .now < start + Self.patience {
+      if await !hasEntered(), .now > start + Self.underWay { return true }
       // A cancelled task cannot sleep on its loop.
       await Reactor.offLoop(.remote) { _ = usleep(10_000) }
       _ = takeEvents(maximum: 1)

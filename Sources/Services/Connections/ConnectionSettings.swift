@@ -11,6 +11,10 @@ public enum ConnectionSettings {
     "postgres.url", default: "postgresql://annals@127.0.0.1:25432/annals", isSecret: true,
     "Connection string of libpq. The relay's role needs the replication right, the role of `annals migrate` the right to create."
   )
+  static let poolerURL = Setting(
+    "postgres.pooler-url", default: "", isSecret: true,
+    "Connection string of a pooler in transaction mode (PgBouncer) before that database, for all statements that need no session; empty: none. LISTEN, locks and replication go to postgres.url."
+  )
   public static let postgresPool = Setting(
     "postgres.pool-size", default: 4, "Connections of each reactor.", accepts: { (1...256).contains($0) },
     remedy: "a number from 1 to 256")
@@ -61,7 +65,8 @@ public enum ConnectionSettings {
   static let s3Region = Setting("s3.region", default: "us-east-1", "Region in the signatures for the object store.")
 
   public static let all: [SettingDescription] = [
-    postgresURL.description, postgresPool.description, statementTimeout.description, preparedStatements.description,
+    postgresURL.description, poolerURL.description, postgresPool.description, statementTimeout.description,
+    preparedStatements.description,
     setsSession.description,
     redisURL.description, redisPrefix.description, kafkaBrokers.description, kafkaSettings.description,
     elasticsearchURL.description,
@@ -82,11 +87,22 @@ extension IndexOptions {
 }
 
 extension PostgresOptions {
+  /// Of sessions: they end where the database is.
   init(_ settings: Configuration) {
+    let hasPooler = !settings[ConnectionSettings.poolerURL].isEmpty
     self.init(
       url: settings[ConnectionSettings.postgresURL], statementTimeout: settings[ConnectionSettings.statementTimeout],
-      preparesStatements: settings[ConnectionSettings.preparedStatements],
-      setsSession: settings[ConnectionSettings.setsSession])
+      preparesStatements: hasPooler || settings[ConnectionSettings.preparedStatements],
+      setsSession: hasPooler || settings[ConnectionSettings.setsSession])
+  }
+
+  /// Of the pool, whose statements need no session.
+  init(pooled settings: Configuration) {
+    self.init(settings)
+    let pooler = settings[ConnectionSettings.poolerURL]
+    guard !pooler.isEmpty else { return }
+    (url, setsSession) = (pooler, false)
+    preparesStatements = settings[ConnectionSettings.preparedStatements]
   }
 }
 
