@@ -362,7 +362,7 @@ struct SearchIndex: ViewStore {
   /// Documents of the live generation by their ids. A change that was applied is not searchable before a refresh.
   func live(_ id: String) async throws -> (version: Int64, source: JSONValue)? {
     let body: JSONValue = ["ids": [.string(id)]]
-    let (status, answer) = try await elasticsearch.send(
+    let (status, answer) = try await elasticsearch.forReaders.send(
       .post, "/\(alias)/_mget", body.bytes, operation: "reading \(id)", accepting: [404])
     guard status != 404, let found = answer["docs"]?.array?.first, let version = found["_version"]?.integer else {
       return nil
@@ -372,7 +372,8 @@ struct SearchIndex: ViewStore {
 
   /// Makes what is written searchable now.
   func refreshLive() async throws {
-    _ = try await elasticsearch.send(.post, "/\(alias)/_refresh", operation: "refreshing \(alias)", accepting: [404])
+    _ = try await elasticsearch.forReaders.send(
+      .post, "/\(alias)/_refresh", operation: "refreshing \(alias)", accepting: [404])
   }
 
   /// The first hit of a query on the live generation.
@@ -392,7 +393,7 @@ struct SearchIndex: ViewStore {
       .init(name: "sort", value: sort),
     ]
     if let after { body.append(.init(name: "search_after", value: after)) }
-    let (_, answer) = try await elasticsearch.send(
+    let (_, answer) = try await elasticsearch.forReaders.send(
       .post, "/\(alias)/_search?allow_partial_search_results=false", JSONValue.object(JSONObject(body)).bytes,
       operation: "searching \(alias)", accepting: accepting)
     let hits = answer["hits"]?["hits"]?.array ?? []

@@ -10,6 +10,7 @@ public import Postgres
 public import Projections
 public import Reactor
 public import Redis
+import Resilience
 public import S3
 
 /// The possessions of one reactor: connections, stores, logger, metrics, settings. Features make their parts from it.
@@ -37,6 +38,8 @@ public struct Context: Sendable {
   public var keys: TrustedKeys { shared.keys }
   /// Of what clients carry and may neither read nor make.
   var sealKey: SealKey { shared.sealKey }
+  /// The servers of all reactors, as their calls have found them.
+  var dependencies: Dependencies { shared.dependencies }
   /// Where the process's readers of new events wait.
   public var hub: EventHub { shared.hub }
 
@@ -45,6 +48,8 @@ public struct Context: Sendable {
     public let keys: TrustedKeys
     let hub = EventHub()
     let sealKey = SealKey()
+    /// Of all reactors.
+    let dependencies = Dependencies()
 
     public init(_ settings: Configuration) { keys = TrustedKeys(settings) }
   }
@@ -62,12 +67,26 @@ public struct Context: Sendable {
       try RedisOptions(url: settings[ConnectionSettings.redisURL]), on: reactor, logger: logger, metrics: metrics)
     hot = HotDocuments(hub: shared.hub, limit: settings[HotDocuments.memory].bytes, on: reactor)
     http = HTTPClient(on: reactor, metrics: metrics)
-    elasticsearch = ElasticsearchClient(url: settings[ConnectionSettings.elasticsearchURL], over: http)
+    elasticsearch = ElasticsearchClient(
+      url: settings[ConnectionSettings.elasticsearchURL], over: http,
+      watched: Dependency(
+        "Elasticsearch",
+        ResiliencePolicy(timeout: settings[ConnectionSettings.elasticsearchTimeout], tries: 2, maximumCalls: 64),
+        reactor: reactor.name, logger: logger, metrics: metrics))
     // Contents have connections of their own, as many as there are clients: each is as slow as its client, and must keep
     // nothing else waiting.
     contentHTTP = HTTPClient(
       on: reactor, maximumConnections: settings[HTTPSettings.maximumConnections], metrics: metrics)
-    content = S3Client(.init(settings), over: contentHTTP)
+    let contentOptions = S3Options(settings)
+    content = S3Client(
+      contentOptions, over: contentHTTP,
+      watched: Dependency(
+        "the object store",
+        // Each transfer is as slow as its client: they are bounded by the connections of clients.
+        ResiliencePolicy(
+          timeout: contentOptions.timeout, tries: 4, maximumCalls: settings[HTTPSettings.maximumConnections]),
+        reactor: reactor.name, logger: logger, metrics: metrics))
+    shared.dependencies.add([pool.dependency, redis.dependency, elasticsearch.dependency, content.dependency])
   }
 
   /// Of sessions, which go past a pooler.

@@ -29,7 +29,7 @@ import Time
     try await withAnnals(["ANNALS_S3_BUCKET": bucket].merging(overrides) { $1 }) { annals in
       let s3 = S3Client(
         S3Options(endpoint: try Stack.s3, bucket: bucket, accessKey: "annals", secretKey: "annals-secret"),
-        over: annals.client)
+        over: annals.client, watched: .ofStack("S3", on: annals.reactor))
       try await body(annals, s3)
     }
   }

@@ -14,7 +14,9 @@ private func withBucket(_ body: @Sendable (S3Client) async throws -> Void) async
     let options = S3Options(
       endpoint: try Stack.s3, bucket: name, accessKey: "annals", secretKey: "annals-secret")
     let result: Result<Void, any Error>
-    do { result = .success(try await body(S3Client(options, over: client))) } catch { result = .failure(error) }
+    do {
+      result = .success(try await body(S3Client(options, over: client, watched: .ofStack("S3", on: reactor))))
+    } catch { result = .failure(error) }
     await client.close()
     try result.get()
   }
@@ -87,7 +89,8 @@ private func withBucket(_ body: @Sendable (S3Client) async throws -> Void) async
       let client = HTTPClient(on: reactor, metrics: MetricsRegistry())
       func s3(_ endpoint: String, _ secret: String) -> S3Client {
         S3Client(
-          S3Options(endpoint: endpoint, bucket: "annals-none", accessKey: "annals", secretKey: secret), over: client)
+          S3Options(endpoint: endpoint, bucket: "annals-none", accessKey: "annals", secretKey: secret), over: client,
+          watched: .ofStack("S3", on: reactor))
       }
       await #expect(throws: S3Error.self) { try await s3(try Stack.s3, "wrong").put("k", [1], contentType: "a/b") }
       do {

@@ -98,10 +98,13 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
     try await redis.start()
     let name = Stack.uniqueName("view")
     let tools = ViewTools(
-      elasticsearch: ElasticsearchClient(url: try Stack.elasticsearch, over: client), redis: redis,
+      elasticsearch: ElasticsearchClient(
+        url: try Stack.elasticsearch, over: client, watched: .ofStack("Elasticsearch", on: database.reactor)),
+      redis: redis,
       s3: .init(
         .init(endpoint: try Stack.s3, bucket: "annals-none", accessKey: "annals", secretKey: "annals-secret"),
-        over: client), metrics: metrics, reactor: database.reactor, name: name)
+        over: client, watched: .ofStack("S3", on: database.reactor)), metrics: metrics, reactor: database.reactor,
+      name: name)
     let source = ViewSource(kafka: KafkaOptions(brokers: try Stack.kafka), group: name) { "\(name).\($0)s" }
     let world = ViewWorld(
       store: EventStore(database.pool), pool: database.pool, postgres: database.options, source: source,

@@ -36,9 +36,12 @@ func withViewTools(bucket: String = "annals-none", _ body: @Sendable (ViewTools)
       address, on: reactor, logger: quietLogger(), metrics: metrics)
     try await redis.start()
     let s3 = S3Client(
-      S3Options(endpoint: try Stack.s3, bucket: bucket, accessKey: "annals", secretKey: "annals-secret"), over: client)
+      S3Options(endpoint: try Stack.s3, bucket: bucket, accessKey: "annals", secretKey: "annals-secret"), over: client,
+      watched: .ofStack("S3", on: reactor))
     let tools = ViewTools(
-      elasticsearch: ElasticsearchClient(url: try Stack.elasticsearch, over: client), redis: redis, s3: s3,
+      elasticsearch: ElasticsearchClient(
+        url: try Stack.elasticsearch, over: client, watched: .ofStack("Elasticsearch", on: reactor)), redis: redis,
+      s3: s3,
       metrics: metrics, reactor: reactor, name: Stack.uniqueName("view"))
     let result: Result<Void, any Error>
     do { result = .success(try await body(tools)) } catch { result = .failure(error) }

@@ -86,7 +86,7 @@ public struct RunningAnnals: Sendable {
   }
 }
 
-/// - Parameter overrides: Variables that replace those of the test stack.
+/// - Parameter overrides: Variables that replace those of the test stack; `{database}` is the name of the test's own.
 public func withAnnals(
   _ overrides: [String: String] = [:], _ processes: Processes = .together,
   _ body: @Sendable (RunningAnnals) async throws -> Void
@@ -121,11 +121,11 @@ private func runAnnals(
       "ANNALS_PROJECTION_VIEWS": "document-cache",
       "ANNALS_LOG_FORM": "json", "ANNALS_AUTH_MODE": "development",
       // The machine is busy with other tests: that requests take long says nothing of this one.
-      "ANNALS_LIMITS_LATENCY": "60s",
+      "ANNALS_LIMITS_LATENCY": "60s", "ANNALS_ELASTICSEARCH_TIMEOUT": "30s",
     ]
     environment["PATH"] = getenv("PATH").map { String(cString: $0) }
     environment["LD_LIBRARY_PATH"] = getenv("LD_LIBRARY_PATH").map { String(cString: $0) }
-    environment.merge(overrides) { $1 }
+    environment.merge(overrides.mapValues { $0.replacing("{database}", with: database.name) }) { $1 }
     mkdir(".stack/test/logs", 0o755)
     let logPath = ".stack/test/logs/\(name).log"
     let log = open(logPath, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)

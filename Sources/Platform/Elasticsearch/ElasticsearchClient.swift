@@ -2,6 +2,7 @@ import Base64
 import PercentCoding
 public import HTTPClient
 public import JSON
+public import Resilience
 
 /// A failed request to Elasticsearch.
 public enum ElasticsearchError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -31,13 +32,19 @@ public enum ElasticsearchError: Error, Equatable, Sendable, CustomStringConverti
 /// A client for Elasticsearch's REST API.
 public struct ElasticsearchClient: Sendable {
   public let endpoint: String
+  /// Its state, as all calls have found it.
+  public let dependency: Dependency
   private let authorization: String?
-  private let timeout: Duration
+  private var timeout: Duration
+  private var repeatsReads = false
   private let client: HTTPClient
 
-  /// - Parameter url: `[http://][user:password@]host:port`; user and password are percent-encoded.
-  public init(url: String, timeout: Duration = .seconds(30), over client: HTTPClient) {
-    (self.timeout, self.client) = (timeout, client)
+  /// - Parameters:
+  ///   - url: `[http://][user:password@]host:port`; user and password are percent-encoded.
+  ///   - timeout: Of writers, who would have to send all of it again.
+  ///   - dependency: Its policy is that of readers.
+  public init(url: String, timeout: Duration = .seconds(30), over client: HTTPClient, watched dependency: Dependency) {
+    (self.timeout, self.client, self.dependency) = (timeout, client, dependency)
     let url = url.contains("://") ? url : "http://" + url
     if let scheme = url.firstRange(of: "://"), let at = url.lastIndex(of: "@") {
       let credentials = url[scheme.upperBound..<at]
@@ -50,12 +57,44 @@ public struct ElasticsearchClient: Sendable {
     }
   }
 
+  /// For whoever waits for an answer: no longer than the policy says, and a read that fails at once is tried again.
+  public var forReaders: ElasticsearchClient {
+    var client = self
+    (client.timeout, client.repeatsReads) = (dependency.policy.timeout, true)
+    return client
+  }
+
+  /// A request that changes nothing, whatever its method.
+  private static func isReading(_ method: HTTPRequest.Method, _ path: String) -> Bool {
+    method == .get || ["/_search", "/_msearch", "/_mget", "/_count"].contains { path.contains($0) }
+  }
+
   /// Sends a request with a JSON body and returns the JSON that came back.
   ///
   /// - Parameter accepting: Statuses that are accepted in addition to the successful ones.
   public func send(
     _ method: HTTPRequest.Method, _ path: String, _ body: [UInt8]? = nil,
     contentType: String = "application/json", operation: String, accepting: Set<Int> = []
+  ) async throws(ElasticsearchError) -> (status: Int, body: JSONValue) {
+    try await dependency.call(
+      isRepeatable: repeatsReads && Self.isReading(method, path),
+      outcome: { (error: ElasticsearchError) in
+        switch error {
+        case .unreachable: Task.isCancelled ? .abandoned : .failed
+        case .refused(_, let status, _): status == 429 || status >= 500 ? .failed : .answered
+        case .notUnderstood: .answered
+        }
+      },
+      refused: { .unreachable(endpoint: endpoint, reason: "\($0)") }
+    ) { () async throws(ElasticsearchError) in
+      try await sendOnce(
+        method, path, body, contentType: contentType, operation: operation, accepting: accepting)
+    }
+  }
+
+  private func sendOnce(
+    _ method: HTTPRequest.Method, _ path: String, _ body: [UInt8]?, contentType: String, operation: String,
+    accepting: Set<Int>
   ) async throws(ElasticsearchError) -> (status: Int, body: JSONValue) {
     var headers = body == nil ? [] : [(name: "Content-Type", value: contentType)]
     if let authorization { headers.append(("Authorization", authorization)) }

@@ -1,6 +1,7 @@
 public import Logging
 public import Metrics
 public import Reactor
+public import Resilience
 
 /// A fixed number of connections on one reactor. Each reconnects with growing delays after a break.
 ///
@@ -9,6 +10,8 @@ public actor PostgresPool {
   private nonisolated let reactor: Reactor
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
 
+  /// Its state, as all calls have found it.
+  public nonisolated let dependency: Dependency
   private let options: PostgresOptions
   private let logger: Logger
   private var connections: [PostgresConnection] = []
@@ -20,6 +23,11 @@ public actor PostgresPool {
 
   public init(_ options: PostgresOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
     (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("postgres"))
+    // Each connection bounds what waits for it, in calls and in bytes. A statement is not sent twice.
+    dependency = Dependency(
+      "Postgres",
+      ResiliencePolicy(timeout: options.statementTimeout + options.margin, maximumCalls: 65_536), reactor: reactor.name,
+      logger: logger, metrics: metrics)
     connected = metrics.gauge(
       "annals_postgres_connections", ["reactor": reactor.name], help: "Open connections to Postgres.")
     reconnects = metrics.counter(
@@ -104,13 +112,13 @@ public actor PostgresPool {
   /// Runs one short statement that only reads.
   @discardableResult
   public func read(_ query: Query, _ parameters: [Parameter] = []) async throws(PostgresError) -> Rows {
-    try await pickForReading().query(query, parameters)
+    try await call { () async throws(PostgresError) in try await pickForReading().query(query, parameters) }
   }
 
   /// Runs one statement.
   @discardableResult
   public func query(_ query: Query, _ parameters: [Parameter] = []) async throws(PostgresError) -> Rows {
-    try await pick().query(query, parameters)
+    try await call { () async throws(PostgresError) in try await pick().query(query, parameters) }
   }
 
   /// Runs statements as one transaction, in one round trip.
@@ -118,7 +126,25 @@ public actor PostgresPool {
   public func transaction(
     _ statements: [(query: Query, parameters: [Parameter])]
   ) async throws(PostgresError) -> [Rows] {
-    try await pick().transaction(statements)
+    try await call { () async throws(PostgresError) in try await pick().transaction(statements) }
+  }
+
+  private func call<Value>(_ body: () async throws(PostgresError) -> Value) async throws(PostgresError) -> Value {
+    let call: Dependency.Call
+    do { call = try dependency.begin() } catch { throw .connecting(host: "its configured address", reason: "\(error)") }
+    do throws(PostgresError) {
+      let value = try await body()
+      dependency.end(call, .answered)
+      return value
+    } catch {
+      switch error {
+      case .timedOut: dependency.end(call, .failed)
+      case .server, .decoding: dependency.end(call, .answered)
+      // A lost connection is made again by itself, and calls fail at once until then.
+      case .connecting, .connectionLost, .overloaded, .closed, .cancelled: dependency.end(call, .abandoned)
+      }
+      throw error
+    }
   }
 
   /// Closes all connections and waits for the tasks that kept them open.

@@ -1,6 +1,7 @@
 public import Logging
 public import Metrics
 public import Reactor
+public import Resilience
 
 /// One pipelined connection to Redis on a reactor. It reconnects with growing delays after a break.
 ///
@@ -10,6 +11,8 @@ public actor RedisClient {
   public nonisolated var unownedExecutor: UnownedSerialExecutor { reactor.asUnownedSerialExecutor() }
 
   public nonisolated let host: String
+  /// Its state, as all calls have found it.
+  public nonisolated let dependency: Dependency
   private let options: RedisOptions
   private let logger: Logger
   private let connected: Gauge
@@ -35,6 +38,12 @@ public actor RedisClient {
   public init(_ options: RedisOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
     (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("redis"))
     host = "\(options.host):\(options.port)"
+    // Its calls are bounded by `maximumWaiting` and `maximumBytes`, and may not be made twice. That the server is silent for so
+    // long is found out by all of them together.
+    dependency = Dependency(
+      "Redis", ResiliencePolicy(timeout: options.timeout, maximumCalls: Self.maximumWaiting, failures: 1),
+      reactor: reactor.name,
+      logger: logger, metrics: metrics)
     connected = metrics.gauge("annals_redis_connected", ["reactor": reactor.name], help: "1 while connected, else 0.")
     ended = Doorbell(on: reactor)
   }
@@ -192,8 +201,16 @@ public actor RedisClient {
     guard waiting + commands.count <= Self.maximumWaiting, waitingBytes + bytes <= Self.maximumBytes || waiting == 0
     else { throw .overloaded(host: host, waiting: waiting) }
     guard !commands.isEmpty else { return [] }
+    let call: Dependency.Call
+    do { call = try dependency.begin() } catch { throw .notConnected(host: host, reason: "\(error)") }
     let result = await withCheckedContinuation { continuation in
       send(commands, over: link, continuation)
+    }
+    switch result {
+    case .success: dependency.end(call, .answered)
+    case .failure(.timedOut): dependency.end(call, .failed)
+    // A lost connection is made again by itself, and calls fail at once until then.
+    case .failure: dependency.end(call, .abandoned)
     }
     return try result.get()
   }
@@ -202,22 +219,32 @@ public actor RedisClient {
     _ commands: [RedisCommand], over link: RedisLink,
     _ continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>
   ) {
-    let batch = Batch(count: commands.count, host: host, continuation)
+    let batch = Batch(count: commands.count, continuation)
     if waiting == 0 { waitingSince = .now }
     for command in commands {
       waiting += 1
       let bytes = command.byteCount
       waitingBytes += bytes
       let wasSent = link.send(command) { [weak self] reply in
-        self?.assumeIsolated { $0.answered(bytes) }
-        batch.take(reply)
+        let broken = self?.assumeIsolated { client in
+          client.answered(bytes)
+          return client.brokenCall
+        }
+        batch.take(reply, broken)
       }
       if !wasSent {
         waiting -= 1
         waitingBytes -= bytes
-        batch.take(nil)
+        batch.take(nil, brokenCall)
       }
     }
+  }
+
+  /// True while a link is closed for that: its calls end then.
+  private var hasTimedOut = false
+  private var brokenCall: RedisError {
+    hasTimedOut
+      ? .timedOut(host: host, after: options.timeout) : .connectionLost(host: host, reason: "no reply came")
   }
 
   private func answered(_ bytes: Int) {
@@ -229,6 +256,8 @@ public actor RedisClient {
   private func watchOver() {
     guard let waitingSince, ContinuousClock.now - waitingSince > options.timeout else { return }
     self.waitingSince = nil
+    hasTimedOut = true
+    defer { hasTimedOut = false }
     link?.close()
     lastReason = "no answer within \(options.timeout)"
   }
@@ -294,22 +323,18 @@ public struct RedisScript: Sendable {
 private final class Batch {
   private var values: [RedisValue] = []
   private var missing: Int
-  private var isBroken = false
+  private var failure: RedisError?
   private let continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>
-  private let host: String
 
-  init(
-    count: Int, host: String, _ continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>
-  ) {
-    (missing, self.host, self.continuation) = (count, host, continuation)
+  init(count: Int, _ continuation: CheckedContinuation<Result<[RedisValue], RedisError>, Never>) {
+    (missing, self.continuation) = (count, continuation)
   }
 
-  func take(_ value: RedisValue?) {
+  /// - Parameter broken: The error if no reply came.
+  func take(_ value: RedisValue?, _ broken: RedisError?) {
     missing -= 1
-    if let value { values.append(value) } else { isBroken = true }
+    if let value { values.append(value) } else { failure = broken ?? .cancelled }
     guard missing == 0 else { return }
-    continuation.resume(
-      returning: isBroken
-        ? .failure(.connectionLost(host: host, reason: "no reply came")) : .success(values))
+    continuation.resume(returning: failure.map { .failure($0) } ?? .success(values))
   }
 }

@@ -1,15 +1,17 @@
 public import HTTPClient
-import Reactor
+public import Resilience
 import Time
 
 /// A client for the objects in one bucket of an S3-compatible server, with path-style addresses.
 public struct S3Client: Sendable {
   let options: S3Options
+  /// Its state, as all calls have found it.
+  public let dependency: Dependency
   private let client: HTTPClient
   private let signature: Signature
 
-  public init(_ options: S3Options, over client: HTTPClient) {
-    (self.options, self.client) = (options, client)
+  public init(_ options: S3Options, over client: HTTPClient, watched dependency: Dependency) {
+    (self.options, self.client, self.dependency) = (options, client, dependency)
     signature = Signature(accessKey: options.accessKey, secretKey: options.secretKey, region: options.region)
   }
 
@@ -69,10 +71,6 @@ public struct S3Client: Sendable {
     return true
   }
 
-  /// Maximum number of times that a failing request is sent. Every request may be repeated, because an object is
-  /// always written whole.
-  static let maximumTries = 4
-
   func send(
     _ method: HTTPRequest.Method, key: String?, query: [(name: String, value: String)] = [], body: [UInt8]? = nil,
     headers: [(name: String, value: String)] = []
@@ -86,14 +84,20 @@ public struct S3Client: Sendable {
     }
   }
 
+  /// Every request may be repeated, because an object is always written whole.
   func retrying<Value>(_ body: () async throws(S3Error) -> Value) async throws(S3Error) -> Value {
-    var backoff = Backoff(first: .milliseconds(50), limit: .seconds(1))
-    while true {
-      do throws(S3Error) { return try await body() } catch {
-        guard error.isRetriable, backoff.attempts < Self.maximumTries - 1, !Task.isCancelled else { throw error }
-      }
-      do { try await Task.sleep(for: backoff.next()) } catch { throw .cancelled }
-    }
+    try await watched(isRepeatable: true, body)
+  }
+
+  func watched<Value>(
+    isRepeatable: Bool = false, _ body: () async throws(S3Error) -> Value
+  ) async throws(S3Error) -> Value {
+    try await dependency.call(
+      isRepeatable: isRepeatable,
+      outcome: { (error: S3Error) in
+        if case .cancelled = error { return .abandoned }
+        return error.isRetriable ? .failed : .answered
+      }, refused: { .unreachable(endpoint: options.endpoint, reason: "\($0)") }, body)
   }
 
   private func sendOnce(

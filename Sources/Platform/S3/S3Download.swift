@@ -20,6 +20,11 @@ public final class S3Download: Sendable {
 extension S3Client {
   /// Begins to read an object, or some of its bytes.
   public func read(_ key: String, range: Range<Int>? = nil) async throws(S3Error) -> S3Download {
+    // Until its first byte.
+    try await watched { () async throws(S3Error) in try await begin(key, range) }
+  }
+
+  private func begin(_ key: String, _ range: Range<Int>?) async throws(S3Error) -> S3Download {
     let headers = range.map { [(name: "Range", value: "bytes=\($0.lowerBound)-\($0.upperBound - 1)")] } ?? []
     let (stream, _) = await open(.get, key: key, headers: headers)
     do {

@@ -47,6 +47,11 @@ public enum ConnectionSettings {
     "elasticsearch.url", default: "http://127.0.0.1:29200", isSecret: true,
     "Address of Elasticsearch: http://[user:password@]host:port.")
 
+  static let elasticsearchTimeout = Setting(
+    "elasticsearch.timeout", default: Duration.seconds(3),
+    "How long a request waits for a search at most. Views that are written wait longer.",
+    accepts: { $0 >= .milliseconds(100) && $0 <= .seconds(60) }, remedy: "a time from 100ms to 60s")
+
   static let shards = Setting(
     "elasticsearch.shards", default: 1, "Shards of a new index.", accepts: { (1...1_024).contains($0) },
     remedy: "a number from 1 to 1024")
@@ -69,7 +74,7 @@ public enum ConnectionSettings {
     preparedStatements.description,
     setsSession.description,
     redisURL.description, redisPrefix.description, kafkaBrokers.description, kafkaSettings.description,
-    elasticsearchURL.description,
+    elasticsearchURL.description, elasticsearchTimeout.description,
     shards.description, replicas.description, refresh.description,
     s3Endpoint.description, s3Bucket.description, s3AccessKey.description, s3SecretKey.description,
     s3Region.description,

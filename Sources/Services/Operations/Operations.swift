@@ -3,6 +3,7 @@ import HTTPServer
 public import JSON
 public import Lifecycle
 import Metrics
+import Resilience
 
 /// The routes for operators and probes: `/healthz`, `/livez`, `/readyz`, `/metrics`, and the API's description.
 public struct Operations: Sendable {
@@ -85,6 +86,15 @@ public struct Operations: Sendable {
       .init(
         "failing", .array(.object([.init("name", .string()), .init("problem", .string())])),
         "What is wrong, and what to do."),
+      .init(
+        "dependencies",
+        .array(
+          .object([
+            .init("name", .string()),
+            .init("state", .string(values: Dependency.State.allCases.map(\.rawValue))),
+          ])),
+        "The servers that calls go to: `resting` is one that has failed several times, and is left alone for a moment; `probing` one that a single call tries."
+      ),
       .init("ok", .array(.object([.init("name", .string()), .init("found", .string())])), isRequired: false),
     ]))
 
@@ -102,6 +112,16 @@ public struct Operations: Sendable {
     writer.object {
       $0.member("ready", isReady)
       if isDevelopment { $0.member("warning", "auth.mode is development: everybody may do everything") }
+      $0.name("dependencies")
+      $0.array { writer in
+        for (name, state) in context.dependencies.states {
+          writer.element()
+          writer.object {
+            $0.member("name", name)
+            $0.member("state", state.rawValue)
+          }
+        }
+      }
       $0.list("failing", "problem", results.filter { !$0.isOK })
       if verbose != nil { $0.list("ok", "found", results.filter(\.isOK)) }
     }

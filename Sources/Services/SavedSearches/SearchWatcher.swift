@@ -47,7 +47,7 @@ final class SearchWatcher: Worker {
   private static let memory = Duration.seconds(60)
 
   init(_ context: Context) {
-    (self.context, service) = (context, SearchService(context))
+    (self.context, service) = (context, SearchService(patient: context))
     known = KnownSearches(context.store)
     late = DueTimes(context.store, category: "search_late")
     (hits, types) = (AggregateStore(context.store), AggregateStore(context.store))

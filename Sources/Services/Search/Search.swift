@@ -40,7 +40,7 @@ public struct Search: Feature {
   public func checks(_ context: Context) throws -> [Check] {
     [
       Check("Elasticsearch") {
-        let (_, health) = try await context.elasticsearch.send(
+        let (_, health) = try await context.elasticsearch.forReaders.send(
           .get, "/_cluster/health", operation: "asking for its health")
         return "\(context.elasticsearch.endpoint): \(health["status"]?.string ?? "unknown")"
       }
@@ -49,5 +49,9 @@ public struct Search: Feature {
 }
 
 extension SearchService {
-  init(_ context: Context) { self.init(context.elasticsearch, alias: context.settings[Search.alias]) }
+  /// For requests.
+  init(_ context: Context) { self.init(context.elasticsearch.forReaders, alias: context.settings[Search.alias]) }
+
+  /// For work that nobody waits for.
+  init(patient context: Context) { self.init(context.elasticsearch, alias: context.settings[Search.alias]) }
 }
