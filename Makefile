@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz fuzz-api tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-grpc bench-search bench-overload bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz fuzz-api tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-grpc bench-search load bench-overload bench-http bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -36,6 +36,7 @@ clean-stack: down ## Stop everything and delete the data
 test: install ## Run every test on a stack of its own, then stop it
 	@scripts/install tests
 	@cd Tests && python3 -m unittest -q Rig.test_order
+	@.stack/tools/bin/python Tests/API/event_schemas.py
 	@$(ON_STACK) swift test
 
 test-promise: install ## Kill relay and projector again and again under load; nothing may be lost or out of order
@@ -93,6 +94,10 @@ bench-grpc: ## Calls per second by gRPC beside Python's grpc.aio
 bench-search: ## Searches per second beside Elasticsearch asked directly
 	@scripts/install $(EXTRA) bench
 	@$(ON_STACK) Benchmarks/search.py $(ARGUMENTS)
+
+load: ## What users feel: Locust's users on services apart, behind gateway and PgBouncer (ARGUMENTS="--seconds 30")
+	@scripts/install $(EXTRA) bench load
+	@$(ON_STACK) Benchmarks/load.py $(ARGUMENTS)
 
 bench-overload: ## What is left of the work when five times as much is asked for
 	@scripts/install $(EXTRA)

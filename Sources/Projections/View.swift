@@ -88,14 +88,12 @@ extension View {
     for (index, change) in changes.enumerated() {
       parts[Int(UInt(bitPattern: change.stream.hashValue) % UInt(lanes))].append((index, change))
     }
-    return try await withThrowingTaskGroup(of: [(Int, ViewOutcome)].self) { group in
-      for part in parts where !part.isEmpty {
-        group.addTask { Array(zip(part.map(\.index), try await self.apply(part.map(\.change), to: generation))) }
-      }
-      var outcomes = [ViewOutcome](repeating: .stale, count: changes.count)
-      for try await part in group { for (index, outcome) in part { outcomes[index] = outcome } }
-      return outcomes
+    let applied = try await sideBySide(parts.filter { !$0.isEmpty }) { part in
+      Array(zip(part.map(\.index), try await self.apply(part.map(\.change), to: generation)))
     }
+    var outcomes = [ViewOutcome](repeating: .stale, count: changes.count)
+    for (index, outcome) in applied.joined() { outcomes[index] = outcome }
+    return outcomes
   }
 
   /// Fewer changes are one request.

@@ -71,7 +71,9 @@ public struct Context: Sendable {
       url: settings[ConnectionSettings.elasticsearchURL], over: http,
       watched: Dependency(
         "Elasticsearch",
-        ResiliencePolicy(timeout: settings[ConnectionSettings.elasticsearchTimeout], tries: 2, maximumCalls: 64),
+        ResiliencePolicy(
+          timeout: settings[ConnectionSettings.elasticsearchTimeout], tries: 2, maximumCalls: 512,
+          longestRest: .seconds(10)),
         reactor: reactor.name, logger: logger, metrics: metrics))
     // Contents have connections of their own, as many as there are clients: each is as slow as its client, and must keep
     // nothing else waiting.
@@ -84,7 +86,8 @@ public struct Context: Sendable {
         "the object store",
         // Each transfer is as slow as its client: they are bounded by the connections of clients.
         ResiliencePolicy(
-          timeout: contentOptions.timeout, tries: 4, maximumCalls: settings[HTTPSettings.maximumConnections]),
+          timeout: contentOptions.timeout, tries: 4, maximumCalls: settings[HTTPSettings.maximumConnections],
+          longestRest: .seconds(10)),
         reactor: reactor.name, logger: logger, metrics: metrics))
     shared.dependencies.add([pool.dependency, redis.dependency, elasticsearch.dependency, content.dependency])
   }

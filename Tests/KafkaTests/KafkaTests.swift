@@ -12,7 +12,7 @@ import Testing
       let options = KafkaOptions(brokers: try Stack.kafka)
       let topic = Stack.uniqueName("membership")
       _ = try await KafkaAdmin(options).createTopic(topic, partitions: 3)
-      for delay in stride(from: 0, through: 120, by: 2) {
+      for delay in stride(from: 0, through: 120, by: 4) {
         let consumer = try KafkaConsumer(
           options, group: Stack.uniqueName("members"), instance: instance, topics: [topic], on: reactor,
           logger: quietLogger())

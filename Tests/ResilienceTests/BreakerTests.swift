@@ -55,6 +55,13 @@ import Testing
     #expect(!hasChanged)
   }
 
+  @Test("whose calls share a connection is left alone after one failure, however many were answered before")
+  func shared() {
+    let server = Server(ResiliencePolicy(timeout: .seconds(1), maximumCalls: 2, failures: 1, failureShare: 0), start)
+    for _ in 0..<1_000 { #expect(server.call(.answered)) }
+    #expect(server.call(.failed) && !server.call(.answered))
+  }
+
   private struct Failed: Error {}
 
   @Test("is asked again a few times, not for ever, and by no more than its calls") func retries() async {
@@ -75,6 +82,14 @@ import Testing
     }
     #expect(await sent(5, isRepeatable: false) == 5)
     #expect(await sent(1, isRepeatable: true) == 3)
+    // Three tries of a call are one failure.
+    let strict = Dependency("strict", policy, reactor: "0", logger: quietLogger(), metrics: MetricsRegistry())
+    for _ in 0..<2 {
+      try? await strict.call(isRepeatable: true, outcome: { (_: Failed) in .failed }, refused: { _ in Failed() }) {
+        () async throws(Failed) in throw Failed()
+      }
+    }
+    #expect(strict.state == .working)
     // After the first ten the budget is a tenth of the calls.
     #expect(await (110...130).contains(sent(100, isRepeatable: true)))
   }

@@ -1,1 +1,1 @@
-select day::text, views from annals.document_views_by_day where document = $1 and day >= $2::text::date order by day
+select to_char(day, 'YYYY-MM-DD'), views from annals.document_views_by_day where document = $1 and day >= $2::text::date order by day

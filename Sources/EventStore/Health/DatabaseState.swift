@@ -13,7 +13,16 @@ public struct ServerState: Sendable {
   static let query = Query("server_settings", Schema.serverSettings)
 
   public static func read(over pool: PostgresPool) async throws(PostgresError) -> ServerState {
-    guard let row = try await pool.query(query).first else { throw .decoding(column: 0, expected: "there") }
+    try first(of: try await pool.query(query))
+  }
+
+  /// As the session's role sees it.
+  public static func read(_ session: PostgresSession) async throws(PostgresError) -> ServerState {
+    try first(of: try await session.query(query))
+  }
+
+  private static func first(of rows: Rows) throws(PostgresError) -> ServerState {
+    guard let row = rows.first else { throw .decoding(column: 0, expected: "there") }
     return ServerState(
       version: try row.get(0), walLevel: try row.get(1), replicationSlots: try row.get(2), walSenders: try row.get(3),
       mayReplicate: try row.get(4))

@@ -13,7 +13,16 @@ public struct LogIdentity: Equatable, Sendable {
   static let adoption = Query("adopt_server", Schema.adoptServer)
 
   static func read(over pool: PostgresPool) async throws(PostgresError) -> LogIdentity {
-    guard let row = try await pool.read(query).first else { throw .decoding(column: 0, expected: "the log's identity") }
+    try first(of: try await pool.read(query))
+  }
+
+  /// Of the log that a session leads to.
+  public static func read(_ session: PostgresSession) async throws(PostgresError) -> LogIdentity {
+    try first(of: try await session.query(query))
+  }
+
+  private static func first(of rows: Rows) throws(PostgresError) -> LogIdentity {
+    guard let row = rows.first else { throw .decoding(column: 0, expected: "the log's identity") }
     return LogIdentity(id: try row.get(0), epoch: Int32(try row.get(1, as: Int.self)))
   }
 

@@ -352,54 +352,63 @@ public final class KafkaConsumer {
   }
 
   /// Up to librdkafka 2.2 the process ends if a member is closed between its entry into the group and its first partitions
-  /// (confluentinc/librdkafka, issue 4312): they are waited for, up to this long.
-  private static let patience = Duration.seconds(5)
+  /// (confluentinc/librdkafka, issue 4312): they are waited for, up to this long, which is longer than the group waits for a
+  /// member that is silent.
+  private static let patience = Duration.seconds(8)
   /// A request to enter that is under way is answered within this time, or waits for other members for longer.
   private static let underWay = Duration.milliseconds(300)
 
   /// True from the group's answer on that takes the member in: the group's way of giving partitions is known then.
-  private func hasEntered() async -> Bool {
-    let handle = client.handle
-    return await Reactor.offLoop(.remote) {
-      rd_kafka_rebalance_protocol(handle.pointer).map { String(cString: $0) } != "NONE"
-    }
+  private static func hasEntered(_ handle: KafkaClient.Handle) -> Bool {
+    rd_kafka_rebalance_protocol(handle.pointer).map { String(cString: $0) } != "NONE"
   }
 
+  /// Leaves the group, or does not enter it any more.
+  ///
   /// - Returns: False if the partitions of a member have not come.
-  private func untilClosable() async -> Bool {
-    if wasAssigned { return true }
-    // Who has not asked to enter yet does not ask any more.
+  private func leave() async -> Bool {
     let handle = client.handle
-    if await !hasEntered() { await Reactor.offLoop(.remote) { _ = rd_kafka_unsubscribe(handle.pointer) } }
     let start = ContinuousClock.now
+    if !wasAssigned {
+      // Who has not asked to enter yet does not ask any more.
+      await Reactor.offLoop(.remote) { if !Self.hasEntered(handle) { rd_kafka_unsubscribe(handle.pointer) } }
+    }
     while !wasAssigned, .now < start + Self.patience {
-      if await !hasEntered(), .now > start + Self.underWay { return true }
-      // A cancelled task cannot sleep on its loop.
-      await Reactor.offLoop(.remote) { _ = usleep(10_000) }
+      let mayClose = ContinuousClock.now > start + Self.underWay
+      let isClosed = await Reactor.offLoop(.remote) {
+        // In one go: an answer that comes in between would take it in.
+        if mayClose, !Self.hasEntered(handle) {
+          rd_kafka_consumer_close(handle.pointer)
+          return true
+        }
+        // A cancelled task cannot sleep on its loop.
+        usleep(10_000)
+        return false
+      }
+      if isClosed { return true }
       _ = takeEvents(maximum: 1)
     }
-    return wasAssigned
-  }
-
-  /// Leaves the group and closes the client.
-  public func close() async {
-    guard await untilClosable() else {
-      // It leaves its group, and is otherwise left as it is.
-      logger.error("A consumer got no partitions and cannot be closed; it is abandoned")
-      let handle = client.handle
-      await Reactor.offLoop(.remote) { _ = rd_kafka_unsubscribe(handle.pointer) }
-      client.abandon()
-      doorbell.close()
-      return
-    }
+    guard wasAssigned else { return false }
     if let assigning {
       change(assigning, isAssigned: true)
       rd_kafka_topic_partition_list_destroy(assigning)
       self.assigning = nil
     }
-    let handle = client.handle
     await Reactor.offLoop(.remote) { _ = rd_kafka_consumer_close(handle.pointer) }
-    await client.close()
+    return true
+  }
+
+  /// Leaves the group and closes the client.
+  public func close() async {
+    if await leave() {
+      await client.close()
+    } else {
+      // It leaves its group, and is otherwise left as it is.
+      logger.error("A consumer got no partitions and cannot be closed; it is abandoned")
+      let handle = client.handle
+      await Reactor.offLoop(.remote) { _ = rd_kafka_unsubscribe(handle.pointer) }
+      client.abandon()
+    }
     doorbell.close()
   }
 }

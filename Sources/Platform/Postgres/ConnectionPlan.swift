@@ -28,7 +28,8 @@ struct ConnectionPlan {
     guard let parsed = PQconninfoParse(url, nil) else {
       throw .connecting(
         host: "?",
-        reason: "postgres.url is malformed; it looks like postgresql://user:password@host:5432/database, with %40 for @"
+        reason:
+          "the connection string of Postgres is malformed; it looks like postgresql://user:password@host:5432/database, with %40 for @"
       )
     }
     defer { PQconninfoFree(parsed) }
@@ -52,12 +53,13 @@ struct ConnectionPlan {
     let count = max(hosts.count, addresses.count, 1)
     // A password with an “@” that is not encoded ends up in the host.
     guard !hosts.contains(where: { $0.dropFirst().contains("@") && !$0.hasPrefix("/") }) else {
-      throw .connecting(host: "?", reason: "postgres.url has an “@” in its password: write %40")
+      throw .connecting(host: "?", reason: "the connection string of Postgres has an “@” in its password: write %40")
     }
     guard addresses.isEmpty || addresses.count == count && !addresses.contains(""),
       ports.count <= 1 || ports.count == count
     else {
-      throw .connecting(host: "?", reason: "postgres.url has not as many values of hostaddr or port as hosts")
+      throw .connecting(
+        host: "?", reason: "the connection string of Postgres has not as many values of hostaddr or port as hosts")
     }
     targets = (0..<count).map { index in
       Target(

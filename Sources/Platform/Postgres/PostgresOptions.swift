@@ -9,7 +9,7 @@ public struct PostgresOptions: Sendable {
   public var statementTimeout: Duration
   /// How much later the client gives up.
   public var margin = Duration.seconds(5)
-  /// Prepares each statement once per connection. Turn it off with a PgBouncer older than 1.21.
+  /// Prepares each statement once per connection. Turn it off with a PgBouncer that has no `max_prepared_statements`.
   public var preparesStatements: Bool
   /// Sets the statement time-out and the text forms of values by the start-up parameter `options`, which PgBouncer
   /// refuses.

@@ -88,7 +88,10 @@ public actor PostgresPool {
   /// Returns the connections in turn (round-robin).
   private func pick() async throws(PostgresError) -> PostgresConnection {
     guard !connections.isEmpty else {
-      throw lastError ?? .connecting(host: "its configured address", reason: "not connected yet")
+      // Not the time-out that ended the last connection: this call has asked nobody.
+      if case .connecting(let host, let reason) = lastError { throw .connecting(host: host, reason: reason) }
+      throw .connecting(
+        host: "its configured address", reason: lastError.map { "\($0)" } ?? "not connected yet")
     }
     next = (next + 1) % connections.count
     return connections[next]

@@ -41,7 +41,8 @@ public actor RedisClient {
     // Its calls are bounded by `maximumWaiting` and `maximumBytes`, and may not be made twice. That the server is silent for so
     // long is found out by all of them together.
     dependency = Dependency(
-      "Redis", ResiliencePolicy(timeout: options.timeout, maximumCalls: Self.maximumWaiting, failures: 1),
+      "Redis",
+      ResiliencePolicy(timeout: options.timeout, maximumCalls: Self.maximumWaiting, failures: 1, failureShare: 0),
       reactor: reactor.name,
       logger: logger, metrics: metrics)
     connected = metrics.gauge("annals_redis_connected", ["reactor": reactor.name], help: "1 while connected, else 0.")

@@ -64,7 +64,7 @@ struct Breaker: Sendable {
       calls += 1
       guard outcome == .failed else { return false }
       failures += 1
-      guard failures >= policy.failures, failures * 2 >= calls else { return false }
+      guard failures >= policy.failures, Double(failures) >= policy.failureShare * Double(calls) else { return false }
       rest(from: now, jitter)
       return true
     }

@@ -29,7 +29,7 @@ public final class Dependency: Sendable {
   /// From the best to the worst.
   public enum State: String, CaseIterable, Sendable {
     case working
-    /// One call tries whether it works again.
+    /// One call tries whether it works again, or the next one will.
     case probing
     /// It has failed, and is left alone for a while.
     case resting
@@ -38,7 +38,8 @@ public final class Dependency: Sendable {
   public var state: State {
     switch books.withLock({ $0.breaker.state }) {
     case .working: .working
-    case .resting: .resting
+    // The next call tries it.
+    case .resting(let until): until > .now ? .resting : .probing
     case .probing: .probing
     }
   }
@@ -103,27 +104,41 @@ public final class Dependency: Sendable {
   ///
   /// - Parameters:
   ///   - isRepeatable: The call may be made twice, also where it is not known whether the first one was carried out.
+  ///   - patience: How long a server that is left alone is waited for: for work of which much is done already.
   ///   - outcome: What an error shows about the server. Only `failed` is tried again.
   ///   - refused: The error for a call that is not made.
   public func call<Value, Failure: Error>(
-    isRepeatable: Bool, outcome: (Failure) -> Outcome, refused: (Refusal) -> Failure,
+    isRepeatable: Bool, patience: Duration = .zero, outcome: (Failure) -> Outcome, refused: (Refusal) -> Failure,
     _ body: () async throws(Failure) -> Value
   ) async throws(Failure) -> Value {
     var backoff = Backoff(first: policy.pause, limit: .seconds(1))
     while true {
-      let start = ContinuousClock.now
       let call: Call
-      do { call = try begin() } catch { throw refused(error) }
+      do { call = try await begin(patience) } catch { throw refused(error) }
+      let start = ContinuousClock.now
       do throws(Failure) {
         let value = try await body()
         end(call, .answered)
         return value
       } catch {
         let outcome = outcome(error)
-        end(call, outcome)
         // What took most of its time would take it again.
-        guard outcome == .failed, isRepeatable, backoff.attempts < policy.tries - 1, .now - start < policy.timeout / 2,
-          mayRetry(), (try? await Task.sleep(for: backoff.next())) != nil
+        let isRepeated =
+          outcome == .failed && isRepeatable && backoff.attempts < policy.tries - 1
+          && .now - start < policy.timeout / 2 && mayRetry()
+        // However often it is tried, it is one failure.
+        end(call, isRepeated ? .abandoned : outcome)
+        guard isRepeated, (try? await Task.sleep(for: backoff.next())) != nil else { throw error }
+      }
+    }
+  }
+
+  private func begin(_ patience: Duration) async throws(Refusal) -> Call {
+    let deadline = ContinuousClock.now + patience
+    while true {
+      do { return try begin() } catch {
+        guard case .resting = error, .now < deadline,
+          (try? await Task.sleep(for: .milliseconds(200) * Double.random(in: 0.5...1))) != nil
         else { throw error }
       }
     }

@@ -10,8 +10,9 @@ public struct ResiliencePolicy: Sendable, Equatable {
   public var pause: Duration
   /// Calls under way beyond which others are refused at once: a slow server does not take everything for itself.
   public var maximumCalls: Int
-  /// So many failures within `window`, and no fewer than half of its calls: the server is left alone.
+  /// So many failures within `window`, and no smaller share of its calls: the server is left alone.
   public var failures: Int
+  public var failureShare: Double
   public var window: Duration
   /// How long it is left alone at first. Then one call tries it; each time that fails, the rest is twice as long.
   public var rest: Duration
@@ -19,11 +20,13 @@ public struct ResiliencePolicy: Sendable, Equatable {
 
   public init(
     timeout: Duration, tries: Int = 1, retryShare: Double = 0.1, pause: Duration = .milliseconds(50),
-    maximumCalls: Int, failures: Int = 3, window: Duration = .seconds(10), rest: Duration = .seconds(1),
+    maximumCalls: Int, failures: Int = 3, failureShare: Double = 0.5, window: Duration = .seconds(10),
+    rest: Duration = .seconds(1),
     longestRest: Duration = .seconds(30)
   ) {
     (self.timeout, self.tries, self.retryShare, self.pause) = (timeout, tries, retryShare, pause)
-    (self.maximumCalls, self.failures, self.window) = (maximumCalls, failures, window)
+    (self.maximumCalls, self.window) = (maximumCalls, window)
+    (self.failures, self.failureShare) = (failures, failureShare)
     (self.rest, self.longestRest) = (rest, longestRest)
   }
 }

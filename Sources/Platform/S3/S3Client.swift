@@ -73,9 +73,9 @@ public struct S3Client: Sendable {
 
   func send(
     _ method: HTTPRequest.Method, key: String?, query: [(name: String, value: String)] = [], body: [UInt8]? = nil,
-    headers: [(name: String, value: String)] = []
+    headers: [(name: String, value: String)] = [], isUnderWay: Bool = false
   ) async throws(S3Error) -> HTTPResponse {
-    try await retrying { () async throws(S3Error) in
+    try await retrying(isUnderWay: isUnderWay) { () async throws(S3Error) in
       let response = try await sendOnce(method, key: key, query: query, body: body, headers: headers)
       if response.status >= 500 || response.status == 429 {
         throw refused("\(method.rawValue) of \(key ?? "the bucket")", response)
@@ -85,15 +85,19 @@ public struct S3Client: Sendable {
   }
 
   /// Every request may be repeated, because an object is always written whole.
-  func retrying<Value>(_ body: () async throws(S3Error) -> Value) async throws(S3Error) -> Value {
-    try await watched(isRepeatable: true, body)
+  ///
+  /// - Parameter isUnderWay: It is a part of something of which much is sent already: a server that is left alone is waited for.
+  func retrying<Value>(
+    isUnderWay: Bool = false, _ body: () async throws(S3Error) -> Value
+  ) async throws(S3Error) -> Value {
+    try await watched(isRepeatable: true, patience: isUnderWay ? options.timeout : .zero, body)
   }
 
   func watched<Value>(
-    isRepeatable: Bool = false, _ body: () async throws(S3Error) -> Value
+    isRepeatable: Bool = false, patience: Duration = .zero, _ body: () async throws(S3Error) -> Value
   ) async throws(S3Error) -> Value {
     try await dependency.call(
-      isRepeatable: isRepeatable,
+      isRepeatable: isRepeatable, patience: patience,
       outcome: { (error: S3Error) in
         if case .cancelled = error { return .abandoned }
         return error.isRetriable ? .failed : .answered

@@ -135,7 +135,7 @@ public final class S3Upload {
   /// Sends the collected part; again if that fails in a way that may pass.
   private func sendBuffer() async throws(S3Error) {
     let query = try await nextPart()
-    try await client.retrying { () async throws(S3Error) in
+    try await client.retrying(isUnderWay: true) { () async throws(S3Error) in
       try await self.open(query, length: self.buffered)
       for piece in self.buffer { try await self.send(piece) }
       try await self.endPart()
@@ -168,7 +168,7 @@ extension S3Client {
   func completeUpload(_ key: String, _ id: String, _ tags: [String]) async throws(S3Error) {
     let parts = tags.enumerated().map { "<Part><PartNumber>\($0 + 1)</PartNumber><ETag>\($1)</ETag></Part>" }.joined()
     let body = "<CompleteMultipartUpload>\(parts)</CompleteMultipartUpload>"
-    let response = try await send(.post, key: key, query: [("uploadId", id)], body: Array(body.utf8))
+    let response = try await send(.post, key: key, query: [("uploadId", id)], body: Array(body.utf8), isUnderWay: true)
     // An error may come with the status 200, after the server has kept the connection alive for a while.
     let text = String(decoding: response.body, as: UTF8.self)
     guard response.isSuccess, text.contains("<CompleteMultipartUploadResult"), !text.contains("<Error>") else {
@@ -179,7 +179,7 @@ extension S3Client {
   }
 
   func abortUpload(_ key: String, _ id: String) async throws(S3Error) {
-    let response = try await send(.delete, key: key, query: [("uploadId", id)])
+    let response = try await send(.delete, key: key, query: [("uploadId", id)], isUnderWay: true)
     guard response.isSuccess || response.status == 404 else { throw refused("aborting the upload of \(key)", response) }
   }
 }

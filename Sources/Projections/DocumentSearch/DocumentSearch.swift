@@ -213,15 +213,13 @@ public struct DocumentSearch: ComparableView, AwaitableView {
   private static let parallelReads = 16
 
   private func contents(of changes: [ViewChange]) async throws -> [Content] {
-    try await withThrowingTaskGroup(of: (Int, Content).self) { group in
-      for (index, change) in changes.enumerated() {
-        guard let wanted = Self.wanted(change) else { continue }
-        group.addTask { (index, try await content(wanted, of: change)) }
-      }
-      var contents = [Content](repeating: .none, count: changes.count)
-      for try await (index, content) in group { contents[index] = content }
-      return contents
+    let wanted = changes.enumerated().compactMap { index, change in
+      Self.wanted(change).map { (index: index, wanted: $0, change: change) }
     }
+    let found = try await sideBySide(wanted) { ($0.index, try await content($0.wanted, of: $0.change)) }
+    var contents = [Content](repeating: .none, count: changes.count)
+    for (index, content) in found { contents[index] = content }
+    return contents
   }
 
   private struct Wanted {

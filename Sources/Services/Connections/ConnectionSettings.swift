@@ -22,7 +22,7 @@ public enum ConnectionSettings {
     "postgres.statement-timeout", default: Duration.seconds(30), "The server ends a statement that runs longer.")
   static let preparedStatements = Setting(
     "postgres.prepared-statements", default: true,
-    "Prepare statements. Turn it off for a PgBouncer older than 1.21.")
+    "Prepare statements. Turn it off for a PgBouncer older than 1.24, unless its max_prepared_statements is set.")
   static let setsSession = Setting(
     "postgres.set-session", default: true,
     "Set the statement time-out for each session by the start-up parameter “options”. Turn it off for PgBouncer, which refuses it, and set statement_timeout for the role."
@@ -94,11 +94,10 @@ extension IndexOptions {
 extension PostgresOptions {
   /// Of sessions: they end where the database is.
   init(_ settings: Configuration) {
-    let hasPooler = !settings[ConnectionSettings.poolerURL].isEmpty
     self.init(
       url: settings[ConnectionSettings.postgresURL], statementTimeout: settings[ConnectionSettings.statementTimeout],
-      preparesStatements: hasPooler || settings[ConnectionSettings.preparedStatements],
-      setsSession: hasPooler || settings[ConnectionSettings.setsSession])
+      preparesStatements: settings[ConnectionSettings.preparedStatements],
+      setsSession: settings[ConnectionSettings.setsSession])
   }
 
   /// Of the pool, whose statements need no session.
@@ -107,7 +106,6 @@ extension PostgresOptions {
     let pooler = settings[ConnectionSettings.poolerURL]
     guard !pooler.isEmpty else { return }
     (url, setsSession) = (pooler, false)
-    preparesStatements = settings[ConnectionSettings.preparedStatements]
   }
 }
 

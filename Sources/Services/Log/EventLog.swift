@@ -42,10 +42,16 @@ public struct EventLog: Feature {
         return "up to date"
       },
       Check("Log") {
-        try await context.withSession {
+        let own = try await context.withSession {
           _ = try await $0.execute("select annals.check_server()", name: "asking whose it is")
+          return try await LogIdentity.read($0)
         }
         let identity = try await context.store.identity()
+        guard identity == own else {
+          throw CheckProblem(
+            "postgres.pooler-url leads to another log (\(identity.id)) than postgres.url (\(own.id)): make both lead to one database"
+          )
+        }
         return "\(identity.id), epoch \(identity.epoch), \(try await context.store.end()) events with an index"
       },
       Check("Transactions") {

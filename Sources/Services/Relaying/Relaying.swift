@@ -34,7 +34,7 @@ public struct Relaying: Feature {
     let topics = try context.topics
     return [
       Check("Logical decoding") {
-        let state = try await ServerState.read(over: context.pool)
+        let state = try await context.withRelaySession { try await ServerState.read($0) }
         guard state.walLevel == "logical" else {
           throw CheckProblem(
             "wal_level is \(state.walLevel): set wal_level = logical in postgresql.conf and restart Postgres")
@@ -45,7 +45,7 @@ public struct Relaying: Feature {
         return "wal_level logical, \(state.replicationSlots) slots, \(state.walSenders) senders"
       },
       Check("Replication right") {
-        guard try await ServerState.read(over: context.pool).mayReplicate else {
+        guard try await context.withRelaySession({ try await ServerState.read($0) }).mayReplicate else {
           throw CheckProblem("missing: alter role … replication, or use relay.source=table")
         }
         return "present"
