@@ -95,10 +95,7 @@ struct Server {
     HTTPServerOptions(address: address, port: UInt16(port), runtime.settings, logger: runtime.logger)
   }
 
-  /// One reactor for each core, or as many as the settings say.
   private var servingReactors: [Reactor] {
-    let wanted = runtime.settings[HTTPSettings.reactors]
-    let count = wanted == 0 ? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) : wanted
-    return (0..<count).map { runtime.reactor("serve-\($0)") }
+    (0..<runtime.settings.servingReactors).map { runtime.reactor("serve-\($0)") }
   }
 }

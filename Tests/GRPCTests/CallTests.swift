@@ -24,6 +24,17 @@ import Testing
     }
   }
 
+  @Test("of one client to one method are limited")
+  func limits() async throws {
+    let port = Stack.uniquePort()
+    try await withAnnals(["ANNALS_GRPC_PORT": "\(port)", "ANNALS_LIMITS_REQUESTS": "5", "ANNALS_LIMITS_WINDOW": "1h"]) {
+      annals in
+      let printed = try await annals.output(
+        of: Self.program, ["127.0.0.1:\(port)", annals.url, annals.operationsURL])
+      #expect(printed.hasSuffix("1 of 1 cases hold\n"), "\(printed)")
+    }
+  }
+
   @Test("are allowed to whom the routes are allowed: each method, each role, each relation, and without a token")
   func rights() async throws {
     let port = Stack.uniquePort()

@@ -4,7 +4,8 @@
     calls.py ADDRESS URL OPERATIONS_URL [CASE]
 
 Each case prints a line; the last one says how many held. With ANNALS_AUTH_SECRET in the environment the server wants tokens, and
-the one case that runs then compares who may call what with the routes; with ANNALS_HTTP_HANDLER_TIMEOUT it ends calls early, and one case sees that."""
+the one case that runs then compares who may call what with the routes; with ANNALS_HTTP_HANDLER_TIMEOUT it ends calls early, and with
+ANNALS_LIMITS_REQUESTS it refuses some: one case sees that."""
 import base64
 import hashlib
 import hmac
@@ -433,6 +434,18 @@ def who_may_call_what_is_as_for_the_routes():
 
 if "ANNALS_AUTH_SECRET" in os.environ:
     CASES = [who_may_call_what_is_as_for_the_routes]
+def a_client_calls_each_method_so_often():
+    """ANNALS_LIMITS_REQUESTS is 5: for each method of its own, and for whoever has no right too."""
+    id = new()
+    for _ in range(5):
+        get(id)
+    error = refused(grpc.StatusCode.RESOURCE_EXHAUSTED, lambda: get(id))
+    assert "at most 5 requests" in error.details(), error.details()
+    assert exists(id)
+
+
+if "ANNALS_LIMITS_REQUESTS" in os.environ:
+    CASES = [a_client_calls_each_method_so_often]
 if "ANNALS_HTTP_HANDLER_TIMEOUT" in os.environ:
     CASES = [who_sends_nothing_is_ended]
 failed = 0

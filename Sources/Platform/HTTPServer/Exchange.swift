@@ -452,10 +452,7 @@ actor Exchange {
   }
 
   private var clientAddress: String {
-    // Some proxies add a line of their own: all lines are one list.
-    let lines = head?.request.headers.fields.filter { $0.name.lowercased() == "x-forwarded-for" }.map(\.value) ?? []
-    return server.options.trustedProxies.client(
-      of: client?.address ?? "", forwarded: lines.isEmpty ? nil : lines.joined(separator: ","))
+    server.options.trustedProxies.client(of: client?.address ?? "", head?.request.headers.fields ?? [])
   }
 
   /// Cancels the handler and the producer, and lets libmicrohttpd close the connection: no client waits any more.

@@ -26,7 +26,8 @@ public struct Request: Sendable {
   ///
   /// - Throws: `Problem` 400.
   public init(
-    _ method: Method, _ target: String, headers: [(name: String, value: String)] = [], body: RequestBody = .empty
+    _ method: Method, _ target: String, headers: [(name: String, value: String)] = [], body: RequestBody = .empty,
+    clientAddress: String = ""
   ) throws(Problem) {
     do {
       let head = try RequestHead(
@@ -34,7 +35,7 @@ public struct Request: Sendable {
         headers: Headers([("Host", "localhost")] + headers))
       self = head.request
     } catch { throw error.problem }
-    self.body = body
+    (self.body, self.clientAddress) = (body, clientAddress)
   }
 
   init(

@@ -48,6 +48,12 @@ public struct TrustedProxies: Sendable {
   /// made up.
   ///
   /// - Parameter peer: Who has sent the request.
+  public func client(of peer: String, _ headers: [(name: String, value: String)]) -> String {
+    // Some proxies add a line of their own: all lines are one list.
+    let lines = headers.filter { $0.name.lowercased() == "x-forwarded-for" }.map(\.value)
+    return client(of: peer, forwarded: lines.isEmpty ? nil : lines.joined(separator: ","))
+  }
+
   func client(of peer: String, forwarded: String?) -> String {
     guard let forwarded, trusts(peer) else { return peer }
     for part in forwarded.utf8.split(separator: UInt8(ascii: ",")).reversed() {

@@ -1,3 +1,4 @@
+import Glibc
 public import HTTPServer
 public import Logging
 public import CommandLine
@@ -85,5 +86,13 @@ extension HTTPServerOptions {
           "milliseconds": "\(request.duration / .milliseconds(1))", "request_id": request.id,
         ])
     }
+  }
+}
+
+extension Configuration {
+  /// Reactors that serve requests: one for each core, or as many as the settings say.
+  public var servingReactors: Int {
+    let wanted = self[HTTPSettings.reactors]
+    return wanted == 0 ? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) : wanted
   }
 }

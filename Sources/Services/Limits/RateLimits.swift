@@ -12,10 +12,9 @@ struct RateLimits: Sendable {
   private let route: String
   private let refused: Counter
 
-  init(_ limiter: RateLimiter, _ route: Route, metrics: MetricsRegistry) {
-    (self.limiter, self.route) = (limiter, "\(route.method.rawValue) \(route.path)")
-    refused = metrics.counter(
-      Self.refusals, ["route": route.path], help: Self.refusalsHelp)
+  init(_ limiter: RateLimiter, _ route: String, label: String, metrics: MetricsRegistry) {
+    (self.limiter, self.route) = (limiter, route)
+    refused = metrics.counter(Self.refusals, ["route": label], help: Self.refusalsHelp)
   }
 
   private static let policy = "default"
@@ -35,12 +34,22 @@ struct RateLimits: Sendable {
   ///
   /// - Parameter caller: nil: nobody has asked who it is.
   func count(_ request: Request, _ caller: Caller?, _ next: () async throws -> Response) async throws -> Response {
-    let client = caller?.expires == nil ? "address \(Self.place(request))" : "token \(caller?.actor ?? "")"
-    let verdict = await limiter.count("\(client)\n\(route)")
-    guard verdict.isAllowed else { throw exceeded(verdict) }
+    let verdict = try await count(request, caller)
     var response = try await next()
     response.headers += fields(verdict)
     return response
+  }
+
+  /// Counts a request, or a call by gRPC.
+  ///
+  /// - Returns: What is left.
+  /// - Throws: A problem with status 429 if there were too many.
+  @discardableResult
+  func count(_ request: Request, _ caller: Caller?) async throws -> RateLimiter.Verdict {
+    let client = caller?.expires == nil ? "address \(Self.place(request))" : "token \(caller?.actor ?? "")"
+    let verdict = await limiter.count("\(client)\n\(route)")
+    guard verdict.isAllowed else { throw exceeded(verdict) }
+    return verdict
   }
 
   /// An address; of IPv6 the network, of which one client has all addresses.

@@ -1,3 +1,4 @@
+import Configuration
 import Time
 import Domain
 import EventStore
@@ -12,6 +13,8 @@ import Reactor
 struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   private let documents: DocumentService
   private let access: Access
+  private let rates: Rates
+  private let proxies: TrustedProxies
   private let hub: EventHub
   private let cache = MessageCache()
   private let reactor: Reactor
@@ -22,6 +25,8 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   init(_ context: Context) throws {
     documents = try DocumentService(context)
     (access, hub, reactor) = (Access(context), context.hub, context.reactor)
+    rates = Rates(context)
+    proxies = TrustedProxies(context.settings[HTTPSettings.trustedProxies]) ?? TrustedProxies()
   }
 
   // MARK: Methods
@@ -123,8 +128,15 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   /// - Throws: A problem with status 401 or 403; `DocumentRefusal.notFound` for a document that the caller may not see.
   private func identified(_ call: RPCCall, _ right: Right, on id: UUID) async throws -> Request {
     let headers = call.headers.filter { Self.headers.contains($0.name) }
-    let request = try Request(.post, call.path, headers: headers)
-    let caller = try access.authenticator.caller(of: request)
+    let request = try Request(
+      .post, call.path, headers: headers, clientAddress: proxies.client(of: call.clientAddress, call.headers))
+    let limits = rates.limits(of: call.path, call.path)
+    let caller: Caller
+    do { caller = try access.authenticator.caller(of: request) } catch {
+      if error.status == 401 { try await limits?.refuse(request) }
+      throw error
+    }
+    try await limits?.count(request, caller)
     guard !caller.roles.isEmpty else {
       throw Authenticator.unauthorized("send a token in the metadata: “authorization: Bearer …”", isToken: false)
     }
