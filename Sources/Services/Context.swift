@@ -64,11 +64,13 @@ public struct Context: Sendable {
     pool = PostgresPool(.init(pooled: settings), on: reactor, logger: logger, metrics: metrics)
     store = EventStore(pool)
     redis = RedisClient(
-      try RedisOptions(url: settings[ConnectionSettings.redisURL]), on: reactor, logger: logger, metrics: metrics)
+      try RedisOptions(url: settings[ConnectionSettings.redisURL]),
+      current: { try? RedisOptions(url: settings[ConnectionSettings.redisURL]) }, on: reactor, logger: logger,
+      metrics: metrics)
     hot = HotDocuments(hub: shared.hub, limit: settings[HotDocuments.memory].bytes, on: reactor)
     http = HTTPClient(on: reactor, metrics: metrics)
     elasticsearch = ElasticsearchClient(
-      url: settings[ConnectionSettings.elasticsearchURL], over: http,
+      url: { settings[ConnectionSettings.elasticsearchURL] }, over: http,
       watched: Dependency(
         "Elasticsearch",
         ResiliencePolicy(

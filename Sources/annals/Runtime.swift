@@ -32,6 +32,10 @@ struct Runtime: Sendable {
       case .json: .json
       }
     logger = Logger(label: "annals", level: settings[LogSettings.level], handler: StandardErrorLog(form: form))
+    if !settings[LogSettings.coreDumps] {
+      var none = rlimit(rlim_cur: 0, rlim_max: 0)
+      setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+    }
     shared = Context.Shared(settings)
     for warning in settings.warnings { logger.warning("A variable names no setting", metadata: [.error: "\(warning)"]) }
   }
@@ -78,7 +82,11 @@ enum LogSettings {
   static let form = Setting(
     "log.form", default: Form.auto, "Form of the log: text, json, or auto (text on a terminal, json elsewhere).")
 
-  static let all: [SettingDescription] = [level.description, form.description]
+  static let coreDumps = Setting(
+    "process.core-dumps", default: false,
+    "Whether the system may write the process's memory to a file when it crashes. It has secrets, and documents.")
+
+  static let all: [SettingDescription] = [level.description, form.description, coreDumps.description]
 }
 
 extension LogLevel: ArgumentValue {}

@@ -99,7 +99,8 @@ func withViewStage(redis url: String? = nil, _ body: @Sendable (ViewStage) async
     let name = Stack.uniqueName("view")
     let tools = ViewTools(
       elasticsearch: ElasticsearchClient(
-        url: try Stack.elasticsearch, over: client, watched: .ofStack("Elasticsearch", on: database.reactor)),
+        url: { [address = try Stack.elasticsearch] in address }, over: client,
+        watched: .ofStack("Elasticsearch", on: database.reactor)),
       redis: redis,
       s3: .init(
         .init(endpoint: try Stack.s3, bucket: "annals-none", accessKey: "annals", secretKey: "annals-secret"),

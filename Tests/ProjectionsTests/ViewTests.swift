@@ -40,7 +40,8 @@ func withViewTools(bucket: String = "annals-none", _ body: @Sendable (ViewTools)
       watched: .ofStack("S3", on: reactor))
     let tools = ViewTools(
       elasticsearch: ElasticsearchClient(
-        url: try Stack.elasticsearch, over: client, watched: .ofStack("Elasticsearch", on: reactor)), redis: redis,
+        url: { [address = try Stack.elasticsearch] in address }, over: client,
+        watched: .ofStack("Elasticsearch", on: reactor)), redis: redis,
       s3: s3,
       metrics: metrics, reactor: reactor, name: Stack.uniqueName("view"))
     let result: Result<Void, any Error>

@@ -38,6 +38,10 @@ public struct RunningAnnals: Sendable {
   public let client: HTTPClient
   public let reactor: Reactor
   public let environment: [String: String]
+  /// Of its processes.
+  public let processes: [Int32]
+  /// What its processes have logged.
+  public let log: String
   /// Connections to its database.
   public let pool: PostgresPool
 
@@ -179,12 +183,14 @@ private func runAnnals(
         try await ChildProcess.start(
           RunningAnnals.binary, command, environment: environment, output: log, on: database.reactor))
     }
+    var pids: [Int32] = []
+    for child in children { pids.append(await child.processIdentifier) }
     let client = HTTPClient(on: database.reactor, metrics: MetricsRegistry())
     let annals = RunningAnnals(
       url: url, tlsURL: gateway?.tlsURL, apart: apart, operationsURL: "http://127.0.0.1:\(operationsPort)",
       topic: "\(name).documents",
       client: client, reactor: database.reactor,
-      environment: environment, pool: database.pool)
+      environment: environment, processes: pids, log: logPath, pool: database.pool)
     let result: Result<Void, any Error>
     do {
       try await eventually("it serves", on: database.reactor) {

@@ -1,9 +1,12 @@
 import CommandLine
 import Spelling
 
-/// The settings of one run. Flags override the environment, the environment the file, and the file the defaults.
+/// The settings of one run. Flags override the environment, the environment the file, and the file the defaults. A secret may be `file:PATH`:
+/// the content of that file, read again when it changes.
 public struct Configuration: Sendable {
   private let values: [String: String]
+  /// Secrets that are in files.
+  private let files: [String: SecretFile]
   /// Variables of the environment that name no setting. Others put such variables there too: Kubernetes, for each service
   /// whose name begins with “annals”.
   public let warnings: [ConfigurationError]
@@ -18,6 +21,18 @@ public struct Configuration: Sendable {
     ignoring: Set<String> = [], flags: [String: String] = [:]
   ) throws(ConfigurationError) {
     var values: [String: String] = [:]
+    var files: [String: SecretFile] = [:]
+    func take(_ value: String, _ setting: SettingDescription, place: String, name: String) throws(ConfigurationError) {
+      files[setting.key] = nil
+      if setting.isSecret, value.hasPrefix(Self.inFile) {
+        let path = String(value.dropFirst(Self.inFile.count))
+        do { files[setting.key] = try SecretFile(path: path, check: setting.check) } catch {
+          throw .malformed(name, value: value, place: place, expected: error.text)
+        }
+      } else {
+        values[setting.key] = try Self.checked(value, setting, place: place, name: name)
+      }
+    }
     var warnings: [ConfigurationError] = []
     let keys = settings.map(\.key)
     for entry in file?.entries ?? [] {
@@ -25,7 +40,7 @@ public struct Configuration: Sendable {
       guard let setting = settings.first(where: { $0.key == entry.key }) else {
         throw ConfigurationError.unknown(entry.key, place: place, nearest: nearest(to: entry.key, in: keys))
       }
-      values[setting.key] = try Self.checked(entry.value, setting, place: place, name: setting.key)
+      try take(entry.value, setting, place: place, name: setting.key)
     }
     for (variable, value) in environment.sorted(by: { $0.key < $1.key })
     where variable.hasPrefix("ANNALS_") && !ignoring.contains(variable) {
@@ -34,17 +49,22 @@ public struct Configuration: Sendable {
         warnings.append(.unknown(variable, place: "environment", nearest: nearest))
         continue
       }
-      values[setting.key] = try Self.checked(value, setting, place: "environment", name: variable)
+      try take(value, setting, place: "environment", name: variable)
     }
     for (key, value) in flags.sorted(by: { $0.key < $1.key }) {
       guard let setting = settings.first(where: { $0.key == key }) else { continue }
-      values[key] = try Self.checked(value, setting, place: "command line", name: "--\(key)")
+      try take(value, setting, place: "command line", name: "--\(key)")
+      if setting.isSecret, files[key] == nil { warnings.append(.visible(key)) }
     }
-    (self.values, self.warnings) = (values, warnings)
+    (self.values, self.files, self.warnings) = (values, files, warnings)
   }
 
+  /// A secret setting's value may begin with this and name a file, whose content is the value.
+  public static let inFile = "file:"
+
+  /// - Returns: Of a secret in a file, what the file has now.
   public subscript<Value>(_ setting: Setting<Value>) -> Value {
-    values[setting.key].flatMap { Value(argument: $0) } ?? setting.fallback
+    (files[setting.key]?.value ?? values[setting.key]).flatMap { Value(argument: $0) } ?? setting.fallback
   }
 
   private static func checked(
@@ -70,6 +90,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case unknown(String, place: String, nearest: String?)
   case malformed(String, value: String, place: String, expected: String)
   case file(String, line: Int?, problem: String)
+  /// A secret on the command line, which everybody on the machine sees.
+  case visible(String)
 
   public var description: String {
     switch self {
@@ -78,6 +100,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
         + (nearest.map { "; did you mean \($0)?" } ?? "; `annals settings` lists all")
     case .malformed(let name, let value, let place, let expected):
       "\(place): \(name): “\(value)” is not \(expected)"
+    case .visible(let key):
+      "--\(key) is a secret, and everybody on this machine sees command lines: use the environment, a settings file, or file:PATH"
     case .file(let name, let line, let problem): "\(name)\(line.map { ":\($0)" } ?? ""): \(problem)"
     }
   }

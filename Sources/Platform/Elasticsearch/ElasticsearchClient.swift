@@ -34,27 +34,35 @@ public struct ElasticsearchClient: Sendable {
   public let endpoint: String
   /// Its state, as all calls have found it.
   public let dependency: Dependency
-  private let authorization: String?
+  private let url: @Sendable () -> String
   private var timeout: Duration
   private var repeatsReads = false
   private let client: HTTPClient
 
   /// - Parameters:
-  ///   - url: `[http://][user:password@]host:port`; user and password are percent-encoded.
+  ///   - url: `[http://][user:password@]host:port`; user and password are percent-encoded. It is asked for each request: a password may be
+  ///     changed, a host may not.
   ///   - timeout: Of writers, who would have to send all of it again.
   ///   - dependency: Its policy is that of readers.
-  public init(url: String, timeout: Duration = .seconds(30), over client: HTTPClient, watched dependency: Dependency) {
+  public init(
+    url: @escaping @Sendable () -> String, timeout: Duration = .seconds(30), over client: HTTPClient,
+    watched dependency: Dependency
+  ) {
     (self.timeout, self.client, self.dependency) = (timeout, client, dependency)
+    self.url = url
+    endpoint = Self.parts(of: url()).endpoint
+  }
+
+  private static func parts(of url: String) -> (endpoint: String, authorization: String?) {
     let url = url.contains("://") ? url : "http://" + url
     if let scheme = url.firstRange(of: "://"), let at = url.lastIndex(of: "@") {
       let credentials = url[scheme.upperBound..<at]
-      authorization =
+      return (
+        String(url[..<scheme.upperBound] + url[url.index(after: at)...]),
         "Basic " + Base64.standard(Array((PercentCoding.decoded(credentials.utf8) ?? String(credentials)).utf8))
-      endpoint = String(url[..<scheme.upperBound] + url[url.index(after: at)...])
-    } else {
-      authorization = nil
-      endpoint = url
+      )
     }
+    return (url, nil)
   }
 
   /// For whoever waits for an answer: no longer than the policy says, and a read that fails at once is tried again.
@@ -97,7 +105,7 @@ public struct ElasticsearchClient: Sendable {
     accepting: Set<Int>
   ) async throws(ElasticsearchError) -> (status: Int, body: JSONValue) {
     var headers = body == nil ? [] : [(name: "Content-Type", value: contentType)]
-    if let authorization { headers.append(("Authorization", authorization)) }
+    if let authorization = Self.parts(of: url()).authorization { headers.append(("Authorization", authorization)) }
     let response: HTTPResponse
     do {
       response = try await client.send(

@@ -86,10 +86,12 @@ public struct WebKeys: Sendable {
     }
   }
 
-  /// The key that a token asks for: of its algorithm, with its name. A token without a name is for a set with one such key.
-  func key(_ algorithm: WebAlgorithm, id: String?) -> WebKey? {
+  /// The keys that a token may mean: of its algorithm, with its name. A token without a name is for a set with one such key; of shared secrets
+  /// without a name, each may be meant: the old one and the new one.
+  func keys(_ algorithm: WebAlgorithm, id: String?) -> [WebKey] {
     let fitting = keys.filter { $0.algorithm == algorithm && (id == nil || $0.id == id) }
-    return fitting.count == 1 ? fitting[0] : nil
+    if fitting.count <= 1 { return fitting }
+    return id == nil && algorithm == .hs256 ? fitting.filter { $0.id == nil } : []
   }
 }
 

@@ -38,9 +38,10 @@ public struct WebToken: Sendable {
     let name = header["alg"]?.string ?? ""
     guard let algorithm = WebAlgorithm(rawValue: name) else { throw .algorithm(String(name.prefix(40))) }
     let id = header["kid"]?.string
-    guard let key = keys.key(algorithm, id: id) else { throw .unknownKey(id.map { String($0.prefix(80)) }) }
+    let keys = keys.keys(algorithm, id: id)
+    guard !keys.isEmpty else { throw .unknownKey(id.map { String($0.prefix(80)) }) }
     let message = Array(parts[0]) + [UInt8(ascii: ".")] + Array(parts[1])
-    guard key.verifies(signature, of: message) else { throw .signature }
+    guard keys.contains(where: { $0.verifies(signature, of: message) }) else { throw .signature }
     // Only now is anything of its content looked at.
     guard let claims = Self.object(parts[1]) else { throw .malformed }
     try Self.check(claims, rules, now)

@@ -1,7 +1,12 @@
 /// The address of a database, and the connection's settings.
 public struct PostgresOptions: Sendable {
   /// A connection string of libpq: `postgresql://user@host:5432/name?sslmode=verify-full` or keywords and values.
-  public var url: String
+  public var url: String {
+    get { source() }
+    set { source = { newValue } }
+  }
+  /// Asked for each connection: a password may be changed.
+  public var source: @Sendable () -> String
   /// Shown in pg_stat_activity.
   public var applicationName: String
   public var connectTimeout: Duration
@@ -20,7 +25,7 @@ public struct PostgresOptions: Sendable {
     statementTimeout: Duration = .seconds(30), preparesStatements: Bool = true,
     setsSession: Bool = true
   ) {
-    self.url = url
+    source = { url }
     self.applicationName = applicationName
     self.connectTimeout = connectTimeout
     self.statementTimeout = statementTimeout

@@ -13,7 +13,8 @@ public actor RedisClient {
   public nonisolated let host: String
   /// Its state, as all calls have found it.
   public nonisolated let dependency: Dependency
-  private let options: RedisOptions
+  private var options: RedisOptions
+  private let current: @Sendable () -> RedisOptions?
   private let logger: Logger
   private let connected: Gauge
   private var link: RedisLink?
@@ -35,8 +36,13 @@ public actor RedisClient {
   /// Bytes of the commands that wait. A single call may be larger.
   static let maximumBytes = 64 << 20
 
-  public init(_ options: RedisOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) {
-    (self.options, self.reactor, self.logger) = (options, reactor, logger.labelled("redis"))
+  /// - Parameter current: Asked for each connection: a password may be changed.
+  public init(
+    _ options: RedisOptions, current: @escaping @Sendable () -> RedisOptions? = { nil }, on reactor: Reactor,
+    logger: Logger, metrics: MetricsRegistry
+  ) {
+    (self.options, self.current, self.reactor) = (options, current, reactor)
+    self.logger = logger.labelled("redis")
     host = "\(options.host):\(options.port)"
     // Its calls are bounded by `maximumWaiting` and `maximumBytes`, and may not be made twice. That the server is silent for so
     // long is found out by all of them together.
@@ -90,6 +96,7 @@ public actor RedisClient {
 
   /// Connects and signs in; the link is used by others only after that.
   private func connect() async throws(RedisError) {
+    if let current = current() { options = current }
     do throws(RedisError) {
       let new = try await openLink()
       do throws(RedisError) { try await signIn(over: new) } catch {

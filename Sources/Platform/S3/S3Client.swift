@@ -8,11 +8,9 @@ public struct S3Client: Sendable {
   /// Its state, as all calls have found it.
   public let dependency: Dependency
   private let client: HTTPClient
-  private let signature: Signature
 
   public init(_ options: S3Options, over client: HTTPClient, watched dependency: Dependency) {
     (self.options, self.client, self.dependency) = (options, client, dependency)
-    signature = Signature(accessKey: options.accessKey, secretKey: options.secretKey, region: options.region)
   }
 
   public var endpoint: String { options.endpoint }
@@ -133,6 +131,7 @@ public struct S3Client: Sendable {
     let path = "/\(options.bucket)" + (key.map { "/" + Signature.encoded($0, keepingSlash: true) } ?? "")
     let schemeEnd = options.endpoint.firstRange(of: "://").map { options.endpoint[$0.upperBound...] }
     let host = String(schemeEnd ?? options.endpoint[...])
+    let signature = Signature(accessKey: options.accessKey, secretKey: options.secret(), region: options.region)
     let signed = signature.sign(
       method: method.rawValue, host: host, path: path, query: query, payload: payload, at: .now())
     let url = options.endpoint + path + (query.isEmpty ? "" : "?" + Signature.query(query))

@@ -95,17 +95,18 @@ extension PostgresOptions {
   /// Of sessions: they end where the database is.
   init(_ settings: Configuration) {
     self.init(
-      url: settings[ConnectionSettings.postgresURL], statementTimeout: settings[ConnectionSettings.statementTimeout],
+      url: "", statementTimeout: settings[ConnectionSettings.statementTimeout],
       preparesStatements: settings[ConnectionSettings.preparedStatements],
       setsSession: settings[ConnectionSettings.setsSession])
+    source = { settings[ConnectionSettings.postgresURL] }
   }
 
   /// Of the pool, whose statements need no session.
   init(pooled settings: Configuration) {
     self.init(settings)
-    let pooler = settings[ConnectionSettings.poolerURL]
-    guard !pooler.isEmpty else { return }
-    (url, setsSession) = (pooler, false)
+    guard !settings[ConnectionSettings.poolerURL].isEmpty else { return }
+    setsSession = false
+    source = { settings[ConnectionSettings.poolerURL] }
   }
 }
 
@@ -121,8 +122,9 @@ extension S3Options {
   init(_ settings: Configuration) {
     self.init(
       endpoint: settings[ConnectionSettings.s3Endpoint], bucket: settings[ConnectionSettings.s3Bucket],
-      accessKey: settings[ConnectionSettings.s3AccessKey], secretKey: settings[ConnectionSettings.s3SecretKey],
+      accessKey: settings[ConnectionSettings.s3AccessKey], secretKey: "",
       region: settings[ConnectionSettings.s3Region])
+    secret = { settings[ConnectionSettings.s3SecretKey] }
   }
 }
 

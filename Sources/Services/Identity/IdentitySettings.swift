@@ -16,8 +16,11 @@ public enum IdentitySettings {
     "tokens: each request needs a token. development: one without a token may do everything, in the name of X-Actor.")
   static let secret = Setting(
     "auth.secret", default: "", isSecret: true,
-    "Shared secret of tokens that are signed with HS256, at least 32 bytes.",
-    accepts: { $0.isEmpty || $0.utf8.count >= WebKey.leastSecret }, remedy: "a secret of at least 32 bytes")
+    "Shared secret of tokens that are signed with HS256, at least 32 bytes. Several, one on each line, are all accepted, and the first signs: so a new one comes in before the old one goes.",
+    accepts: { secrets($0).allSatisfy { $0.utf8.count >= WebKey.leastSecret } },
+    remedy: "a secret of at least 32 bytes, or several on lines of their own")
+
+  static func secrets(_ text: String) -> [Substring] { text.split(whereSeparator: \.isNewline) }
   static let keys = Setting(
     "auth.jwks", default: "",
     "Public keys of tokens that are signed with RS256 or ES256: a file or an http(s) URL of a JSON Web Key Set.")

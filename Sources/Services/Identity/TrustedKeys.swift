@@ -15,13 +15,18 @@ public final class TrustedKeys: Sendable {
 
   private struct State {
     var keys: WebKeys
+    /// Those of the set.
+    var others: [WebKey] = []
+    /// The secrets that `keys` has.
+    var secrets: String
     /// Why the set could not be read the last time.
     var problem: String?
     /// A token named a key that is not there.
     var isWanted = false
   }
   private let state: Mutex<State>
-  private let shared: [WebKey]
+  private let settings: Configuration
+  private let development: [WebKey]
   /// A file or an URL; empty: there is none.
   let place: String
   private let refresh: Duration
@@ -32,19 +37,36 @@ public final class TrustedKeys: Sendable {
   /// - Parameter pause: Between two readings that unknown keys cause.
   public init(_ settings: Configuration, pause: Duration = .seconds(10)) {
     self.pause = pause
-    let mode = settings[IdentitySettings.mode]
-    let secret = Array(settings[IdentitySettings.secret].utf8)
-    let development = mode == .development ? [WebKey(secret: Self.developmentSecret, id: Self.developmentKey)] : []
-    shared = ([WebKey(secret: secret)] + development).compactMap(\.self)
+    self.settings = settings
+    let isDevelopment = settings[IdentitySettings.mode] == .development
+    development = [isDevelopment ? WebKey(secret: Self.developmentSecret, id: Self.developmentKey) : nil].compactMap(
+      \.self)
+    let secrets = settings[IdentitySettings.secret]
     place = settings[IdentitySettings.keys]
     refresh = settings[IdentitySettings.refresh]
-    state = Mutex(State(keys: WebKeys(shared), problem: place.isEmpty ? nil : "not read yet"))
+    state = Mutex(
+      State(
+        keys: WebKeys(Self.keys(secrets) + development), secrets: secrets, problem: place.isEmpty ? nil : "not read yet"
+      ))
+  }
+
+  private static func keys(_ secrets: String) -> [WebKey] {
+    IdentitySettings.secrets(secrets).compactMap { WebKey(secret: Array($0.utf8)) }
   }
 
   /// Keys to check tokens with.
-  var keys: WebKeys { state.withLock { $0.keys } }
+  var keys: WebKeys {
+    let secrets = settings[IdentitySettings.secret]
+    return state.withLock { state in
+      if state.secrets != secrets {
+        state.secrets = secrets
+        state.keys = WebKeys(Self.keys(secrets) + development + state.others)
+      }
+      return state.keys
+    }
+  }
   public var problem: String? { state.withLock { $0.problem } }
-  public var hasSecret: Bool { !shared.isEmpty }
+  public var hasSecret: Bool { !settings[IdentitySettings.secret].isEmpty || !development.isEmpty }
 
   /// Has the set read soon: somebody has a key that it does not have.
   func want() { state.withLock { $0.isWanted = true } }
@@ -53,7 +75,10 @@ public final class TrustedKeys: Sendable {
   public func read(_ http: HTTPClient) async throws {
     do {
       let keys = try WebKeys(set: try await bytes(http)).keys
-      state.withLock { ($0.keys, $0.problem) = (WebKeys(shared + keys), nil) }
+      state.withLock { state in
+        (state.others, state.problem) = (keys, nil)
+        state.keys = WebKeys(Self.keys(state.secrets) + development + keys)
+      }
     } catch {
       state.withLock { $0.problem = "\(place): \(error)" }
       throw error

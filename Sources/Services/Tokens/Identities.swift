@@ -95,7 +95,10 @@ public struct DevelopmentTokens: Sendable {
   public init(settings: Configuration) {
     // In development the installation's own secret signs nothing: anybody gets a token there.
     let isDevelopment = settings[IdentitySettings.mode] == .development
-    secret = isDevelopment ? TrustedKeys.developmentSecret : Array(settings[IdentitySettings.secret].utf8)
+    secret =
+      isDevelopment
+      ? TrustedKeys.developmentSecret
+      : Array((IdentitySettings.secrets(settings[IdentitySettings.secret]).first ?? "").utf8)
     keyID = isDevelopment ? TrustedKeys.developmentKey : nil
     (issuer, audience) = (settings[IdentitySettings.issuer], settings[IdentitySettings.audience])
     (roles, groups) = (settings[IdentitySettings.roles], settings[IdentitySettings.groups])
