@@ -105,7 +105,12 @@ func withRoutes<Value: Sendable>(
         let operations = try Operations(context, checks: checks, described: [], stop: stop)
         let router = Router(operations.open, middleware: [], access: Access(context))
         let answer = try await router.respond(to: try Request(.get, target))
-        return (answer.status, try json(answer))
+        var members = try json(answer).object?.members ?? []
+        let servers = members.first { $0.name == "dependencies" }?.value.array ?? []
+        #expect(servers.map { $0["name"] } == ["Elasticsearch", "Postgres", "Redis", "the object store"])
+        #expect(servers.allSatisfy { $0["state"] == "working" })
+        members.removeAll { $0.name == "dependencies" }
+        return (answer.status, .object(JSONObject(members)))
       }
       let good = Check("a", isRequired: true, isPublic: true) { "fine" }
       let optional = Check("b", isPublic: true) { throw Broken() }
