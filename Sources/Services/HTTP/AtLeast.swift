@@ -15,6 +15,7 @@ struct AtLeast: InputValue {
     "Values of Annals-Token from answers to changes, joined by commas: the answer is not older than those changes.")
   /// The older name of the header.
   static let olderHeader = Input<AtLeast?>(header: ReadToken.header, "The same as Annals-At-Least.")
+    .deprecated(Deprecation(since: "2026-11-27", instead: "Annals-At-Least"))
   static let query = Input<AtLeast?>(query: "at_least", "The same as the header Annals-At-Least.")
 
   init(json: JSONValue) throws(JSONError) {

@@ -4,8 +4,17 @@ import JSON
 /// One thing that a route reads from a request, declared once: validation, the refusal of everything undeclared and the
 /// API's description come from here.
 public struct Input<Value: Sendable>: Sendable {
-  let description: InputDescription
+  private(set) var description: InputDescription
   let read: @Sendable (RequestReader) throws(Problem) -> Value
+}
+
+extension Input {
+  /// The same, which should not be used any more.
+  func deprecated(_ deprecation: Deprecation) -> Self {
+    var input = self
+    input.description.deprecation = deprecation
+    return input
+  }
 }
 
 /// The declaration of an input, without its type.
@@ -19,6 +28,8 @@ public struct InputDescription: Sendable {
   public let isRequired: Bool
   public let schema: JSONSchema
   public let meaning: String
+  /// nil: it may be used.
+  var deprecation: Deprecation?
   /// Takes a part of a form while it arrives; nil: the part is a short text.
   let receive: (@Sendable (MultipartReader.PartHead, Form, RequestBody) async throws -> any Sendable)?
 

@@ -63,11 +63,16 @@ public enum OpenAPI {
     let identification = route.right == .anyone ? [] : [Authorization.actor]
     let inputs = (route.inputs + group.middleware.flatMap(\.inputs) + identification).filter { $0.place != .field }
     let parameters = inputs.map { input -> JSONValue in
-      [
-        "name": .string(input.name), "in": .string(input.place.rawValue), "required": .bool(input.isRequired),
-        "description": .string(input.meaning), "schema": input.schema.json(&components),
+      var members: [JSONObject.Member] = [
+        .init(name: "name", value: .string(input.name)), .init(name: "in", value: .string(input.place.rawValue)),
+        .init(name: "required", value: .bool(input.isRequired)),
+        .init(name: "description", value: .string(input.meaning)),
+        .init(name: "schema", value: input.schema.json(&components)),
       ]
+      if input.deprecation != nil { members.append(.init(name: "deprecated", value: true)) }
+      return .object(JSONObject(members))
     }
+    if route.deprecation != nil { members.append(.init(name: "deprecated", value: true)) }
     if !parameters.isEmpty { members.append(.init(name: "parameters", value: .array(parameters))) }
     if route.right != .anyone { members.append(.init(name: "security", value: [["token": []]])) }
     if let body = body(route, &components) { members.append(.init(name: "requestBody", value: body)) }

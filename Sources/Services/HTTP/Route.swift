@@ -32,6 +32,8 @@ public struct Route: Sendable {
   public let body: Body
   public let answers: [Answer]
   public let inputs: [InputDescription]
+  /// nil: it may be used.
+  private(set) var deprecation: Deprecation?
   /// It shows a document's cached row, and asks that row again who may see it.
   let showsCachedRow: Bool
   /// The token may be in the query too: browsers send no headers with sockets and event streams.
@@ -94,6 +96,13 @@ public struct Route: Sendable {
     precondition(body.isFields || !descriptions.contains { $0.place == .field }, "\(path): fields without a body")
   }
 
+  /// The same, which should not be used any more.
+  func deprecated(_ deprecation: Deprecation) -> Route {
+    var route = self
+    route.deprecation = deprecation
+    return route
+  }
+
   private static let documentField = "document_id"
 
   static func parameters(in path: String) -> [String] {
@@ -152,7 +161,8 @@ extension Router {
         let before = shedding.flatMap { Shedding($0, route) }.map { [$0] } ?? []
         let rates = limits?.rates(of: route)
         let steps: [any Middleware] =
-          middleware + before + [Authorization(access, route, rates)] + group.middleware
+          middleware + before + [Authorization(access, route, rates)] + (Deprecations(route).map { [$0] } ?? [])
+          + group.middleware
         let handler = steps.reversed().reduce({ try await route.handler($0, shedding) } as Handler) {
           next, middleware in
           { try await middleware.handle($0, next: next) }
