@@ -181,7 +181,7 @@ let package = Package(
         "Metrics",
       ]),
     tests(
-      "GRPC", ["Support", "Protobuf", "Files"], exclude: ["Protos", "peer.py", "calls.py", "stopping.py"]),
+      "GRPC", ["GRPC", "Support", "Protobuf", "Files"], exclude: ["Protos", "peer.py", "calls.py", "stopping.py"]),
     tests("Kafka", ["Support", "Kafka", "Reactor"]),
     tests("Redis", ["Support", "Redis", "Reactor", "Metrics"]),
     tests("HTTP", ["Support", "HTTPServer", "HTTPClient", "S3", "Crypto", "Reactor", "Metrics", "Time"]),

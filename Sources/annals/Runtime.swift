@@ -33,11 +33,14 @@ struct Runtime: Sendable {
       }
     logger = Logger(label: "annals", level: settings[LogSettings.level], handler: StandardErrorLog(form: form))
     if !settings[LogSettings.coreDumps] {
-      var none = rlimit(rlim_cur: 0, rlim_max: 0)
+      // One byte, not none: a limit of 0 does not hold where the system passes dumps to a program (core(5)).
+      var none = rlimit(rlim_cur: 1, rlim_max: 1)
       setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
     }
     shared = Context.Shared(settings)
-    for warning in settings.warnings { logger.warning("A variable names no setting", metadata: [.error: "\(warning)"]) }
+    for warning in settings.warnings {
+      logger.warning("A setting should be looked at", metadata: [.error: "\(warning)"])
+    }
   }
 
   /// Every setting of the program. A feature's are declared in its folder.

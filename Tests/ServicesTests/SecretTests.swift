@@ -38,10 +38,15 @@ import Testing
       let second = try await token()
       try await eventually("the new one is taken", on: annals.reactor) { try await status(second) == 201 }
       #expect(try await status(first) == 201)
-      // What is no secret leaves the last ones as they are.
-      try write("short\n", to: path)
-      try await annals.reactor.sleep(for: .milliseconds(1_100))
-      #expect(try await status(first) == 201)
+      // What is no secret leaves the last ones as they are, and is told of.
+      for text in ["short\n", "\n"] {
+        try write(text, to: path)
+        try await eventually("it is told of", on: annals.reactor) {
+          let ready = try await annals.client.send(HTTPRequest(.get, annals.operationsURL + "/readyz?verbose=1"))
+          return String(decoding: ready.body, as: UTF8.self).contains("auth.secret: its file is not")
+        }
+        #expect(try await status(first) == 201)
+      }
       try write(new, to: path)
       try await eventually("the old one is gone", on: annals.reactor) { try await status(first) == 401 }
       #expect(try await status(second) == 201)
@@ -114,7 +119,7 @@ import Testing
       }
       for process in annals.processes {
         let limits = try File.text("/proc/\(process)/limits", limit: 1 << 16)
-        #expect(limits.contains(#/Max core file size +0 +0/#))
+        #expect(limits.contains(#/Max core file size +1 +1/#))
       }
     }
   }

@@ -27,7 +27,8 @@ public struct Configuration: Sendable {
       if setting.isSecret, value.hasPrefix(Self.inFile) {
         let path = String(value.dropFirst(Self.inFile.count))
         do { files[setting.key] = try SecretFile(path: path, check: setting.check) } catch {
-          throw .malformed(name, value: value, place: place, expected: error.text)
+          // A secret that happens to begin like this is not shown either.
+          throw .malformed(name, value: "\(Self.inFile)…", place: place, expected: error.text)
         }
       } else {
         values[setting.key] = try Self.checked(value, setting, place: place, name: name)
@@ -65,6 +66,11 @@ public struct Configuration: Sendable {
   /// - Returns: Of a secret in a file, what the file has now.
   public subscript<Value>(_ setting: Setting<Value>) -> Value {
     (files[setting.key]?.value ?? values[setting.key]).flatMap { Value(argument: $0) } ?? setting.fallback
+  }
+
+  /// Secrets whose files have something else now than what is used, and why, by key.
+  public var secretProblems: [(key: String, problem: String)] {
+    files.compactMap { key, file in file.problem.map { (key, $0) } }.sorted { $0.key < $1.key }
   }
 
   private static func checked(

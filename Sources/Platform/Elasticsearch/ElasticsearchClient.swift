@@ -105,7 +105,9 @@ public struct ElasticsearchClient: Sendable {
     accepting: Set<Int>
   ) async throws(ElasticsearchError) -> (status: Int, body: JSONValue) {
     var headers = body == nil ? [] : [(name: "Content-Type", value: contentType)]
-    if let authorization = Self.parts(of: url()).authorization { headers.append(("Authorization", authorization)) }
+    // A password is for its host alone.
+    let (present, authorization) = Self.parts(of: url())
+    if present == endpoint, let authorization { headers.append(("Authorization", authorization)) }
     let response: HTTPResponse
     do {
       response = try await client.send(

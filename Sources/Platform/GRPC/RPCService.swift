@@ -76,10 +76,12 @@ public struct RPCCall: Sendable {
   public var headers: [(name: String, value: String)] { call.headers }
 
   /// The client's address, without the port.
-  public var clientAddress: String {
-    // ipv4:127.0.0.1:40000, ipv6:%5B::1%5D:40000
-    let parts = call.peer.split(separator: ":")
-    guard parts.count > 2 else { return call.peer }
+  public var clientAddress: String { Self.address(of: call.peer) }
+
+  /// - Parameter peer: As gRPC has it: `ipv4:127.0.0.1:40000`, `ipv6:%5B::1%5D:40000`.
+  public static func address(of peer: String) -> String {
+    let parts = peer.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count > 2 else { return peer }
     let address = parts[1..<parts.count - 1].joined(separator: ":")
     return address.replacing("%5B", with: "").replacing("%5D", with: "")
   }

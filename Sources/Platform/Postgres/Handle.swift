@@ -19,10 +19,10 @@ struct Handle: ~Copyable {
   ///
   /// - Parameter overrides: Settings that replace those of the connection string.
   static func start(
-    _ options: PostgresOptions, replication: Bool, _ overrides: [String: String]
+    _ options: PostgresOptions, to url: String, replication: Bool, _ overrides: [String: String]
   ) throws(PostgresError) -> Handle {
     var settings = [
-      "dbname": options.url,
+      "dbname": url,
       "fallback_application_name": options.applicationName,
       "client_encoding": "UTF8",
       "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
@@ -155,7 +155,8 @@ final class HandleBox: @unchecked Sendable {  // unchecked: filled by one thread
 func connect(
   _ options: PostgresOptions, replication: Bool = false, on reactor: Reactor
 ) async throws(PostgresError) -> HandleBox {
-  let plan = try ConnectionPlan(options.url)
+  let url = options.url
+  let plan = try ConnectionPlan(url)
   var failures: [PostgresError] = []
   for attributes in plan.passes {
     for target in plan.targets {
@@ -175,7 +176,7 @@ func connect(
         settings["target_session_attrs"] = attributes
         do throws(PostgresError) {
           let box = try await Reactor.offLoop { [settings] () throws(PostgresError) in
-            HandleBox(try Handle.start(options, replication: replication, settings))
+            HandleBox(try Handle.start(options, to: url, replication: replication, settings))
           }
           try await box.finishConnecting(within: options.connectTimeout, on: reactor)
           return box

@@ -96,7 +96,11 @@ public actor RedisClient {
 
   /// Connects and signs in; the link is used by others only after that.
   private func connect() async throws(RedisError) {
-    if let current = current() { options = current }
+    if let current = current(), current.host == options.host, current.port == options.port,
+      current.database == options.database
+    {
+      options = current
+    }
     do throws(RedisError) {
       let new = try await openLink()
       do throws(RedisError) { try await signIn(over: new) } catch {

@@ -131,7 +131,8 @@ public struct S3Client: Sendable {
     let path = "/\(options.bucket)" + (key.map { "/" + Signature.encoded($0, keepingSlash: true) } ?? "")
     let schemeEnd = options.endpoint.firstRange(of: "://").map { options.endpoint[$0.upperBound...] }
     let host = String(schemeEnd ?? options.endpoint[...])
-    let signature = Signature(accessKey: options.accessKey, secretKey: options.secret(), region: options.region)
+    let (access, secret) = options.keys()
+    let signature = Signature(accessKey: access, secretKey: secret, region: options.region)
     let signed = signature.sign(
       method: method.rawValue, host: host, path: path, query: query, payload: payload, at: .now())
     let url = options.endpoint + path + (query.isEmpty ? "" : "?" + Signature.query(query))

@@ -2,9 +2,8 @@
 public struct S3Options: Sendable {
   public var endpoint: String
   public var bucket: String
-  public var accessKey: String
-  /// Asked for each request: it may be changed.
-  public var secret: @Sendable () -> String
+  /// Asked for each request: they may be changed.
+  public var keys: @Sendable () -> (access: String, secret: String)
   public var region: String
   public var timeout: Duration
 
@@ -12,7 +11,7 @@ public struct S3Options: Sendable {
     endpoint: String, bucket: String, accessKey: String, secretKey: String, region: String = "us-east-1",
     timeout: Duration = .seconds(30)
   ) {
-    (self.endpoint, self.bucket, self.accessKey, secret) = (endpoint, bucket, accessKey, { secretKey })
+    (self.endpoint, self.bucket, keys) = (endpoint, bucket, { (accessKey, secretKey) })
     (self.region, self.timeout) = (region, timeout)
   }
 }

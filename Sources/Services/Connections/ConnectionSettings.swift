@@ -64,7 +64,8 @@ public enum ConnectionSettings {
 
   static let s3Endpoint = Setting("s3.endpoint", default: "http://127.0.0.1:29000", "Address of the object store.")
   public static let s3Bucket = Setting("s3.bucket", default: "annals", "The bucket for the content of documents.")
-  static let s3AccessKey = Setting("s3.access-key", default: "annals", "Access key of the object store.")
+  static let s3AccessKey = Setting(
+    "s3.access-key", default: "annals", isSecret: true, "Access key of the object store.")
   static let s3SecretKey = Setting(
     "s3.secret-key", default: "annals-secret", isSecret: true, "Secret key of the object store.")
   static let s3Region = Setting("s3.region", default: "us-east-1", "Region in the signatures for the object store.")
@@ -122,9 +123,8 @@ extension S3Options {
   init(_ settings: Configuration) {
     self.init(
       endpoint: settings[ConnectionSettings.s3Endpoint], bucket: settings[ConnectionSettings.s3Bucket],
-      accessKey: settings[ConnectionSettings.s3AccessKey], secretKey: "",
-      region: settings[ConnectionSettings.s3Region])
-    secret = { settings[ConnectionSettings.s3SecretKey] }
+      accessKey: "", secretKey: "", region: settings[ConnectionSettings.s3Region])
+    keys = { (settings[ConnectionSettings.s3AccessKey], settings[ConnectionSettings.s3SecretKey]) }
   }
 }
 

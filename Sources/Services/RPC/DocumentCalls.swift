@@ -34,8 +34,9 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   func updateDocumentStatus(
     _ request: DocumentProto.UpdateDocumentStatusRequest, _ call: RPCCall
   ) async throws -> DocumentProto.DocumentResponse {
+    let caller = try await counted(call)
     let id = try id(request.documentId)
-    let caller = try await identified(call, .change, on: id)
+    try await access.require(.change, on: id, for: caller.caller)
     let status: DocumentStatus
     do { status = try DocumentStatus(json: .string(request.status)) } catch {
       throw RPCError(.invalidArgument, "\(error)", details: [.field("status", "\(error)")])
@@ -61,17 +62,19 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   func getDocument(
     _ request: DocumentProto.GetDocumentRequest, _ call: RPCCall
   ) async throws -> DocumentProto.DocumentResponse {
+    let caller = try await counted(call).caller
     let id = try id(request.documentId)
-    _ = try await identified(call, .view, on: id)
+    try await access.require(.view, on: id, for: caller)
     return try Self.response(await documents.existing(id))
   }
 
   func documentExists(
     _ request: DocumentProto.DocumentExistsRequest, _ call: RPCCall
   ) async throws -> DocumentProto.DocumentExistsResponse {
+    let caller = try await counted(call).caller
     let id = try id(request.documentId)
     do {
-      _ = try await identified(call, .view, on: id)
+      try await access.require(.view, on: id, for: caller)
       return .init(exists: try await documents.document(id)?.isDeleted == false)
     } catch DocumentRefusal.notFound {
       // One that the caller may not see is not there for it.
@@ -83,8 +86,9 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
     _ request: DocumentProto.WatchDocumentRequest, _ call: RPCCall,
     _ responses: RPCResponses<DocumentProto.DocumentEvent>
   ) async throws {
+    let caller = try await counted(call).caller
     let id = try id(request.documentId)
-    let caller = try await identified(call, .view, on: id).caller
+    try await access.require(.view, on: id, for: caller)
     var cursor: StreamCursor?
     if !request.from.isEmpty {
       do { cursor = try StreamCursor(json: .string(request.from)) } catch {
@@ -125,8 +129,8 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
 
   /// The same as for a request over HTTP: a call is a request to its path, with metadata for headers.
   ///
-  /// - Throws: A problem with status 401 or 403; `DocumentRefusal.notFound` for a document that the caller may not see.
-  private func identified(_ call: RPCCall, _ right: Right, on id: UUID) async throws -> Request {
+  /// - Throws: A problem with status 401 or 429.
+  private func counted(_ call: RPCCall) async throws -> Request {
     let headers = call.headers.filter { Self.headers.contains($0.name) }
     let request = try Request(
       .post, call.path, headers: headers, clientAddress: proxies.client(of: call.clientAddress, call.headers))
@@ -140,7 +144,6 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
     guard !caller.roles.isEmpty else {
       throw Authenticator.unauthorized("send a token in the metadata: “authorization: Bearer …”", isToken: false)
     }
-    try await access.require(right, on: id, for: caller)
     return request.identified(as: caller, by: access)
   }
 

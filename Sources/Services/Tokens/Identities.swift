@@ -45,6 +45,15 @@ public struct Identities: Feature {
 
   public func checks(_ context: Context) throws -> [Check] {
     [
+      Check("Secrets", isPublic: true) {
+        let problems = context.settings.secretProblems
+        guard problems.isEmpty else {
+          throw CheckProblem(
+            problems.map { "\($0.key): its file is not \($0.problem); what it had before is used" }.joined(
+              separator: "; "))
+        }
+        return "as their files have them"
+      },
       Check("Identity", isPublic: true) {
         guard context.keys.problem == nil else {
           throw CheckProblem("the keys for tokens (auth.jwks) cannot be read; the log says why")
@@ -53,7 +62,7 @@ public struct Identities: Feature {
         case .development: return "development: without a token everybody may do everything"
         case .tokens: return "tokens, \(context.keys.keys.keys.count) keys"
         }
-      }
+      },
     ]
   }
 }
