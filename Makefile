@@ -37,6 +37,7 @@ test: install ## Run every test on a stack of its own, then stop it
 	@scripts/install tests
 	@cd Tests && python3 -m unittest -q Rig.test_order
 	@.stack/tools/bin/python Tests/API/event_schemas.py
+	@.stack/tools/bin/python Tests/API/messages.py
 	@$(ON_STACK) swift test
 
 test-promise: install ## Kill relay and projector again and again under load; nothing may be lost or out of order
