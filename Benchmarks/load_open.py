@@ -12,6 +12,7 @@ import os
 import random
 import sys
 import time
+from collections import Counter
 
 from hdrh.histogram import HdrHistogram
 
@@ -32,7 +33,7 @@ GROWTH = 1.15
 class Load:
     def __init__(self, annals, owners):
         self.port, self.owners, self.idle = annals.port, owners, []
-        self.histogram, self.errors, self.unsigned = HdrHistogram(1, 60_000_000, 3), 0, []
+        self.histogram, self.errors, self.unsigned = HdrHistogram(1, 60_000_000, 3), Counter(), []
 
     def next(self):
         """Method, path, token and body of a request, in the proportions of `make load`."""
@@ -56,14 +57,18 @@ class Load:
                 writer.write(request)
                 head = await reader.readuntil(b"\r\n\r\n")
                 answer = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
-            self.idle.append((reader, writer))
+            # The gateway ends a connection after a thousand requests.
+            if b"connection: close" in head.lower():
+                writer.close()
+            else:
+                self.idle.append((reader, writer))
             self.histogram.record_value(int((time.monotonic() - meant) * 1_000_000))
             if int(head[9:12]) >= 300:
-                self.errors += 1
+                self.errors[f"{method} {path.split('?')[0]}: {int(head[9:12])}"] += 1
             elif path == "/documents":
                 self.unsigned = [*self.unsigned[-500:], (owner, json.loads(answer)["id"])]
-        except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, IndexError):
-            self.errors += 1
+        except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, IndexError) as error:
+            self.errors[f"{method} {path.split('?')[0]}: {type(error).__name__}"] += 1
 
     async def run(self, rate, seconds):
         start, tasks = time.monotonic(), set()
@@ -96,13 +101,13 @@ def soak(annals, owners, rate, minutes):
     rows = []
     load = Load(annals, owners)
     for minute in range(minutes):
-        load.histogram, load.errors = HdrHistogram(1, 60_000_000, 3), 0
+        load.histogram, load.errors = HdrHistogram(1, 60_000_000, 3), Counter()
         asyncio.run(load.run(rate, 60))
         # Connections belong to the loop that has ended.
         load.idle = []
         p50, p99 = milliseconds(load.histogram, 50, 99)
         rows.append((held(annals), p99))
-        print(f"minute {minute + 1:3}: p50 {p50:6.1f} p99 {p99:7.1f} ms, errors {load.errors}; "
+        print(f"minute {minute + 1:3}: p50 {p50:6.1f} p99 {p99:7.1f} ms, errors {load.errors.total()} {dict(load.errors) or ''}; "
               + ", ".join(f"{name} {size:.0f} MB {count} fd" for name, (size, count) in rows[-1][0].items()), flush=True)
     quarter = max(1, minutes // 4)
 
@@ -142,7 +147,7 @@ def main():
             load, rate = Load(annals, owners), capacity * share / 100
             asyncio.run(load.run(rate, options.seconds))
             cells = " ".join(f"{value:8.1f}" for value in milliseconds(load.histogram, 50, 90, 99, 99.9, 100))
-            print(f"{share:3} % {rate:8.0f} {cells} {load.errors:8}", flush=True)
+            print(f"{share:3} % {rate:8.0f} {cells} {load.errors.total():8} {dict(load.errors) or ''}", flush=True)
     finally:
         annals.stop()
 
