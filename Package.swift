@@ -90,7 +90,7 @@ let package = Package(
     platform("Kafka", over: "CRdkafka", ["Reactor", "Logging"]),
     platform("Redis", over: "CHiredis", ["Reactor", "Resilience", "Logging", "Metrics", "PercentCoding"]),
     platform("HTTPClient", over: "CCurl", ["Reactor", "Metrics"]),
-    platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON", "PercentCoding"]),
+    platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON", "PercentCoding", "Time"]),
     platform("WebSocket", over: "CWslay", ["Reactor", "Base64", "Crypto"]),
     platform("Protobuf", ["Base64"]),
     platform("GRPC", over: "CGRPC", excluding: ["Protos"], ["Protobuf", "Reactor", "Logging", "Metrics"]),

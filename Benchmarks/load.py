@@ -26,10 +26,11 @@ THEIRS = {
     300: {"Aggregated": (191.6, 0.0001, 26, 6, 52, 420)},
 }
 GOAL = 10
+WORDS = ["agreement", "invoice", "lease", "offer", "order", "receipt", "report", "statement", "summary", "warranty"]
 MIX = """
 local owners = {%s}
 local documents = {%s}
-local words = {"agreement","invoice","lease","offer","order","receipt","report","statement","summary","warranty"}
+local words = {%s}
 math.randomseed(7)
 local function headers() return {["Authorization"] = "Bearer " .. owners[math.random(#owners)], ["Content-Type"] = "application/json"} end
 function request()
@@ -96,7 +97,8 @@ def closed_loop(annals, owners, seconds):
         documents.append((id, owners[owner], f"user-{owner}@example.com"))
     script = os.path.join(annals.folder, "mix.lua")
     with open(script, "w") as file:
-        file.write(MIX % (",".join(f'"{owner}"' for owner in owners), ",".join(f'{{"{id}","{owner}","{email}"}}' for id, owner, email in documents)))
+        file.write(MIX % (",".join(f'"{owner}"' for owner in owners), ",".join(f'{{"{id}","{owner}","{email}"}}' for id, owner, email in documents),
+                          ",".join(f'"{word}"' for word in WORDS)))
     result = subprocess.run(["wrk", "-t1", "-c64", f"-d{seconds}s", "--latency", "-s", script, annals.url], capture_output=True, text=True)
     found = re.search(r"Requests/sec:\s+([\d.]+)", result.stdout)
     if result.returncode or not found:

@@ -20,10 +20,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from Rig import stack  # noqa: E402
 from Rig.apart import Apart  # noqa: E402
-from load import closed_loop  # noqa: E402
+from load import WORDS, closed_loop  # noqa: E402
 
 FIRST_PORT = 17_440
-WORDS = ["agreement", "invoice", "lease", "offer", "order", "receipt", "report", "statement", "summary", "warranty"]
 # A request whose answer has not come by then is an error.
 PATIENCE = 30
 # By how much memory, descriptors and p99 may be larger in the last quarter of a soak than in the second.

@@ -5,12 +5,12 @@ import json
 import os
 import random
 
+from load import WORDS
 from locust import FastHttpUser, between, task
 
 with open(os.environ["LOAD_TOKENS"]) as file:
     TOKENS = json.load(file)
 OWNERS = itertools.cycle(TOKENS["owners"])
-WORDS = ["agreement", "invoice", "lease", "offer", "order", "receipt", "report", "statement", "summary", "warranty"]
 
 
 def title():

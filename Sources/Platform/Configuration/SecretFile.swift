@@ -38,7 +38,7 @@ final class SecretFile: Sendable {
 
   deinit { timer.cancel() }
 
-  /// What is wrong with a file, in words that neither have its path nor its content.
+  /// The fault of a file, in words without its path and its content.
   struct SecretProblem: Error { let text: String }
 
   var value: String { state.withLock { $0.value } }

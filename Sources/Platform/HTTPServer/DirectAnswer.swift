@@ -1,5 +1,6 @@
 import CMicrohttpd
 import Glibc
+import Time
 
 /// An answer that is written to the socket past libmicrohttpd, which takes none while a body arrives. The connection
 /// ends with it.
@@ -10,10 +11,11 @@ struct DirectAnswer {
   let bytes: [UInt8]
 
   /// nil if the response is streamed.
-  init?(_ response: Response, isHead: Bool, at time: time_t = time(nil)) {
+  init?(_ response: Response, isHead: Bool) {
     guard case .bytes(let body) = response.body else { return nil }
     let reason = String(cString: MHD_get_reason_phrase_for(UInt32(response.status)))
-    var text = "HTTP/1.1 \(response.status) \(reason)\r\nDate: \(Self.date(time))\r\nConnection: close\r\n"
+    var text =
+      "HTTP/1.1 \(response.status) \(reason)\r\nDate: \(Timestamp.now().httpDate)\r\nConnection: close\r\n"
     for (name, value) in response.headers { text += "\(name): \(value)\r\n" }
     text += "Content-Length: \(body.count)\r\n\r\n"
     bytes = Array(text.utf8) + (isHead ? [] : body)
@@ -23,16 +25,5 @@ struct DirectAnswer {
   func write(to descriptor: Int32) {
     _ = bytes.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)) }
     shutdown(descriptor, Int32(SHUT_WR))
-  }
-
-  /// RFC 9110's date: `Sun, 06 Nov 1994 08:49:37 GMT`.
-  private static func date(_ time: time_t) -> String {
-    var (time, parts) = (time, tm())
-    gmtime_r(&time, &parts)
-    let days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-    func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
-    return "\(days[Int(parts.tm_wday)]), \(two(parts.tm_mday)) \(months[Int(parts.tm_mon)]) \(parts.tm_year + 1_900) "
-      + "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)) GMT"
   }
 }

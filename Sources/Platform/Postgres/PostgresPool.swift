@@ -133,21 +133,16 @@ public actor PostgresPool {
   }
 
   private func call<Value>(_ body: () async throws(PostgresError) -> Value) async throws(PostgresError) -> Value {
-    let call: Dependency.Call
-    do { call = try dependency.begin() } catch { throw .connecting(host: "its configured address", reason: "\(error)") }
-    do throws(PostgresError) {
-      let value = try await body()
-      dependency.end(call, .answered)
-      return value
-    } catch {
-      switch error {
-      case .timedOut: dependency.end(call, .failed)
-      case .server, .decoding: dependency.end(call, .answered)
-      // A lost connection is made again by itself, and calls fail at once until then.
-      case .connecting, .connectionLost, .overloaded, .closed, .cancelled: dependency.end(call, .abandoned)
-      }
-      throw error
-    }
+    try await dependency.call(
+      isRepeatable: false,
+      outcome: { (error: PostgresError) in
+        switch error {
+        case .timedOut: .failed
+        case .server, .decoding: .answered
+        // A lost connection is made again by itself, and calls fail at once until then.
+        case .connecting, .connectionLost, .overloaded, .closed, .cancelled: .abandoned
+        }
+      }, refused: { .connecting(host: "its configured address", reason: "\($0)") }, body)
   }
 
   /// Closes all connections and waits for the tasks that kept them open.

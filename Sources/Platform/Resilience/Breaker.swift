@@ -12,7 +12,7 @@ struct Breaker: Sendable {
     case probing
   }
 
-  /// What a call may do.
+  /// The answer to a call that asks to be made.
   enum Admission: Sendable, Equatable {
     case call(number: Int)
     /// The same, and its outcome decides.
@@ -83,7 +83,7 @@ struct Breaker: Sendable {
   }
 }
 
-/// What a call has shown about the server.
+/// The finding of a call about its server.
 public enum Outcome: Sendable, Equatable {
   /// It works, whatever it has answered.
   case answered

@@ -63,17 +63,18 @@ public final class Dependency: Sendable {
   }
 
   public func begin() throws(Refusal) -> Call {
-    let (result, wasProbe) = books.withLock { books -> (Result<Call, Refusal>, Bool) in
-      guard books.running < policy.maximumCalls else { return (.failure(.busy(name, calls: books.running)), false) }
+    let result = books.withLock { books -> Result<Call, Refusal> in
+      guard books.running < policy.maximumCalls else { return .failure(.busy(name, calls: books.running)) }
       let admission = books.breaker.enter(at: .now)
-      if admission == .refused { return (.failure(.resting(name)), false) }
+      if admission == .refused { return .failure(.resting(name)) }
       books.running += 1
       books.retries = min(Self.mostRetries, books.retries + policy.retryShare)
-      if case .probe = admission { return (.success(Call(admission: admission)), true) }
-      return (.success(Call(admission: admission)), false)
+      return .success(Call(admission: admission))
     }
-    if wasProbe { metrics.show(.probing) }
-    if case .failure(let refusal) = result { metrics.refused(refusal) }
+    switch result {
+    case .success(let call): if case .probe = call.admission { metrics.show(.probing) }
+    case .failure(let refusal): metrics.refused(refusal)
+    }
     return try result.get()
   }
 
@@ -122,7 +123,7 @@ public final class Dependency: Sendable {
         return value
       } catch {
         let outcome = outcome(error)
-        // What took most of its time would take it again.
+        // A try that took most of the time-out would take it again.
         let isRepeated =
           outcome == .failed && isRepeatable && backoff.attempts < policy.tries - 1
           && .now - start < policy.timeout / 2 && mayRetry()
@@ -155,7 +156,7 @@ public final class Dependency: Sendable {
   }
 }
 
-/// What is measured of a dependency.
+/// The metrics of a dependency.
 private struct Measures: Sendable {
   private let state: Gauge
   let failures: Counter

@@ -6,7 +6,7 @@ struct Deprecation: Sendable {
   /// The first day, and the day of its end; nil: no end is planned.
   let since: Timestamp
   let end: Timestamp?
-  /// What to use in its place.
+  /// The thing to use instead.
   let instead: String
 
   /// - Parameters: Days look like 2026-11-27.

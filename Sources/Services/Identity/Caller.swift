@@ -39,7 +39,7 @@ public struct Caller: Sendable {
   /// The name under which it keeps things of its own.
   var owner: String { actor ?? "anonymous" }
 
-  /// What is done in its name later goes by these rights.
+  /// Later work in its name goes by these rights.
   func standingRights(forAll: Bool) -> StandingRights {
     StandingRights(forAll: forAll, names: names.map(\.text).sorted(), groups: groups.map(\.text).sorted())
   }
