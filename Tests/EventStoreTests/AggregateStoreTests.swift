@@ -65,7 +65,7 @@ extension Tally: SnapshottingAggregate {
   init(snapshot: JSONValue) throws(JSONError) { total = try Int64(json: snapshot) }
 }
 
-@Suite("An aggregate's store", .workLimit(minutes: 2)) struct AggregateStoreTests {
+@Suite("An aggregate's store", .workLimit(minutes: 5)) struct AggregateStoreTests {
   private func withStore(
     pageSize: Int = EventStore.pageSize, _ body: @Sendable (AggregateStore<Tally>, EventStore) async throws -> Void
   ) async throws {
