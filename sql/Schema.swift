@@ -13,6 +13,7 @@ public enum Schema {
     PackageResources.parked_messages_sql, PackageResources.log_index_sql, PackageResources.checkpoints_sql,
     PackageResources.commands_sql, PackageResources.snapshots_sql, PackageResources.view_generations_sql,
     PackageResources.parked_changes_sql, PackageResources.document_views_sql, PackageResources.due_times_sql,
+    PackageResources.webhook_queues_sql, PackageResources.webhook_attempts_sql,
     PackageResources.publication_sql,
     PackageResources.first_partitions_sql,
   ]
@@ -65,6 +66,18 @@ public enum Schema {
   public static let dueNow = text(PackageResources.due_now_sql)
   public static let forgetDue = text(PackageResources.forget_due_sql)
   public static let settleDue = text(PackageResources.settle_due_sql)
+  public static let noteWebhooks = text(PackageResources.note_webhooks_sql)
+  public static let takeWebhooks = text(PackageResources.take_webhooks_sql)
+  public static let settleWebhook = text(PackageResources.settle_webhook_sql)
+  public static let recordAttempts = text(PackageResources.record_attempts_sql)
+  public static let listAttempts = text(PackageResources.list_attempts_sql)
+  public static let attemptsOfEvent = text(PackageResources.attempts_of_event_sql)
+  public static let forgetAttempts = text(PackageResources.forget_attempts_sql)
+  public static let listParkedWebhooks = text(PackageResources.list_parked_webhooks_sql)
+  public static let resumeWebhook = text(PackageResources.resume_webhook_sql)
+  public static let countWebhooks = text(PackageResources.count_webhooks_sql)
+  public static let forgetWebhook = text(PackageResources.forget_webhook_sql)
+  public static let indexOfEvent = text(PackageResources.index_of_event_sql)
   public static let saveViews = text(PackageResources.save_views_sql)
   public static let savedViews = text(PackageResources.saved_views_sql)
   public static let viewsByDay = text(PackageResources.views_by_day_sql)

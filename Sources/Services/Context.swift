@@ -33,6 +33,8 @@ public struct Context: Sendable {
   public let elasticsearch: ElasticsearchClient
   public let content: S3Client
   private let contentHTTP: HTTPClient
+  /// For URLs that strangers name.
+  let strangers: HTTPClient
   private let shared: Shared
   /// The process's keys for tokens.
   public var keys: TrustedKeys { shared.keys }
@@ -81,6 +83,9 @@ public struct Context: Sendable {
     // nothing else waiting.
     contentHTTP = HTTPClient(
       on: reactor, maximumConnections: settings[HTTPSettings.maximumConnections], metrics: metrics)
+    strangers = HTTPClient(
+      on: reactor, to: settings[WebhookSettings.allowsPrivate] ? .all : .publicOnly, connectTimeout: .seconds(5),
+      metrics: metrics)
     let contentOptions = S3Options(settings)
     content = S3Client(
       contentOptions, over: contentHTTP,
@@ -124,5 +129,6 @@ public struct Context: Sendable {
     await pool.close()
     await http.close()
     await contentHTTP.close()
+    await strangers.close()
   }
 }

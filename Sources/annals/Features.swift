@@ -11,6 +11,7 @@ enum Features {
     Batches(),
     Search(),
     SavedSearches(),
+    Webhooks(),
     Audit(),
     Analytics(),
     Streams(),

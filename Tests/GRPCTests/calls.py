@@ -24,6 +24,9 @@ import urllib.request
 
 import grpc
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from Rig.cases import run  # noqa: E402
+
 ADDRESS, URL, OPERATIONS = sys.argv[1:4]
 # Longer than the server itself waits for a busy machine.
 TIMEOUT = 90
@@ -448,15 +451,4 @@ if "ANNALS_LIMITS_REQUESTS" in os.environ:
     CASES = [a_client_calls_each_method_so_often]
 if "ANNALS_HTTP_HANDLER_TIMEOUT" in os.environ:
     CASES = [who_sends_nothing_is_ended]
-failed = 0
-for function in CASES:
-    if len(sys.argv) > 4 and sys.argv[4] not in function.__name__:
-        continue
-    try:
-        function()
-        print("ok    ", function.__name__, flush=True)
-    except Exception as error:
-        failed += 1
-        print("FAILED", function.__name__, repr(error)[:600], "line", sys.exc_info()[2].tb_next.tb_lineno, flush=True)
-print(f"{len(CASES) - failed} of {len(CASES)} cases hold")
-sys.exit(1 if failed else 0)
+run(CASES, sys.argv[4] if len(sys.argv) > 4 else "")

@@ -3,6 +3,7 @@
 
     gateway.py URL TLS_URL"""
 import json
+import os
 import socket
 import ssl
 import sys
@@ -12,6 +13,9 @@ from urllib.parse import urlsplit
 import grpc
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from Rig.cases import run  # noqa: E402
 
 URL, TLS = sys.argv[1:3]
 TIMEOUT = 30
@@ -63,13 +67,4 @@ def sockets():
     assert json.loads(next_of(TextMessage).data)["type"] == "document.viewed"
 
 
-failed = 0
-for case in (tls, calls, sockets):
-    try:
-        case()
-        print("ok    ", case.__name__, flush=True)
-    except Exception as error:
-        failed += 1
-        print("FAILED", case.__name__, repr(error)[:400], "line", sys.exc_info()[2].tb_next.tb_lineno, flush=True)
-print(f"{3 - failed} of 3 cases hold")
-sys.exit(1 if failed else 0)
+run((tls, calls, sockets))

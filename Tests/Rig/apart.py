@@ -13,7 +13,7 @@ from Rig import stack
 from Rig.database import ScratchDatabase
 from Rig.program import Program
 
-SERVICES = "documents,types,links,batches,search,searches,audit,analytics,grpc"
+SERVICES = "documents,types,links,batches,search,searches,webhooks,audit,analytics,grpc"
 
 
 class Apart:

@@ -20,6 +20,9 @@ from urllib.parse import urlsplit
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, RejectConnection, Request, TextMessage)
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from Rig.cases import run  # noqa: E402
+
 URL, SOCKETS, OPERATIONS = sys.argv[1:4]
 HOST, PORT = urlsplit(SOCKETS).hostname, urlsplit(SOCKETS).port
 TIMEOUT = 30
@@ -485,15 +488,4 @@ def families_12_and_13_compression_is_not_agreed_to():
     assert head.startswith(b"HTTP/1.1 101 ") and b"deflate" not in head
 
 
-failed = 0
-for function in CASES:
-    if len(sys.argv) > 4 and sys.argv[4] not in function.__name__:
-        continue
-    try:
-        function()
-        print("ok    ", function.__name__, flush=True)
-    except Exception as error:
-        failed += 1
-        print("FAILED", function.__name__, repr(error)[:400], "line", sys.exc_info()[2].tb_next.tb_lineno, flush=True)
-print(f"{len(CASES) - failed} of {len(CASES)} cases hold")
-sys.exit(1 if failed else 0)
+run(CASES, sys.argv[4] if len(sys.argv) > 4 else "")

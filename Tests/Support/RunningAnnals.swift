@@ -153,7 +153,7 @@ private func runAnnals(
         ]
       }
       commands = [
-        ["serve", "documents,types,links,batches,search,searches,audit,analytics,grpc"],
+        ["serve", "documents,types,links,batches,search,searches,webhooks,audit,analytics,grpc"],
         try service("signatures", #"(/v1)?/(signatures|signers/|documents/[^/]+/sign)"#),
         try service("search", #"(/v1)?/(search|aggregations|suggestions)"#),
         try service("streams", #"(/v1)?/(ws/|events|saved-searches/events|documents/[^/]+/events)"#),

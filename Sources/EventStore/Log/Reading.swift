@@ -1,8 +1,9 @@
 public import Events
-import Identifiers
+public import Identifiers
 import JSON
 public import Postgres
 import Schema
+public import Time
 
 extension EventStore {
   static let readStream = Query("read_stream", Schema.readStream)
@@ -12,6 +13,7 @@ extension EventStore {
   static let readLogBack = Query("read_log_back", Schema.readLogBack)
   static let readCategory = Query("read_category", Schema.readCategory)
   static let readCorrelation = Query("read_correlation", Schema.readCorrelation)
+  static let indexOfEvent = Query("index_of_event", Schema.indexOfEvent)
   static let newestIndex = Query("newest_index", Schema.newestIndex)
   static let streamsOfCategory = Query("streams_of_category", Schema.streamsOfCategory)
   static let streamVersion = Query("stream_version", Schema.streamVersion)
@@ -91,6 +93,26 @@ extension EventStore {
     _ correlation: String, from index: LogIndex = .start, limit: Int = pageSize
   ) async throws(ReadError) -> EventPage {
     try await page(Self.readCorrelation, [.text(correlation), .bigint(index.value)], limit: limit)
+  }
+
+  /// Where an event is in the log; nil: it has no index yet, or there is no such event.
+  public func index(of event: UUID) async throws(ReadError) -> LogIndex? {
+    do {
+      return try await pool.read(Self.indexOfEvent, [.uuid(event)]).first
+        .map { row throws(PostgresError) in LogIndex(try row.get(0)) }
+    } catch { throw .database(error) }
+  }
+
+  /// About the first index whose event was recorded at a moment or later. Transactions that took long may have ended out of this
+  /// order, so whoever wants everything begins a little earlier.
+  public func index(recordedAt moment: Time.Timestamp) async throws(ReadError) -> LogIndex {
+    var (low, high) = (Int64(0), try await end().value)
+    while low < high {
+      let middle = low + (high - low) / 2
+      guard let event = try await readLog(from: LogIndex(middle), limit: 1).events.first else { break }
+      if event.recordedAt < moment { low = middle + 1 } else { high = middle }
+    }
+    return LogIndex(low)
   }
 
   /// The index that the next event will get: everything below it can be read.

@@ -13,16 +13,17 @@ public actor HTTPClient {
   private let failures: Counter
   private var nextNumber = 0
 
+  /// - Parameter addresses: To which it connects. Clients that reach others share no connection.
   public init(
-    on reactor: Reactor, connectTimeout: Duration = .seconds(2), maximumConnections: Int = 64,
-    metrics: MetricsRegistry
+    on reactor: Reactor, to addresses: ReachableAddresses = .all, connectTimeout: Duration = .seconds(2),
+    maximumConnections: Int = 64, metrics: MetricsRegistry
   ) {
     (self.reactor, self.connectTimeout) = (reactor, connectTimeout)
     requests = metrics.counter(
       "annals_http_client_requests_total", ["reactor": reactor.name], help: "HTTP requests sent to other servers.")
     failures = metrics.counter(
       "annals_http_client_failures_total", ["reactor": reactor.name], help: "HTTP requests that got no response.")
-    multi = Multi(on: reactor, maximumConnections: maximumConnections)
+    multi = Multi(on: reactor, to: addresses, maximumConnections: maximumConnections)
   }
 
   /// Sends a request and returns the response, whatever its status. Throws if there is no complete response.

@@ -45,7 +45,7 @@ public struct HTTPResponseHead: Sendable {
 
 /// The reason why a request got no response.
 public struct HTTPClientError: Error, Equatable, Sendable, CustomStringConvertible {
-  public enum Kind: Equatable, Sendable { case connecting, timedOut, tooLarge, broken, cancelled, invalid }
+  public enum Kind: Equatable, Sendable { case connecting, timedOut, tooLarge, broken, cancelled, invalid, refused }
   public let kind: Kind
   public let method: String
   /// The URL without its query, which may contain secrets.

@@ -11,10 +11,11 @@ final class Multi {
   private var watches: [Int32: Watch] = [:]
   private var transfers: [UnsafeMutableRawPointer: Transfer] = [:]
   private var spare: [UnsafeMutableRawPointer] = []
+  private let addresses: ReachableAddresses
   private let maximumConnections: Int
 
-  init(on reactor: Reactor, maximumConnections: Int) {
-    (self.reactor, self.maximumConnections) = (reactor, maximumConnections)
+  init(on reactor: Reactor, to addresses: ReachableAddresses, maximumConnections: Int) {
+    (self.reactor, self.addresses, self.maximumConnections) = (reactor, addresses, maximumConnections)
   }
 
   /// Creates the multi handle for the first request, because that one runs on the loop.
@@ -83,6 +84,7 @@ final class Multi {
     let easy = spare.popLast() ?? curl_easy_init()!
     transfers[easy] = CollectedTransfer(
       request, number: number, easy: easy, connectTimeout: connectTimeout, continuation)
+    transfers[easy]?.connects(to: addresses)
     curl_multi_add_handle(multi, easy)
   }
 
@@ -94,6 +96,7 @@ final class Multi {
     let transfer = StreamedTransfer(
       request, length: length, number: number, easy: easy, connectTimeout: connectTimeout)
     transfers[easy] = transfer
+    transfer.connects(to: addresses)
     curl_multi_add_handle(multi, easy)
     // A timer that is started again would begin again: with many new streams it would never fire.
     if !looksForStalls { stalls?.start(after: .seconds(1), every: .seconds(1)) }

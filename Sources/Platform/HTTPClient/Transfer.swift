@@ -1,4 +1,5 @@
 import CCurl
+import Glibc
 
 /// One request in progress: the easy handle and its response's headers. Subclasses take the bodies.
 class Transfer {
@@ -7,6 +8,9 @@ class Transfer {
   let request: HTTPRequest
   private(set) var headers: [(name: String, value: String)] = []
   private var list: UnsafeMutablePointer<curl_slist>?
+  private var addresses = ReachableAddresses.all
+  /// An address to which it did not connect.
+  private var refused: NetworkAddress?
 
   init(_ request: HTTPRequest, number: Int, easy: UnsafeMutableRawPointer, connectTimeout: Duration) {
     (self.request, self.number, self.easy) = (request, number, easy)
@@ -43,6 +47,28 @@ class Transfer {
         .receiveHeader(UnsafeRawBufferPointer(start: bytes, count: size * count))
     }
     annals_curl_set_pointer(easy, CURLOPT_PRIVATE, me)
+  }
+
+  /// Before it begins: it connects to these alone, and to no proxy, which would connect to others.
+  final func connects(to addresses: ReachableAddresses) {
+    guard case .publicOnly = addresses else { return }
+    self.addresses = addresses
+    annals_curl_set_string(easy, CURLOPT_PROXY, "")
+    let opener: annals_curl_opener = { context, _, address in
+      Unmanaged<Transfer>.fromOpaque(context!).takeUnretainedValue().open(address!)
+    }
+    annals_curl_on_open(easy, opener, Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  private func open(_ target: UnsafeMutablePointer<curl_sockaddr>) -> curl_socket_t {
+    let isAllowed = withUnsafePointer(to: &target.pointee.addr) { address in
+      guard !addresses.allows(address) else { return true }
+      refused = NetworkAddress(address)
+      return false
+    }
+    guard isAllowed else { return curl_socket_t(CURL_SOCKET_BAD) }
+    return socket(
+      target.pointee.family, target.pointee.socktype | Int32(SOCK_CLOEXEC.rawValue), target.pointee.protocol)
   }
 
   /// Takes a piece of the response's body and returns how much it took, or what curl knows as an order.
@@ -100,6 +126,7 @@ class Transfer {
   }
 
   final func failure(_ code: CURLcode) -> HTTPClientError {
+    if let refused { return failure(.refused, "\(refused) is not an address of the public internet") }
     let kind: HTTPClientError.Kind =
       switch code {
       case CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY, CURLE_SSL_CONNECT_ERROR,

@@ -143,7 +143,7 @@ public struct S3Client: Sendable {
     switch error.kind {
     case .connecting, .timedOut, .broken: .unreachable(endpoint: options.endpoint, reason: error.reason)
     case .cancelled: .cancelled
-    case .tooLarge, .invalid: .unusable(reason: error.reason)
+    case .tooLarge, .invalid, .refused: .unusable(reason: error.reason)
     }
   }
 

@@ -26,6 +26,15 @@ public struct Caller: Sendable {
     (self.roles, self.expires) = (roles, expires)
   }
 
+  /// Whose work goes on while he is away.
+  ///
+  /// - Parameter rights: Those that he had when he asked for it.
+  init(owner: String, rights: StandingRights) {
+    self.init(
+      actor: owner, names: Set(rights.names.map { ExactName($0) }), groups: Set(rights.groups.map { ExactName($0) }),
+      roles: rights.forAll ? [.auditor] : [], expires: nil)
+  }
+
   public var isAdmin: Bool { roles.contains(.admin) }
   /// True if no document is hidden from it.
   public var seesAll: Bool { Right.overview.isGiven(to: roles) }

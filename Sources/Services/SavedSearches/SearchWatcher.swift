@@ -224,7 +224,7 @@ final class SearchWatcher: Worker {
           definitions[type.text] = try await types.load(type.text).state
         }
         let (text, filter) = try entry.query.search(
-          for: Caller(entry), entry.query.type.flatMap { definitions[$0.text] })
+          for: Caller(owner: entry.owner, rights: entry.reader), entry.query.type.flatMap { definitions[$0.text] })
         runnable.append(Runnable(entry: entry, text: text, filter: filter))
       } catch let error as Problem { leaveOut(entry, error.detail) }
     }
@@ -303,17 +303,7 @@ final class SearchWatcher: Worker {
   }
 }
 
-extension Caller {
-  /// The owner of a saved search, with the rights that he had when he saved one last.
-  fileprivate init(_ entry: KnownSearches.Entry) {
-    self.init(
-      actor: entry.owner, names: Set(entry.reader.names.map { ExactName($0) }),
-      groups: Set(entry.reader.groups.map { ExactName($0) }), roles: entry.reader.forAll ? [.auditor] : [],
-      expires: nil)
-  }
-}
-
-/// All saved searches, as the log has them. It reads what is new each time it is asked.
+/// All saved searches, as the log has them.
 private final class KnownSearches: Sendable {
   struct Entry: Sendable {
     let search: SearchList.Search
@@ -324,60 +314,29 @@ private final class KnownSearches: Sendable {
     let index: LogIndex
   }
 
-  private struct State {
-    var next = LogIndex.start
-    /// The event before it: another one there, or none, and the log has lost its end.
-    var last: UUID?
-    var lists: [String: SearchList] = [:]
-    var indexes: [UUID: LogIndex] = [:]
-    var entries: [Entry] = []
-    /// How often they were read anew.
-    var generation = 0
-  }
-  private let state = Mutex(State())
-  private let store: EventStore
+  private let lists: KnownStates<SearchList, [Entry]>
 
-  init(_ store: EventStore) { self.store = store }
+  init(_ store: EventStore) {
+    lists = KnownStates(store) { event in
+      switch event {
+      case .saved(let id, _, _, _, _, _): .begun(id)
+      case .removed(let id, _): .ended(id)
+      }
+    } make: { lists, indexes in
+      lists.flatMap { list in
+        list.searches.compactMap { search in
+          // What a newer program has saved is that program's.
+          guard let index = indexes[search.id], let query = try? SavedQuery(json: .object(search.query)) else {
+            return nil
+          }
+          return Entry(search: search, query: query, owner: list.owner, reader: list.reader, index: index)
+        }
+      }
+    }
+  }
 
   /// They are read anew.
-  func reset() { state.withLock { $0 = State(generation: $0.generation + 1) } }
+  func reset() { lists.reset() }
 
-  func searches() async throws -> [Entry] {
-    var new = state.withLock { $0 }
-    if let last = new.last,
-      try await store.readLog(from: LogIndex(new.next.value - 1), limit: 1).events.first?.id != last
-    {
-      reset()
-      new = state.withLock { $0 }
-    }
-    let before = new.next
-    while true {
-      let page = try await store.readCategory("\(SearchList.category)", from: new.next)
-      for recorded in page.events {
-        guard let index = recorded.index else { continue }
-        let event = try SearchList.event(recorded.body, of: recorded.stream)
-        new.lists[recorded.stream.id] = SearchList.evolve(
-          new.lists[recorded.stream.id], event, at: recorded.version)
-        switch event {
-        case .saved(let id, _, _, _, _, _): new.indexes[id] = index
-        case .removed(let id, _): new.indexes[id] = nil
-        }
-        (new.next, new.last) = (index.next, recorded.id)
-      }
-      guard page.hasMore else { break }
-    }
-    guard new.next > before else { return new.entries }
-    new.entries = new.lists.values.flatMap { list in
-      list.searches.compactMap { search in
-        // What a newer program has saved is that program's.
-        guard let index = new.indexes[search.id], let query = try? SavedQuery(json: .object(search.query)) else {
-          return nil
-        }
-        return Entry(search: search, query: query, owner: list.owner, reader: list.reader, index: index)
-      }
-    }
-    let read = new
-    state.withLock { if read.generation == $0.generation, read.next > $0.next { $0 = read } }
-    return read.entries
-  }
+  func searches() async throws -> [Entry] { try await lists.value() }
 }

@@ -27,20 +27,6 @@ final class DocumentFeed {
     let isLast: Bool
   }
 
-  /// What clients are told of one thing that happened, in whatever form.
-  struct Happening: Sendable {
-    let type: String
-    let title: String
-    let oldStatus: DocumentStatus?
-    let newStatus: DocumentStatus?
-    let version: StreamVersion
-    /// Nil for those who may not see the document's history.
-    let actor: String?
-    /// The signature that was given.
-    let signature: Signature?
-    let at: Timestamp
-  }
-
   /// Where a feed begins: the document as it was then, and the event that made it so. Nil: before it was, or unknown.
   struct Start: Sendable {
     let document: Document?
@@ -184,19 +170,7 @@ final class DocumentFeed {
     writer.object { writer in
       writer.member("type", what.type)
       writer.name("data")
-      writer.object {
-        $0.member("id", id.description)
-        $0.member("title", what.title)
-        $0.member("old_status", orNull: what.oldStatus?.rawValue)
-        $0.member("new_status", orNull: what.newStatus?.rawValue)
-        $0.member("version", what.version.value)
-        if let actor = what.actor { $0.member("actor", actor) }
-        if let signature = what.signature {
-          $0.member("signature_id", signature.id.description)
-          $0.member("signer_email", signature.signerEmail)
-          $0.member("signer_name", signature.signerName)
-        }
-      }
+      writer.object { what.write(&$0) }
       writer.member("timestamp", what.at.microseconds / 1_000)
       if let cursor { writer.member("cursor", cursor.text) }
     }
@@ -207,39 +181,22 @@ final class DocumentFeed {
     _ recorded: RecordedEvent, _ event: DocumentEvent, _ before: Document?, _ key: MessageCache.Key,
     isolation: isolated (any Actor)? = #isolation
   ) async throws -> [Message] {
-    let actor = key.tellsActor ? try recorded.metadata.actor : nil
-    func message(_ name: String, _ signature: Signature? = nil, isLast: Bool = true) -> Message {
-      let what = Happening(
-        type: name, title: state?.title ?? "", oldStatus: before?.status, newStatus: state?.status, version: version,
-        actor: actor, signature: signature, at: recorded.recordedAt)
+    let happenings = try await Happening.of(
+      event, recorded, from: before, to: state, id: id, actor: key.tellsActor ? try recorded.metadata.actor : nil
+    ) { signature in
+      // Both events are of one transaction.
+      try await cache.signature(signature, on: reactor) { [signatures] in
+        try await signatures.load(signature.description).state
+      }
+    }
+    // Another reader may have been faster.
+    if let known = cache.messages(key) { return known }
+    return happenings.enumerated().map { place, what in
+      let isLast = place == happenings.count - 1
       let cursor = StreamCursor(version.value, recorded.id)
       // A place between two messages of one event is none: both come again.
       let json = json(what, isLast ? cursor : nil)
       return Message(what: what, json: json, frame: WebSocketFrame(text: json), cursor: cursor, isLast: isLast)
-    }
-    switch event {
-    case .created: return [message("document.created")]
-    case .retitled: return [message("document.retitled")]
-    case .contentReplaced: return [message("document.content_replaced")]
-    case .statusChanged(_, let to, _): return [message("document.\(to.rawValue)")]
-    case .shared: return [message("document.shared")]
-    case .unshared: return [message("document.unshared")]
-    case .tagged: return [message("document.tagged")]
-    case .typed: return [message("document.fields_set")]
-    case .labelled: return [message("document.version_labelled")]
-    case .signingOpened: return [message("document.signing_opened")]
-    case .signingClosed: return [message("document.signing_closed")]
-    case .linked: return [message("document.linked")]
-    case .unlinked: return [message("document.unlinked")]
-    case .deleted: return [message("document.deleted")]
-    case .signed(let id, _, _):
-      // Both events are of one transaction.
-      let signature = try await cache.signature(id, on: reactor) { [signatures] in
-        try await signatures.load(id.description).state
-      }
-      // Another reader may have been faster.
-      if let known = cache.messages(key) { return known }
-      return [message("signature.given", signature, isLast: false), message("document.signed")]
     }
   }
 }

@@ -7,6 +7,7 @@
 #undef curl_easy_getinfo
 
 typedef size_t (*annals_curl_data)(char *bytes, size_t size, size_t count, void *context);
+typedef curl_socket_t (*annals_curl_opener)(void *context, curlsocktype purpose, struct curl_sockaddr *address);
 typedef int (*annals_curl_socket)(CURL *easy, curl_socket_t descriptor, int what, void *context, void *attached);
 typedef int (*annals_curl_timer)(CURLM *multi, long milliseconds, void *context);
 
@@ -15,6 +16,10 @@ static inline CURLcode annals_curl_set_size(CURL *h, CURLoption o, curl_off_t v)
 static inline CURLcode annals_curl_set_string(CURL *h, CURLoption o, const char *v) { return curl_easy_setopt(h, o, v); }
 static inline CURLcode annals_curl_set_pointer(CURL *h, CURLoption o, void *v) { return curl_easy_setopt(h, o, v); }
 static inline CURLcode annals_curl_set_data(CURL *h, CURLoption o, annals_curl_data f) { return curl_easy_setopt(h, o, f); }
+static inline CURLcode annals_curl_on_open(CURL *h, annals_curl_opener f, void *context) {
+  curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, context);
+  return curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, f);
+}
 static inline CURLMcode annals_curl_on_socket(CURLM *m, annals_curl_socket f, void *context) {
   curl_multi_setopt(m, CURLMOPT_SOCKETDATA, context);
   return curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, f);

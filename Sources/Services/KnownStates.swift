@@ -1,0 +1,75 @@
+import Events
+import EventStore
+import Identifiers
+import Synchronization
+
+/// All aggregates of a category that has few of them, in memory, as the log has them, and what is made of them. It reads what is new
+/// each time it is asked.
+final class KnownStates<State: Aggregate, Value: Sendable>: Sendable {
+  /// What an event does to the things that an aggregate is a list of.
+  enum Change: Sendable {
+    case begun(UUID)
+    case ended(UUID)
+    case other
+  }
+
+  private struct Known {
+    var next = LogIndex.start
+    /// The event before it: another one there, or none, and the log has lost its end.
+    var last: UUID?
+    var states: [String: State] = [:]
+    /// Where in the log each thing began.
+    var indexes: [UUID: LogIndex] = [:]
+    var value: Value
+    /// How often they were read anew.
+    var generation = 0
+  }
+  private let known: Mutex<Known>
+  private let store: EventStore
+  private let change: @Sendable (State.Event) -> Change
+  private let make: @Sendable ([State], [UUID: LogIndex]) -> Value
+
+  /// - Parameter make: From all aggregates, and where in the log each of their things began.
+  init(
+    _ store: EventStore, change: @escaping @Sendable (State.Event) -> Change,
+    make: @escaping @Sendable ([State], [UUID: LogIndex]) -> Value
+  ) {
+    (self.store, self.change, self.make) = (store, change, make)
+    known = Mutex(Known(value: make([], [:])))
+  }
+
+  /// They are read anew.
+  func reset() { known.withLock { $0 = Known(value: make([], [:]), generation: $0.generation + 1) } }
+
+  func value() async throws -> Value {
+    var new = known.withLock { $0 }
+    if let last = new.last,
+      try await store.readLog(from: LogIndex(new.next.value - 1), limit: 1).events.first?.id != last
+    {
+      reset()
+      new = known.withLock { $0 }
+    }
+    let before = new.next
+    while true {
+      let page = try await store.readCategory("\(State.category)", from: new.next)
+      for recorded in page.events {
+        guard let index = recorded.index else { continue }
+        let event = try State.event(recorded.body, of: recorded.stream)
+        new.states[recorded.stream.id] = State.evolve(
+          new.states[recorded.stream.id], event, at: recorded.version)
+        switch change(event) {
+        case .begun(let id): new.indexes[id] = index
+        case .ended(let id): new.indexes[id] = nil
+        case .other: break
+        }
+        (new.next, new.last) = (index.next, recorded.id)
+      }
+      guard page.hasMore else { break }
+    }
+    guard new.next > before else { return new.value }
+    new.value = make(Array(new.states.values), new.indexes)
+    let read = new
+    known.withLock { if read.generation == $0.generation, read.next > $0.next { $0 = read } }
+    return read.value
+  }
+}

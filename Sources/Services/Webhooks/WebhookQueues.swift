@@ -1,0 +1,197 @@
+import Events
+import Identifiers
+import Postgres
+import Schema
+import Time
+
+/// How far each document has come with each webhook, and what was tried.
+struct WebhookQueues: Sendable {
+  /// A document that is sent next, taken for a minute.
+  struct Entry: Sendable {
+    let webhook: UUID
+    let document: UUID
+    /// The event that is sent next, how many of its messages were sent, and the newest event that is to be sent.
+    let next: StreamVersion
+    let sent: Int
+    let newest: StreamVersion
+    let failures: Int
+    /// Until when it was taken.
+    let until: Timestamp
+  }
+
+  /// A document with events that are to be sent.
+  struct Note: Sendable {
+    let webhook: UUID
+    let document: UUID
+    let first: StreamVersion
+    var newest: StreamVersion
+  }
+
+  /// What was sent, and what became of it.
+  struct Attempt: Sendable {
+    let message: String
+    let event: UUID
+    let document: UUID
+    let version: StreamVersion
+    let number: Int
+    let at: Timestamp
+    let milliseconds: Int
+    /// nil: there was no answer.
+    let status: Int?
+    /// nil: it was taken.
+    let problem: String?
+  }
+
+  struct Parked: Sendable {
+    let document: UUID
+    let next: StreamVersion
+    let newest: StreamVersion
+    let failures: Int
+    let reason: String
+    let at: Timestamp
+  }
+
+  private let pool: PostgresPool
+
+  private static let note = Query("note_webhooks", Schema.noteWebhooks)
+  private static let take = Query("take_webhooks", Schema.takeWebhooks)
+  private static let settle = Query("settle_webhook", Schema.settleWebhook)
+  private static let record = Query("record_attempts", Schema.recordAttempts)
+  private static let list = Query("list_attempts", Schema.listAttempts)
+  private static let ofEvent = Query("attempts_of_event", Schema.attemptsOfEvent)
+  private static let forgetOld = Query("forget_attempts", Schema.forgetAttempts)
+  private static let parked = Query("list_parked_webhooks", Schema.listParkedWebhooks)
+  private static let resume = Query("resume_webhook", Schema.resumeWebhook)
+  private static let counts = Query("count_webhooks", Schema.countWebhooks)
+  private static let forget = Query("forget_webhook", Schema.forgetWebhook)
+
+  /// Rows that are deleted at a time.
+  private static let page: Int64 = 5_000
+
+  init(_ pool: PostgresPool) { self.pool = pool }
+
+  /// - Parameter isReplay: What was sent already is sent again.
+  func note(_ notes: [Note], isReplay: Bool = false) async throws {
+    guard !notes.isEmpty else { return }
+    _ = try await pool.query(
+      Self.note,
+      [
+        .uuids(notes.map(\.webhook)), .uuids(notes.map(\.document)), .bigints(notes.map(\.first.value)),
+        .bigints(notes.map(\.newest.value)), .bool(isReplay),
+      ])
+  }
+
+  /// Takes documents that are due.
+  ///
+  /// - Parameter room: How many of each webhook at most.
+  func take(_ room: [(webhook: UUID, count: Int)]) async throws -> [Entry] {
+    var entries: [Entry] = []
+    let rows = try await pool.query(
+      Self.take, [.uuids(room.map(\.webhook)), .bigints(room.map { Int64($0.count) })])
+    for row in rows {
+      entries.append(
+        Entry(
+          webhook: try row.get(0), document: try row.get(1), next: StreamVersion(try row.get(2)),
+          sent: try row.get(3, as: Int.self), newest: StreamVersion(try row.get(4)),
+          failures: try row.get(5, as: Int.self), until: try row.get(6)))
+    }
+    return entries
+  }
+
+  /// Gives back what was taken.
+  ///
+  /// - Parameters:
+  ///   - delay: When it goes on.
+  ///   - parked: Why it does not go on.
+  func settle(
+    _ entry: Entry, next: StreamVersion, sent: Int, failures: Int, in delay: Duration, parked: String? = nil
+  ) async throws {
+    let milliseconds = delay.components.seconds * 1_000 + delay.components.attoseconds / 1_000_000_000_000_000
+    _ = try await pool.query(
+      Self.settle,
+      [
+        .uuid(entry.webhook), .uuid(entry.document), .timestamp(entry.until), .bigint(entry.next.value),
+        .bigint(next.value), .bigint(Int64(sent)), .bigint(Int64(failures)), .bigint(milliseconds),
+        parked.map { .text($0) } ?? .null,
+      ])
+  }
+
+  func record(_ attempts: [Attempt], of entry: Entry) async throws {
+    guard !attempts.isEmpty else { return }
+    _ = try await pool.query(
+      Self.record,
+      [
+        .uuid(entry.webhook), .uuid(entry.document), .texts(attempts.map(\.message)), .uuids(attempts.map(\.event)),
+        .bigints(attempts.map(\.version.value)), .bigints(attempts.map { Int64($0.number) }),
+        .bigints(attempts.map(\.at.microseconds)), .bigints(attempts.map { Int64($0.milliseconds) }),
+        .bigints(attempts.map { $0.status.map { Int64($0) } }), .texts(attempts.map(\.problem)),
+      ])
+  }
+
+  /// What a webhook was sent, the newest first.
+  func attempts(
+    of webhook: UUID, before number: Int64?, document: UUID?, limit: Int
+  ) async throws -> [(number: Int64, attempt: Attempt)] {
+    try await pool.read(
+      Self.list,
+      [
+        .uuid(webhook), .bigint(number ?? .max), .bigint(Int64(limit)), document.map { .uuid($0) } ?? .null,
+      ]
+    ).map { row in (try row.get(0), try Self.attempt(row)) }
+  }
+
+  /// What webhooks were sent of an event, the oldest first.
+  func attempts(ofEvent event: UUID, limit: Int) async throws -> [(webhook: UUID, attempt: Attempt)] {
+    try await pool.read(Self.ofEvent, [.uuid(event), .bigint(Int64(limit))])
+      .map { row in (try row.get(10), try Self.attempt(row)) }
+  }
+
+  private static func attempt(_ row: Rows.Row) throws -> Attempt {
+    Attempt(
+      message: try row.get(1), event: try row.get(2), document: try row.get(3),
+      version: StreamVersion(try row.get(4)), number: try row.get(5, as: Int.self), at: try row.get(6),
+      milliseconds: try row.get(7, as: Int.self), status: try row.optional(8, as: Int.self),
+      problem: try row.optional(9, as: String.self))
+  }
+
+  /// Forgets what was tried long ago.
+  ///
+  /// - Returns: True if there may be more.
+  func forgetAttempts(olderThan age: Duration) async throws -> Bool {
+    try await pool.query(Self.forgetOld, [.bigint(age.components.seconds), .bigint(Self.page)]).affected == Self.page
+  }
+
+  func parked(of webhook: UUID, after document: UUID?, limit: Int) async throws -> [Parked] {
+    try await pool.read(
+      Self.parked, [.uuid(webhook), .uuid(document ?? UUID(high: 0, low: 0)), .bigint(Int64(limit))]
+    ).map { row in
+      Parked(
+        document: try row.get(0), next: StreamVersion(try row.get(1)), newest: StreamVersion(try row.get(2)),
+        failures: try row.get(3, as: Int.self), reason: try row.get(4), at: try row.get(5))
+    }
+  }
+
+  /// A parked document goes on.
+  ///
+  /// - Parameter skips: With the event behind the one that was not taken.
+  /// - Returns: False if it is not parked.
+  func resume(_ webhook: UUID, _ document: UUID, skips: Bool) async throws -> Bool {
+    try await pool.query(Self.resume, [.uuid(webhook), .uuid(document), .bool(skips)]).affected == 1
+  }
+
+  /// How many documents wait, and how many are parked, each counted up to 10,000.
+  func counts(of webhooks: [UUID]) async throws -> [UUID: (waiting: Int, parked: Int)] {
+    var counts: [UUID: (waiting: Int, parked: Int)] = [:]
+    for row in try await pool.read(Self.counts, [.uuids(webhooks)]) {
+      counts[try row.get(0)] = (try row.get(1, as: Int.self), try row.get(2, as: Int.self))
+    }
+    return counts
+  }
+
+  /// Forgets some of what a webhook was still to be told.
+  ///
+  /// - Returns: True if there may be more.
+  func forget(_ webhook: UUID) async throws -> Bool {
+    try await pool.query(Self.forget, [.uuid(webhook), .bigint(Self.page)]).affected == Self.page
+  }
+}

@@ -1,0 +1,443 @@
+import Configuration
+import Domain
+import EventStore
+import Events
+import HTTPServer
+import Identifiers
+import JSON
+import Time
+
+/// `/webhooks`: register URLs, see what they were sent, send it once more.
+struct WebhookRoutes: Sendable {
+  private let lists: AggregateStore<WebhookList>
+  private let queues: WebhookQueues
+  private let replays: WebhookReplays
+  private let post: WebhookPost
+  private let settings: Configuration
+
+  private static let page = 100
+
+  init(_ context: Context) {
+    (lists, queues) = (AggregateStore(context.store), WebhookQueues(context.pool))
+    replays = WebhookReplays(context.store, context.pool)
+    (post, settings) = (WebhookPost(context), context.settings)
+  }
+
+  private static let webhook = Input<UUID>(path: "webhook", "The webhook's id.")
+  private static let document = Input<UUID>(path: "document", "The document's id.")
+
+  var group: RouteGroup {
+    RouteGroup(
+      "Webhooks",
+      routes: [
+        Route(
+          .get, "/webhooks", "The caller's webhooks.", right: .identified,
+          answers: [Answer(200, "The webhooks.", schema: .object([.init("webhooks", .array(Self.schema))]))],
+          handler: list),
+        Route(
+          .post, "/webhooks",
+          "Register a URL. It is told of what happens from now on to documents that the caller may see, by Standard Webhooks 1.0.",
+          right: .identified, body: .fields(limit: 16_384), answers: [Answer(201, "The webhook.", schema: Self.schema)],
+          Input<WebhookURL>(field: "url", "Where messages are sent to."),
+          Input<WebhookChoice?>(optional: "selection", "Of what it is told; nothing: of everything."),
+          IdempotencyKey.input, handler: register),
+        Route(
+          .get, "/webhooks/{webhook}", "A webhook, and how many documents wait for it or are parked.",
+          right: .identified, answers: [Answer(200, "The webhook.", schema: Self.detailedSchema)], Self.webhook,
+          handler: show),
+        Route(
+          .patch, "/webhooks/{webhook}",
+          "Change a webhook. One that is disabled is told of nothing; what happens meanwhile can be replayed later.",
+          right: .identified, body: .fields(limit: 16_384), answers: [Answer(200, "The webhook.", schema: Self.schema)],
+          Self.webhook, Input<WebhookURL?>(optional: "url", "Where messages are sent to."),
+          Input<WebhookChoice?>(optional: "selection", "Of what it is told, in place of what was said before."),
+          Input<Bool?>(optional: "enabled", "Whether it is told of anything."), handler: change),
+        Route(
+          .delete, "/webhooks/{webhook}", "Delete a webhook. It is told of nothing more.", right: .identified,
+          answers: [Answer(204, "Deleted.")], Self.webhook
+        ) { request, id in
+          _ = try await webhook(id, of: request.caller)
+          try await replays.note(removed: id)
+          _ = try await execute(.remove(id: id, at: .now()), request)
+          return Response(204)
+        },
+        Route(
+          .get, "/webhooks/{webhook}/keys", "The keys that sign: for its receiver, who checks with them.",
+          right: .identified, answers: [Answer(200, "The keys, the newest first.", schema: Self.keysSchema)],
+          Self.webhook
+        ) { request, id in
+          try keys(of: try await webhook(id, of: request.caller))
+        },
+        Route(
+          .post, "/webhooks/{webhook}/keys",
+          "Make a new key. The one before it signs too for some hours, so that a receiver can change over.",
+          right: .identified, body: .fields(limit: 1_024),
+          answers: [Answer(200, "The keys, the newest first.", schema: Self.keysSchema)], Self.webhook,
+          Input<Int64?>(
+            optional: "old_key_hours", schema: .integer(in: 0...720),
+            "How long the old key signs too; nothing: 24 hours."
+          ), handler: rotate),
+        Route(
+          .post, "/webhooks/{webhook}/test", "Send a message of the type `webhook.test` now, once.",
+          right: .identified, answers: [Answer(200, "What became of it.", schema: Self.testSchema)], Self.webhook,
+          handler: test),
+        Route(
+          .post, "/webhooks/{webhook}/replay",
+          "Send what happened once more: events of a range of the log, by index or by time. Messages keep their ids.",
+          right: .identified, body: .fields(limit: 1_024),
+          answers: [Answer(202, "It is noted, and done within moments.", schema: Self.replaySchema)], Self.webhook,
+          Input<Int64?>(optional: "from_index", "The first index."),
+          Input<Int64?>(optional: "before_index", "The index at which it ends; nothing: the end of the log."),
+          Input<Timestamp?>(optional: "from", "In place of the first index: about when it was recorded."),
+          Input<Timestamp?>(optional: "before", "In place of the index at which it ends."), handler: replay),
+        Route(
+          .get, "/webhooks/{webhook}/attempts", "What a webhook was sent and what it said to it, the newest first.",
+          right: .identified, answers: [Answer(200, "A page of attempts.", schema: Self.attemptsSchema)], Self.webhook,
+          Input<UUID?>(query: "document_id", "Only of this document."),
+          Input<Int64?>(query: "before", "Go on before this attempt: `next` of the page before."), handler: attempts),
+        Route(
+          .get, "/webhooks/{webhook}/parked",
+          "Documents with a message that the webhook has not taken; what happened since waits behind it.",
+          right: .identified, answers: [Answer(200, "A page of them.", schema: Self.parkedSchema)], Self.webhook,
+          Input<UUID?>(query: "after", "Go on after this document: `next` of the page before."), handler: parked),
+        Route(
+          .post, "/webhooks/{webhook}/parked/{document}/{request}", "Decide about a parked document.",
+          right: .identified, answers: [Answer(204, "It goes on.")], Self.webhook, Self.document,
+          Input<String>(
+            path: "request", oneOf: ["retry", "skip"],
+            "retry: send the message again; skip: leave out the event that was not taken."), handler: resume),
+      ])
+  }
+
+  // MARK: Schemas
+
+  private static let members: [JSONSchema.Property] = [
+    .init("id", .string(format: "uuid")), .init("url", .string(format: "uri")),
+    .init("selection", WebhookChoice.schema),
+    .init("enabled", .boolean), .init("disabled", .nullable(.string()), "Why it is not enabled."),
+    .init("key", .integer, "The number of the key that signs."), .init("created_at", .string(format: "date-time")),
+  ]
+  private static let schema = JSONSchema.named("Webhook", .object(members))
+  private static let detailedSchema = JSONSchema.object(
+    members + [
+      .init("waiting", .integer, "Documents that wait, counted up to 10000."),
+      .init("parked", .integer, "Documents that are parked, counted up to 10000."),
+    ])
+  private static let keysSchema = JSONSchema.object([
+    .init(
+      "keys",
+      .array(
+        .object([
+          .init("number", .integer), .init("secret", .string(), "For `v1`: HMAC-SHA-256."),
+          .init("public_key", .string(), "For `v1a`: Ed25519."),
+          .init("until", .nullable(.string(format: "date-time")), "Until when it signs."),
+        ])))
+  ])
+  private static let testSchema = JSONSchema.object([
+    .init("delivered", .boolean), .init("status", .nullable(.integer)), .init("problem", .nullable(.string())),
+    .init("milliseconds", .integer),
+  ])
+  private static let replaySchema = JSONSchema.object([.init("from_index", .integer), .init("before_index", .integer)])
+  static let attemptMembers: [JSONSchema.Property] = [
+    .init("message_id", .string()), .init("event_id", .string(format: "uuid")),
+    .init("document_id", .string(format: "uuid")), .init("version", .integer),
+    .init("number", .integer, "Of this message, from 1 on."), .init("at", .string(format: "date-time")),
+    .init("milliseconds", .integer), .init("status", .nullable(.integer), "null: there was no answer."),
+    .init("problem", .nullable(.string()), "null: it was taken."),
+  ]
+  private static let attemptsSchema = JSONSchema.object([
+    .init("attempts", .array(.object(attemptMembers))), .init("next", .nullable(.integer), "null on the last page."),
+  ])
+  private static let parkedSchema = JSONSchema.object([
+    .init(
+      "parked",
+      .array(
+        .object([
+          .init("document_id", .string(format: "uuid")), .init("version", .integer, "Of the event that was not taken."),
+          .init("newest_version", .integer, "Of the newest event that waits."), .init("attempts", .integer),
+          .init("problem", .string()), .init("parked_at", .string(format: "date-time")),
+        ]))),
+    .init("next", .nullable(.string(format: "uuid")), "null on the last page."),
+  ])
+
+  // MARK: The list
+
+  private func webhooks(of caller: Caller) async throws -> [Webhook] {
+    try await lists.load(Webhooks.list(of: caller.owner)).state?.webhooks ?? []
+  }
+
+  private func webhook(_ id: UUID, of caller: Caller) async throws -> Webhook {
+    guard let webhook = try await webhooks(of: caller).first(where: { $0.id == id }) else {
+      throw WebhookRefusal.notFound
+    }
+    return webhook
+  }
+
+  private func execute(_ command: WebhookListCommand, _ request: Request) async throws -> WebhookList? {
+    try await lists.execute(command, on: Webhooks.list(of: request.caller.owner), metadata: request.metadata())
+  }
+
+  @Sendable
+  private func list(_ request: Request) async throws -> Response {
+    let webhooks = try await webhooks(of: request.caller)
+    var writer = JSONWriter(reserving: 2_048)
+    writer.object { writer in
+      writer.name("webhooks")
+      writer.array { writer in
+        for webhook in webhooks {
+          writer.element()
+          writer.object { webhook.write(&$0) }
+        }
+      }
+    }
+    return .json(writer.bytes)
+  }
+
+  @Sendable
+  private func register(
+    _ request: Request, _ url: WebhookURL, _ choice: WebhookChoice?, _ key: IdempotencyKey?
+  ) async throws -> Response {
+    guard !post.keys.isEmpty else {
+      throw Problem(
+        409, "No webhooks", detail: "this installation has no webhooks: its operator sets webhooks.secret first")
+    }
+    try url.check(allowsPrivate: settings[WebhookSettings.allowsPrivate])
+    let (caller, metadata) = (request.caller, request.metadata())
+    let selection = choice?.selection ?? WebhookSelection()
+    var chosen = JSONWriter()
+    selection.write(&chosen)
+    let keyed = KeyedRequest(
+      key, request, actor: metadata.actor, [url.text, String(decoding: chosen.bytes, as: UTF8.self)])
+    return try await lists.store.once(keyed) {
+      let id = UUID.version7()
+      let once = keyed.map { keyed in
+        Once<WebhookList>(keyed.key, request: keyed.request) { list in
+          list?.webhook(id).map { Self.registered($0).bytes } ?? Array("null".utf8)
+        }
+      }
+      let list = try await lists.execute(
+        .register(
+          id: id, url: url.text, selection: selection, owner: caller.owner,
+          reader: caller.standingRights(forAll: caller.seesAll), at: .now()),
+        on: Webhooks.list(of: caller.owner), metadata: metadata, once: once)
+      guard let webhook = list?.webhook(id) else { throw WebhookRefusal.notFound }
+      return Self.registered(webhook).response
+    }
+  }
+
+  private static func registered(_ webhook: Webhook) -> KeptAnswer {
+    var writer = JSONWriter()
+    writer.object { webhook.write(&$0) }
+    return KeptAnswer(201, headers: [("Location", "/v1/webhooks/\(webhook.id)")], body: writer.bytes)
+  }
+
+  @Sendable
+  private func show(_ request: Request, _ id: UUID) async throws -> Response {
+    let webhook = try await webhook(id, of: request.caller)
+    let counts = try await queues.counts(of: [id])[id]
+    var writer = JSONWriter()
+    writer.object {
+      webhook.write(&$0)
+      $0.member("waiting", counts?.waiting ?? 0)
+      $0.member("parked", counts?.parked ?? 0)
+    }
+    return .json(writer.bytes)
+  }
+
+  @Sendable
+  private func change(
+    _ request: Request, _ id: UUID, _ url: WebhookURL?, _ choice: WebhookChoice?, _ isEnabled: Bool?
+  ) async throws -> Response {
+    try url?.check(allowsPrivate: settings[WebhookSettings.allowsPrivate])
+    let caller = request.caller
+    var webhook = try await webhook(id, of: caller)
+    if url != nil || choice != nil {
+      let reader = caller.standingRights(forAll: caller.seesAll)
+      webhook =
+        try await execute(
+          .change(id: id, url: url?.text, selection: choice?.selection, reader: reader, at: .now()), request)?
+        .webhook(id) ?? webhook
+    }
+    if let isEnabled {
+      let command: WebhookListCommand =
+        isEnabled ? .enable(id: id, at: .now()) : .disable(id: id, reason: "its owner has disabled it", at: .now())
+      webhook = try await execute(command, request)?.webhook(id) ?? webhook
+    }
+    var writer = JSONWriter()
+    writer.object { webhook.write(&$0) }
+    return .json(writer.bytes)
+  }
+
+  // MARK: Keys
+
+  private func keys(of webhook: Webhook) throws -> Response {
+    let shown = post.keys.shown(of: webhook, at: .now())
+    var writer = JSONWriter(reserving: 512)
+    writer.object { writer in
+      writer.name("keys")
+      writer.array { writer in
+        for key in shown {
+          writer.element()
+          writer.object {
+            $0.member("number", key.number)
+            $0.member("secret", key.secret)
+            $0.member("public_key", key.publicKey)
+            $0.member("until", orNull: key.until?.description)
+          }
+        }
+      }
+    }
+    return .json(writer.bytes, headers: [("Cache-Control", "no-store")])
+  }
+
+  @Sendable
+  private func rotate(_ request: Request, _ id: UUID, _ hours: Int64?) async throws -> Response {
+    let hours = hours ?? 24
+    guard (0...720).contains(hours) else {
+      throw Problem(
+        422, "Invalid value", detail: "\(hours) is not a whole number from 0 to 720", field: "/old_key_hours")
+    }
+    let now = Timestamp.now()
+    let until = Timestamp(microseconds: now.microseconds + hours * 3_600_000_000)
+    let list = try await execute(.rotate(id: id, oldKeyUntil: until, at: now), request)
+    guard let webhook = list?.webhook(id) else { throw WebhookRefusal.notFound }
+    return try keys(of: webhook)
+  }
+
+  // MARK: What is sent
+
+  @Sendable
+  private func test(_ request: Request, _ id: UUID) async throws -> Response {
+    let webhook = try await webhook(id, of: request.caller)
+    var message = JSONWriter()
+    message.object { writer in
+      writer.member("type", "webhook.test")
+      writer.member("timestamp", Timestamp.now().description)
+      writer.name("data")
+      writer.object { $0.member("webhook_id", id.description) }
+    }
+    let answer = await post.send("msg_\(UUID.version7())", message.bytes, to: webhook)
+    var writer = JSONWriter()
+    writer.object {
+      $0.member("delivered", answer.problem == nil)
+      $0.member("status", answer.status.map { .integer(Int64($0)) } ?? JSONValue.null)
+      $0.member("problem", orNull: answer.problem)
+      $0.member("milliseconds", answer.milliseconds)
+    }
+    return .json(writer.bytes)
+  }
+
+  @Sendable
+  private func replay(
+    _ request: Request, _ id: UUID, _ fromIndex: Int64?, _ beforeIndex: Int64?, _ from: Timestamp?, _ before: Timestamp?
+  ) async throws -> Response {
+    let store = lists.store
+    guard (fromIndex == nil) != (from == nil) else {
+      throw Problem(422, "Invalid body", detail: "send either from_index or from", field: "/from_index")
+    }
+    guard beforeIndex == nil || before == nil else {
+      throw Problem(422, "Invalid body", detail: "send either before_index or before", field: "/before_index")
+    }
+    let end = try await store.end()
+    var first = LogIndex(max(0, fromIndex ?? 0))
+    // Rather some events too many: the log's order is that of commits.
+    if let from { first = try await store.index(recordedAt: Timestamp(microseconds: from.microseconds - 60_000_000)) }
+    var last = min(beforeIndex.map { LogIndex($0) } ?? end, end)
+    if let before {
+      last = try await store.index(recordedAt: Timestamp(microseconds: before.microseconds + 60_000_000))
+    }
+    guard first < last else { throw WebhookRefusal.rangeIsEmpty }
+    guard try await webhook(id, of: request.caller).disabled == nil else { throw WebhookRefusal.isDisabled }
+    try await replays.note(replay: id, from: first, before: last)
+    _ = try await execute(.replay(id: id, from: first.value, before: last.value, at: .now()), request)
+    var writer = JSONWriter()
+    writer.object {
+      $0.member("from_index", first.value)
+      $0.member("before_index", last.value)
+    }
+    return .json(writer.bytes, status: 202)
+  }
+
+  @Sendable
+  private func attempts(
+    _ request: Request, _ id: UUID, _ document: UUID?, _ before: Int64?
+  ) async throws -> Response {
+    _ = try await webhook(id, of: request.caller)
+    let attempts = try await queues.attempts(of: id, before: before, document: document, limit: Self.page + 1)
+    let shown = attempts.prefix(Self.page)
+    var writer = JSONWriter(reserving: 16_384)
+    writer.object { writer in
+      writer.name("attempts")
+      writer.array { writer in
+        for entry in shown {
+          writer.element()
+          writer.object { entry.attempt.write(&$0) }
+        }
+      }
+      let next = attempts.count > Self.page ? shown.last?.number : nil
+      writer.member("next", next.map { .integer($0) } ?? JSONValue.null)
+    }
+    return .json(writer.bytes)
+  }
+
+  @Sendable
+  private func parked(_ request: Request, _ id: UUID, _ after: UUID?) async throws -> Response {
+    _ = try await webhook(id, of: request.caller)
+    let parked = try await queues.parked(of: id, after: after, limit: Self.page + 1)
+    var writer = JSONWriter(reserving: 4_096)
+    writer.object { writer in
+      writer.name("parked")
+      writer.array { writer in
+        for entry in parked.prefix(Self.page) {
+          writer.element()
+          writer.object {
+            $0.member("document_id", entry.document.description)
+            $0.member("version", entry.next.value)
+            $0.member("newest_version", entry.newest.value)
+            $0.member("attempts", entry.failures)
+            $0.member("problem", entry.reason)
+            $0.member("parked_at", entry.at.description)
+          }
+        }
+      }
+      writer.member("next", orNull: parked.count > Self.page ? parked[Self.page - 1].document.description : nil)
+    }
+    return .json(writer.bytes)
+  }
+
+  @Sendable
+  private func resume(_ request: Request, _ id: UUID, _ document: UUID, _ wanted: String) async throws -> Response {
+    _ = try await webhook(id, of: request.caller)
+    guard try await queues.resume(id, document, skips: wanted == "skip") else {
+      throw Problem(404, "Not found", detail: "document \(document) is not parked for this webhook", field: "document")
+    }
+    return Response(204)
+  }
+}
+
+extension Webhook {
+  fileprivate func write(_ writer: inout JSONWriter) {
+    writer.member("id", id.description)
+    writer.member("url", url)
+    writer.name("selection")
+    selection.write(&writer)
+    writer.member("enabled", disabled == nil)
+    writer.member("disabled", orNull: disabled)
+    writer.member("key", key)
+    writer.member("created_at", createdAt.description)
+  }
+}
+
+extension WebhookQueues.Attempt {
+  func write(_ writer: inout JSONWriter) {
+    writer.member("message_id", message)
+    writer.member("event_id", event.description)
+    writer.member("document_id", document.description)
+    writer.member("version", version.value)
+    writer.member("number", number)
+    writer.member("at", at.description)
+    writer.member("milliseconds", milliseconds)
+    writer.member("status", status.map { .integer(Int64($0)) } ?? JSONValue.null)
+    writer.member("problem", orNull: problem)
+  }
+}

@@ -1,0 +1,311 @@
+import Configuration
+import Domain
+import EventStore
+import Events
+import HTTPClient
+import Identifiers
+import Lifecycle
+import Logging
+import Metrics
+import Reactor
+import Synchronization
+import Time
+
+/// Tells webhooks of what happens to documents: each message at least once, and those of one document in order.
+///
+/// One process follows the log and notes which documents have news for which webhook; all send. A message that is not taken is sent again
+/// after longer and longer pauses, and what happened to its document since waits behind it; other documents do not. When all attempts have
+/// failed the document is parked, until somebody resumes it.
+final class WebhookSender: Worker {
+  let name = "webhooks"
+  private let context: Context
+  private let known: KnownWebhooks
+  private let queues: WebhookQueues
+  private let messages: WebhookMessages
+  private let post: WebhookPost
+  private let retries: WebhookRetries
+  private let bell: Doorbell
+  private let logger: Logger
+  private let delivered, failed, parked: Counter
+  private let state = Mutex(State())
+
+  private struct State {
+    var problem: (text: String, at: ContinuousClock.Instant)?
+    /// Documents that are sent at this moment, by webhook.
+    var sending: [UUID: Int] = [:]
+    var rests: [UUID: Rest] = [:]
+  }
+
+  /// A webhook that fails is left alone for a while, whatever document comes next.
+  private struct Rest {
+    var failures = 0
+    var backoff = Backoff(first: .seconds(1), limit: .seconds(60))
+    var until = ContinuousClock.now
+  }
+
+  /// Events that are read together; documents that are sent at the same time, to one webhook and to all.
+  private static let (page, width, total) = (500, 8, 64)
+  /// How many failures in a row make a webhook rest, and how long one may ask to be left alone.
+  private static let (patience, longestRest) = (3, Duration.seconds(3_600))
+  /// For how long a document is sent on before others have their turn. Others leave it alone for a minute.
+  private static let turn = Duration.seconds(20)
+  private static let (pause, tidying) = (Duration.seconds(1), Duration.seconds(3_600))
+  /// A problem that has not come again for so long is over.
+  private static let memory = Duration.seconds(60)
+
+  init(_ context: Context) {
+    self.context = context
+    (known, queues) = (KnownWebhooks(context.store), WebhookQueues(context.pool))
+    (messages, post) = (WebhookMessages(context.store), WebhookPost(context))
+    retries = context.settings[WebhookSettings.retries]
+    bell = Doorbell(on: context.reactor)
+    logger = context.logger.labelled("webhooks")
+    func counter(_ outcome: String) -> Counter {
+      context.metrics.counter(
+        "annals_webhook_attempts_total", ["outcome": outcome],
+        help: "Messages sent to webhooks, by what became of them.")
+    }
+    (delivered, failed) = (counter("delivered"), counter("failed"))
+    parked = context.metrics.counter(
+      "annals_webhook_parked_total", help: "Documents that were parked: a webhook has not taken a message.")
+  }
+
+  var problem: String? {
+    get async { state.withLock { $0.problem.flatMap { .now - $0.at < Self.memory ? $0.text : nil } } }
+  }
+
+  private func note(problem: String, _ error: any Error) {
+    state.withLock { $0.problem = (problem, .now) }
+    logger.warning("Webhooks are not told", metadata: ["what": "\(problem)", .error: "\(error)"])
+  }
+
+  func run(until stop: StopSignal) async throws {
+    try await stop.cancels {
+      await self.context.reactor.run {
+        await withTaskGroup { group in
+          group.addTask(executorPreference: self.context.reactor) { await self.follow() }
+          group.addTask(executorPreference: self.context.reactor) { await self.send() }
+          group.addTask(executorPreference: self.context.reactor) { await self.tidy() }
+        }
+      }
+    }
+  }
+
+  // MARK: The log
+
+  private func follow() async {
+    let subscription = Subscription(
+      "webhooks", .category("\(Document.category)"), of: context.store, context.postgres, pageSize: Self.page,
+      beginning: { [store = context.store] in
+        // Before one was registered there was nobody to tell.
+        let end = try await store.end()
+        let first = try await store.readCategory("\(WebhookList.category)", from: .start, limit: 1).events.first
+        return min(first?.index ?? end, end)
+      }, on: context.reactor, logger: context.logger, metrics: context.metrics)
+    var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
+    while !Task.isCancelled {
+      do {
+        try await subscription.run { events in
+          try await self.note(events)
+          backoff.reset()
+        }
+      } catch is CancellationError { return } catch {
+        if Task.isCancelled { return }
+        note(problem: "the log is not followed for webhooks: \(error)", error)
+        if error is Subscription.Diverged {
+          // Another log, or one that has lost its end: what was sent is sent again, under the same ids.
+          known.reset()
+          do { try await subscription.forget() } catch {
+            logger.warning("The place in the log cannot be forgotten", metadata: [.error: "\(error)"])
+          }
+        }
+        do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
+      }
+    }
+  }
+
+  private func note(_ events: [RecordedEvent]) async throws {
+    let entries = try await known.webhooks().values.filter { $0.webhook.disabled == nil }
+    guard !entries.isEmpty else { return }
+    var notes = WebhookNotes()
+    for event in events {
+      guard let index = event.index else { continue }
+      for entry in entries where entry.index < index { notes.add(event, entry) }
+    }
+    let all = notes.all
+    guard !all.isEmpty else { return }
+    try await queues.note(all)
+    bell.ring()
+  }
+
+  // MARK: Sending
+
+  private func send() async {
+    await withDiscardingTaskGroup { group in
+      var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
+      while !Task.isCancelled {
+        do {
+          let webhooks = try await known.webhooks()
+          let room = room(for: webhooks.values.filter { $0.webhook.disabled == nil })
+          let taken = room.isEmpty || post.keys.isEmpty ? [] : try await queues.take(room)
+          for entry in taken {
+            guard let webhook = webhooks[entry.webhook] else { continue }
+            state.withLock { $0.sending[entry.webhook, default: 0] += 1 }
+            group.addTask(executorPreference: context.reactor) { await self.send(entry, webhook) }
+          }
+          backoff.reset()
+          if taken.isEmpty, await bell.wait(timeout: Self.pause) == .cancelled { return }
+        } catch {
+          if Task.isCancelled { return }
+          note(problem: "webhooks are not told: Postgres does not answer", error)
+          do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
+        }
+      }
+    }
+  }
+
+  /// How many documents are taken next, of which webhooks.
+  private func room(for entries: [KnownWebhooks.Entry]) -> [(webhook: UUID, count: Int)] {
+    state.withLock { state in
+      var left = Self.total - state.sending.values.reduce(0, +)
+      var room: [(webhook: UUID, count: Int)] = []
+      // Where there is not room for all, another one goes first each time.
+      for entry in entries.shuffled() where left > 0 {
+        let id = entry.webhook.id
+        var count = Self.width - (state.sending[id] ?? 0)
+        if let rest = state.rests[id], rest.failures >= Self.patience || rest.until > .now {
+          // After its rest one document tries.
+          count = rest.until > .now || state.sending[id] ?? 0 > 0 ? 0 : 1
+        }
+        count = min(count, left)
+        guard count > 0 else { continue }
+        left -= count
+        room.append((id, count))
+      }
+      return room
+    }
+  }
+
+  private func send(_ entry: WebhookQueues.Entry, _ webhook: KnownWebhooks.Entry) async {
+    do { try await turn(entry, webhook) } catch {
+      if !Task.isCancelled {
+        note(problem: "document \(entry.document) cannot be told to webhook \(entry.webhook): the log says why", error)
+      }
+    }
+    state.withLock { state in
+      let count = (state.sending[entry.webhook] ?? 1) - 1
+      state.sending[entry.webhook] = count > 0 ? count : nil
+    }
+    bell.ring()
+  }
+
+  /// Sends what happened to a document, in order, until it is done, one fails, or its turn is over.
+  private func turn(_ entry: WebhookQueues.Entry, _ webhook: KnownWebhooks.Entry) async throws {
+    let end = ContinuousClock.now + Self.turn
+    var (next, sent, failures) = (entry.next, entry.sent, entry.failures)
+    var attempts: [WebhookQueues.Attempt] = []
+    // A document that has lost its end has nothing more to tell.
+    while next <= entry.newest {
+      let told = try await messages.told(entry.document, from: next, of: webhook.webhook, for: webhook.reader)
+        .filter { $0.version <= entry.newest }
+      guard !told.isEmpty else {
+        next = entry.newest.next
+        break
+      }
+      for event in told {
+        for message in event.messages where message.part >= sent {
+          guard ContinuousClock.now < end, !Task.isCancelled else {
+            return try await settle(entry, attempts, next: event.version, sent, failures, in: .zero)
+          }
+          let answer = await post.send(message.id, message.json, to: webhook.webhook)
+          attempts.append(
+            WebhookQueues.Attempt(
+              message: message.id, event: message.event, document: entry.document, version: message.version,
+              number: failures + 1, at: answer.at, milliseconds: answer.milliseconds, status: answer.status,
+              problem: answer.problem))
+          guard let problem = answer.problem else {
+            delivered.increment()
+            state.withLock { $0.rests[entry.webhook] = nil }
+            (sent, failures) = (message.part + 1, 0)
+            continue
+          }
+          // The process ends: that is not the webhook's doing.
+          if Task.isCancelled {
+            attempts.removeLast()
+          } else {
+            failed.increment()
+            failures += 1
+            rest(entry.webhook, answer)
+          }
+          return try await put(off: entry, webhook, attempts, event.version, sent, failures, answer, problem)
+        }
+        (next, sent) = (event.version.next, 0)
+      }
+    }
+    try await settle(entry, attempts, next: next, 0, 0, in: .zero)
+  }
+
+  /// After a failure.
+  private func put(
+    off entry: WebhookQueues.Entry, _ webhook: KnownWebhooks.Entry, _ attempts: [WebhookQueues.Attempt],
+    _ version: StreamVersion, _ sent: Int, _ failures: Int, _ answer: WebhookPost.Answer, _ problem: String
+  ) async throws {
+    if answer.status == 410 {
+      _ = try await AggregateStore<WebhookList>(context.store).execute(
+        .disable(id: entry.webhook, reason: "it answered 410 Gone", at: .now()), on: webhook.list,
+        metadata: EventMetadata(actor: "webhook \(entry.webhook)"))
+      logger.warning("A webhook wants nothing more: it is disabled", metadata: ["webhook": "\(entry.webhook)"])
+      return try await settle(entry, attempts, next: version, sent, 0, in: .zero)
+    }
+    if failures == 0 { return try await settle(entry, attempts, next: version, sent, 0, in: .zero) }
+    guard let delay = retries.delay(after: failures) else {
+      parked.increment()
+      logger.error(
+        "A webhook has not taken a message: its document is parked",
+        metadata: [
+          "webhook": "\(entry.webhook)", "document": "\(entry.document)", "version": "\(version)", .error: "\(problem)",
+        ])
+      return try await settle(entry, attempts, next: version, sent, failures, in: .zero, parked: problem)
+    }
+    try await settle(
+      entry, attempts, next: version, sent, failures, in: max(delay, min(answer.retryAfter ?? .zero, Self.longestRest)))
+  }
+
+  private func settle(
+    _ entry: WebhookQueues.Entry, _ attempts: [WebhookQueues.Attempt], next: StreamVersion, _ sent: Int,
+    _ failures: Int, in delay: Duration, parked: String? = nil
+  ) async throws {
+    // The process may be ending: what was sent is noted all the same.
+    try await Task { [queues] in
+      try await queues.record(attempts, of: entry)
+      try await queues.settle(entry, next: next, sent: sent, failures: failures, in: delay, parked: parked)
+    }.value
+  }
+
+  private func rest(_ webhook: UUID, _ answer: WebhookPost.Answer) {
+    state.withLock { state in
+      var rest = state.rests[webhook] ?? Rest()
+      rest.failures += 1
+      if rest.failures >= Self.patience || answer.isOverloaded {
+        rest.until = .now + max(rest.backoff.next(), min(answer.retryAfter ?? .zero, Self.longestRest))
+      }
+      state.rests[webhook] = rest
+    }
+  }
+
+  // MARK: What is old
+
+  private func tidy() async {
+    let age = context.settings[WebhookSettings.keepAttempts]
+    while !Task.isCancelled {
+      do {
+        let hasMore = try await queues.forgetAttempts(olderThan: age)
+        try await context.reactor.sleep(for: hasMore ? .milliseconds(100) : Self.tidying)
+      } catch is CancellationError { return } catch {
+        if Task.isCancelled { return }
+        logger.warning("Old attempts cannot be forgotten", metadata: [.error: "\(error)"])
+        do { try await context.reactor.sleep(for: Self.tidying) } catch { return }
+      }
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import Crypto
+public import Configuration
+import Domain
+public import Events
+import Postgres
+
+/// URLs that are told of what happens to documents, by Standard Webhooks 1.0.
+public struct Webhooks: Feature {
+  public let name = "webhooks"
+
+  public init() {}
+
+  public var settings: [SettingDescription] { WebhookSettings.all }
+
+  public var aggregates: [any Aggregate.Type] { [WebhookList.self] }
+
+  public func routes(_ context: Context) throws -> [RouteGroup] { [WebhookRoutes(context).group] }
+
+  public func workers(_ context: Context) throws -> [any Worker] {
+    [
+      WebhookSender(context),
+      DueWorker(
+        "webhooks again", context, standstill: "nothing is replayed to webhooks: Postgres does not answer",
+        WebhookReplays(context.store, context.pool).look),
+    ]
+  }
+
+  /// The id of an owner's list. Names may have any characters; ids may not.
+  static func list(of owner: String) -> String { SHA256.hash(Array(ExactName(owner).text.utf8)).hexadecimal }
+}
