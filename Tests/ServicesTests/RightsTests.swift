@@ -16,6 +16,7 @@ import Testing
 private let secret = "a-secret-of-these-tests-0123456789"
 private let tokens = [
   "ANNALS_AUTH_MODE": "tokens", "ANNALS_AUTH_SECRET": secret, "ANNALS_PROJECTION_VIEWS": "document-cache",
+  "ANNALS_WEBHOOKS_SECRET": secret, "ANNALS_WEBHOOKS_ALLOW_PRIVATE": "true",
 ]
 
 /// Somebody with a token.
@@ -67,6 +68,9 @@ extension RunningAnnals {
     init(_ target: String, _ body: String? = nil) { (self.target, self.body) = (target, body) }
   }
 
+  /// Nobody listens there.
+  private static let webhook = #"{"url":"http://127.0.0.1:1/","selection":{"tag":"none"}}"#
+
   private func sample(_ route: Route, _ document: String, _ caller: Person, isSelf: Bool) -> Sample? {
     let path = route.path.replacing("{id}", with: document)
     return switch "\(route.method.rawValue) \(route.path)" {
@@ -88,6 +92,14 @@ extension RunningAnnals {
     case "GET /document-types", "GET /saved-searches", "GET /saved-searches/events", "GET /ws/searches": Sample(path)
     case "POST /saved-searches": Sample(path, #"{"name":"S","query":{"q":"x"}}"#)
     case "GET /saved-searches/{search}/hits", "DELETE /saved-searches/{search}": Sample(path)
+    case "GET /webhooks", "GET /webhooks/{webhook}", "DELETE /webhooks/{webhook}", "GET /webhooks/{webhook}/keys",
+      "GET /webhooks/{webhook}/attempts", "GET /webhooks/{webhook}/parked", "POST /webhooks/{webhook}/test":
+      Sample(path)
+    case "POST /webhooks": Sample(path, Self.webhook)
+    case "PATCH /webhooks/{webhook}", "POST /webhooks/{webhook}/keys": Sample(path, "{}")
+    case "POST /webhooks/{webhook}/replay": Sample(path, #"{"from_index":0}"#)
+    case "POST /webhooks/{webhook}/parked/{document}/{request}":
+      Sample(path.replacing("{document}", with: document).replacing("{request}", with: "retry"))
     case "GET /document-types/{type}", "DELETE /document-types/{type}":
       Sample(path.replacing("{type}", with: "letter"))
     case "PUT /document-types/{type}":
@@ -171,6 +183,10 @@ extension RunningAnnals {
             .json
           sample = Sample(sample.target.replacing("{search}", with: search["id"]?.string ?? "none"))
         }
+        if route.path.contains("{webhook}") {
+          let webhook = try await annals.send(somebody, .post, "/webhooks", Self.webhook).json
+          sample = Sample(sample.target.replacing("{webhook}", with: webhook["id"]?.string ?? "none"), sample.body)
+        }
         if route.path.contains("{link}") {
           let link = try await annals.send(admin, .post, "/documents/\(id)/links", "{}").json
           let url = try #require(link["url"]?.string).dropFirst("/v1".count)
@@ -199,8 +215,9 @@ extension RunningAnnals {
         } else {
           let whole = try await annals.client.send(request)
           let text = String(decoding: whole.body.prefix(300), as: UTF8.self)
-          // Whoever may see the session is told that it has none.
-          answer = (text.contains("the session has no seal") ? 200 : whole.status, text)
+          // Whoever may ask is told that there is none.
+          let isThere = ["the session has no seal", "is not parked for this webhook"].contains { text.contains($0) }
+          answer = (isThere ? 200 : whole.status, text)
         }
         #expect(
           expected(answer.status),

@@ -22,6 +22,7 @@ import urllib.request
 from standardwebhooks import Webhook
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from API.messages import check_webhook  # noqa: E402
 from Rig.cases import run  # noqa: E402
 
 URL = sys.argv[1]
@@ -156,6 +157,7 @@ def messages_are_signed_by_the_specification():
     assert len({m["headers"]["webhook-id"] for m in got}) == 4
     for message in got:
         verify(message, hook.keys)
+        assert not check_webhook(message["json"]), check_webhook(message["json"])
         assert abs(int(message["headers"]["webhook-timestamp"]) - time.time()) < 300
         assert "." not in message["headers"]["webhook-id"]
         datetime.datetime.fromisoformat(message["json"]["timestamp"].replace("Z", "+00:00"))
