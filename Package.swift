@@ -93,6 +93,7 @@ let package = Package(
     platform("HTTPServer", over: "CMicrohttpd", ["Reactor", "Logging", "Metrics", "JSON", "PercentCoding", "Time"]),
     platform("WebSocket", over: "CWslay", ["Reactor", "Base64", "Crypto"]),
     platform("Protobuf", ["Base64"]),
+    platform("Tracing", ["Protobuf", "Metrics", "Time"]),
     platform("GRPC", over: "CGRPC", excluding: ["Protos"], ["Protobuf", "Reactor", "Logging", "Metrics"]),
     platform("S3", ["HTTPClient", "Resilience", "Crypto", "Time"]),
 
@@ -104,12 +105,13 @@ let package = Package(
       resources: ["tables", "functions", "queries", "roles"].map { .embedInCode($0) }, swiftSettings: strict),
     module("Events", ["JSON", "Crypto", "Identifiers", "Time"]),
     module(
-      "EventStore", ["Schema", "Events", "Postgres", "Reactor", "Logging", "Metrics", "JSON", "Identifiers", "Time"]),
+      "EventStore",
+      ["Schema", "Events", "Postgres", "Reactor", "Logging", "Metrics", "Tracing", "JSON", "Identifiers", "Time"]),
     module("Domain", ["Events", "JSON", "Identifiers", "Time"]),
     module(
       "Relay",
       [
-        "Schema", "Events", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "JSON", "Crypto", "Time",
+        "Schema", "Events", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "Tracing", "JSON", "Crypto", "Time",
       ]),
     module("Connector", ["Schema", "Relay", "Postgres", "Logging", "JSON", "Spelling", "Time"]),
     module(
@@ -117,7 +119,7 @@ let package = Package(
       [
         "Schema", "Events", "Domain", "EventStore", "Postgres", "Kafka", "Redis", "Elasticsearch", "HTTPClient", "S3",
         "Reactor", "Crypto",
-        "Logging", "Metrics", "JSON", "Identifiers", "Time",
+        "Logging", "Metrics", "Tracing", "JSON", "Identifiers", "Time",
       ]),
     .target(
       name: "Services",
@@ -128,7 +130,7 @@ let package = Package(
         "Elasticsearch", "Redis",
         "S3", "Kafka", "Postgres", "MediaType", "Lifecycle", "Reactor", "Resilience", "Configuration", "CommandLine",
         "Files",
-        "Logging", "Metrics", "JSON", "Crypto", "JWT", "Base64", "Spelling", "Identifiers", "Time",
+        "Logging", "Metrics", "Tracing", "JSON", "Crypto", "JWT", "Base64", "Spelling", "Identifiers", "Time",
       ], path: "Sources/Services", exclude: ["RPC/Protos"], resources: [.embedInCode("Operations/docs.html")],
       swiftSettings: strict),
     .executableTarget(
@@ -205,6 +207,6 @@ let package = Package(
         "Support", "annals", "Services", "Domain", "EventStore", "Events", "HTTPServer", "HTTPClient", "JWT",
         "Lifecycle",
         "Configuration",
-        "Postgres", "Redis", "Reactor", "Logging", "Metrics", "JSON", "Base64", "Identifiers", "Time",
+        "Postgres", "Redis", "Reactor", "Logging", "Metrics", "Tracing", "JSON", "Base64", "Identifiers", "Time",
       ]),
   ] + fuzzers)

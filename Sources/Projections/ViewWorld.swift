@@ -5,6 +5,7 @@ public import Logging
 public import Metrics
 public import Postgres
 public import Reactor
+public import Tracing
 
 /// What the projections of a process share.
 public struct ViewWorld: Sendable {
@@ -17,13 +18,17 @@ public struct ViewWorld: Sendable {
   public let reactor: Reactor
   public let logger: Logger
   public let metrics: MetricsRegistry
+  /// Takes the spans of changes; nil: none are recorded.
+  public let tracer: Tracer?
 
   public init(
     store: EventStore, pool: PostgresPool, postgres: PostgresOptions, source: ViewSource,
-    aggregates: [any Aggregate.Type], on reactor: Reactor, logger: Logger, metrics: MetricsRegistry
+    aggregates: [any Aggregate.Type], on reactor: Reactor, logger: Logger, metrics: MetricsRegistry,
+    tracer: Tracer? = nil
   ) {
     (self.store, self.pool, self.postgres, self.source, self.aggregates) = (store, pool, postgres, source, aggregates)
     (self.reactor, self.logger, self.metrics) = (reactor, logger.labelled("project"), metrics)
+    self.tracer = tracer
   }
 
   public var registry: ViewRegistry { ViewRegistry(pool) }

@@ -3,6 +3,7 @@ public import Logging
 public import Metrics
 import Postgres
 public import Reactor
+public import Tracing
 import Schema
 
 /// Publishes an outbox, or an application's tables, to Kafka: source → envelopes → producer → confirmation.
@@ -34,10 +35,13 @@ public actor Relay {
   private var source: (any ChangeSource)?
   private let feed: any FeedReader
 
-  public init(_ options: RelayOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry) throws {
+  /// - Parameter tracer: Takes the spans of messages; nil: none are recorded.
+  public init(
+    _ options: RelayOptions, on reactor: Reactor, logger: Logger, metrics: MetricsRegistry, tracer: Tracer? = nil
+  ) throws {
     (self.options, self.reactor) = (options, reactor)
     self.logger = logger.labelled("relay")
-    self.metrics = RelayMetrics(metrics)
+    self.metrics = RelayMetrics(metrics, tracer: tracer)
     acknowledgements = Acknowledgements(metrics: self.metrics)
     feed = try options.feed.makeReader(options, logger: logger)
   }

@@ -12,6 +12,7 @@ public import Reactor
 public import Redis
 import Resilience
 public import S3
+import Tracing
 
 /// The possessions of one reactor: connections, stores, logger, metrics, settings. Features make their parts from it.
 public struct Context: Sendable {
@@ -42,6 +43,8 @@ public struct Context: Sendable {
   var sealKey: SealKey { shared.sealKey }
   /// The servers of all reactors, as their calls have found them.
   var dependencies: Dependencies { shared.dependencies }
+  /// Takes the process's spans.
+  var tracer: Tracer { shared.tracer }
   /// Where the process's readers of new events wait.
   public var hub: EventHub { shared.hub }
 
@@ -53,7 +56,13 @@ public struct Context: Sendable {
     /// Of all reactors.
     let dependencies = Dependencies()
 
-    public init(_ settings: Configuration) { keys = TrustedKeys(settings) }
+    let tracer: Tracer
+
+    public init(_ settings: Configuration, metrics: MetricsRegistry) {
+      keys = TrustedKeys(settings)
+      tracer = Tracer(
+        ratio: settings[TracingSettings.sample].value, isOn: TraceExport.isOn(settings), metrics: metrics)
+    }
   }
 
   public init(
@@ -64,7 +73,7 @@ public struct Context: Sendable {
     (self.settings, self.reactor, self.logger, self.metrics) = (settings, reactor, logger, metrics)
     (self.features, self.version) = (features, version)
     pool = PostgresPool(.init(pooled: settings), on: reactor, logger: logger, metrics: metrics)
-    store = EventStore(pool)
+    store = EventStore(pool, tracer: shared.tracer)
     redis = RedisClient(
       try RedisOptions(url: settings[ConnectionSettings.redisURL]),
       current: { try? RedisOptions(url: settings[ConnectionSettings.redisURL]) }, on: reactor, logger: logger,

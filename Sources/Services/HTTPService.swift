@@ -27,7 +27,7 @@ public struct HTTPService: Service {
         options,
         router: Router(
           try groups(context), middleware: [ErrorResponses(logger: context.logger)], access: Access(context),
-          limits: isLimited ? Limits(context) : nil),
+          limits: isLimited ? Limits(context) : nil, tracer: isLimited ? context.tracer : nil),
         on: context.reactor, logger: context.logger, metrics: context.metrics)
     }
   }

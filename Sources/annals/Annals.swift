@@ -43,7 +43,8 @@ struct Annals {
       ],
       subcommands: [
         Commands.all, Commands.serve, Commands.relay, Commands.project, Commands.migrate, Commands.adopt, Commands.load,
-        Commands.verify, Commands.rebuild, Commands.sweep, Commands.doctor, Commands.settings, Commands.metrics,
+        Commands.verify, Commands.trace, Commands.rebuild, Commands.sweep, Commands.doctor, Commands.settings,
+        Commands.metrics,
         Commands.openAPI, Commands.routes, Commands.token,
       ]),
     version: Runtime.version, sharedTitle: "Settings (also ANNALS_… in the environment, or in a file)",

@@ -29,5 +29,8 @@ enum Features {
   static let relay = Relaying()
   static let projections = Projecting()
 
-  static let all: [any Feature] = [log, outbox, identity] + services + [relay, projections]
+  /// What was done for traced requests, in every process.
+  static let traces = Traces()
+
+  static let all: [any Feature] = [log, outbox, identity, traces] + services + [relay, projections]
 }

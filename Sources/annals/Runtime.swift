@@ -37,7 +37,7 @@ struct Runtime: Sendable {
       var none = rlimit(rlim_cur: 1, rlim_max: 1)
       setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
     }
-    shared = Context.Shared(settings)
+    shared = Context.Shared(settings, metrics: metrics)
     for warning in settings.warnings {
       logger.warning("A setting should be looked at", metadata: [.error: "\(warning)"])
     }

@@ -21,7 +21,8 @@ import Testing
       let settings = try Configuration(
         ConnectionSettings.all + Features.all.flatMap(\.settings), environment: annals.environment)
       let context = try Context(
-        settings: settings, features: Features.all, version: "1", shared: Context.Shared(settings), on: annals.reactor,
+        settings: settings, features: Features.all, version: "1",
+        shared: Context.Shared(settings, metrics: MetricsRegistry()), on: annals.reactor,
         logger: quiet, metrics: MetricsRegistry())
       await context.start(poolSize: 1)
       let copying = DurableViews(context)

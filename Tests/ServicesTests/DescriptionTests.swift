@@ -17,7 +17,8 @@ func withRoutes<Value: Sendable>(
     let features = Features.all
     let settings = try Configuration(ConnectionSettings.all + features.flatMap(\.settings), environment: environment)
     let context = try Context(
-      settings: settings, features: features, version: "1", shared: Context.Shared(settings), on: reactor,
+      settings: settings, features: features, version: "1",
+      shared: Context.Shared(settings, metrics: MetricsRegistry()), on: reactor,
       logger: quiet,
       metrics: MetricsRegistry())
     return try await body(context, try features.flatMap { try $0.routes(context) })

@@ -109,6 +109,7 @@ extension RunningAnnals {
     case "DELETE /documents/{id}/type": Sample(path)
     case "POST /admin/rebuilds": Sample(path, #"{"view":"none"}"#)
     case "GET /documents/{id}/events", "GET /events": Sample(path)
+    case "GET /events/{event}/where": Sample(path.replacing("{event}", with: document))
     case "GET /ws/{id}": Sample(path)
     case "GET /documents/{id}/versions": Sample(path)
     case "GET /documents/{id}/compare": Sample(path + "?from=1&to=1")
@@ -216,7 +217,9 @@ extension RunningAnnals {
           let whole = try await annals.client.send(request)
           let text = String(decoding: whole.body.prefix(300), as: UTF8.self)
           // Whoever may ask is told that there is none.
-          let isThere = ["the session has no seal", "is not parked for this webhook"].contains { text.contains($0) }
+          let isThere = ["the session has no seal", "the log has no event", "is not parked for this webhook"].contains {
+            text.contains($0)
+          }
           answer = (isThere ? 200 : whole.status, text)
         }
         #expect(

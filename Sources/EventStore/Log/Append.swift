@@ -4,6 +4,7 @@ public import Postgres
 import Reactor
 import Schema
 public import Time
+import Tracing
 
 /// Events for one stream of an append.
 public struct StreamAppend: Sendable {
@@ -71,6 +72,30 @@ extension EventStore {
   /// - Throws: `versionConflict` for the first stream that is not at its expected version. Nothing is then written.
   public func append(
     _ appends: [StreamAppend], metadata: EventMetadata, command: CommandKey? = nil
+  ) async throws(AppendError) -> AppendResult {
+    guard let tracer, let trace = metadata.traceparent.flatMap({ tracer.place($0) }) else {
+      return try await appendUntraced(appends, metadata: metadata, command: command)
+    }
+    let begun = Timestamp.now()
+    let result: Result<AppendResult, AppendError>
+    do { result = .success(try await appendUntraced(appends, metadata: metadata, command: command)) } catch {
+      result = .failure(error)
+    }
+    var failure: String?
+    if case .failure(let error) = result { failure = "\(error)" }
+    tracer.record(
+      Span(
+        "append", .client, trace.child(), parent: trace.span, begun: begun,
+        [
+          ("db.system.name", "postgresql"), ("db.operation.name", "append"),
+          ("annals.stream", .text(appends.first.map { "\($0.stream)" } ?? "")),
+          ("annals.events", .number(Int64(appends.reduce(0) { $0 + $1.events.count }))),
+        ], failure: failure))
+    return try result.get()
+  }
+
+  private func appendUntraced(
+    _ appends: [StreamAppend], metadata: EventMetadata, command: CommandKey?
   ) async throws(AppendError) -> AppendResult {
     let count = appends.reduce(0) { $0 + $1.events.count }
     let least = command == nil ? 1 : 0

@@ -1,6 +1,7 @@
 public import Events
 public import Postgres
 import Schema
+public import Tracing
 
 /// The append-only event log. No other type writes to it.
 ///
@@ -8,10 +9,13 @@ import Schema
 public struct EventStore: Sendable {
   let pool: PostgresPool
   let personal: PersonalFields
+  let tracer: Tracer?
 
-  /// - Parameter personal: Fields of events that are stored in another form than they are written and read.
-  public init(_ pool: PostgresPool, personal: PersonalFields = .open) {
-    (self.pool, self.personal) = (pool, personal)
+  /// - Parameters:
+  ///   - personal: Fields of events that are stored in another form than they are written and read.
+  ///   - tracer: Takes the spans of appends; nil: none are recorded.
+  public init(_ pool: PostgresPool, personal: PersonalFields = .open, tracer: Tracer? = nil) {
+    (self.pool, self.personal, self.tracer) = (pool, personal, tracer)
   }
 
   /// Maximum number of events in one append, over all its streams.

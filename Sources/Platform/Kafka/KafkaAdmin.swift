@@ -311,6 +311,54 @@ public final class KafkaAdmin: Sendable {
     }
   }
 
+  /// Looks for a message of a key by one of its headers, in the partition that the key has now. Reading disturbs no group.
+  ///
+  /// - Parameter since: When it was written at the earliest, in milliseconds since 1970.
+  /// - Returns: nil if the partition has no such message, or not among the first 100,000 from then on.
+  public func find(
+    in topic: String, key: [UInt8], header name: String, _ value: [UInt8], since: Int64
+  ) async throws(KafkaError) -> KafkaMessage? {
+    try await Reactor.offLoop(.remote) { () throws(KafkaError) in
+      guard let count = try self.partitionsNow(of: topic) else { return nil }
+      let operation = "looking for a message in \(topic)"
+      let handle = try self.makeHandle(
+        RD_KAFKA_CONSUMER,
+        [
+          "group.id": "annals", "enable.auto.commit": "false", "auto.offset.reset": "earliest",
+          "allow.auto.create.topics": "false", "queued.max.messages.kbytes": "1024", "enable.partition.eof": "true",
+        ])
+      defer { rd_kafka_destroy(handle) }
+      rd_kafka_poll_set_consumer(handle)
+      // The producer's own partitioner.
+      let partition = key.withUnsafeBytes {
+        rd_kafka_msg_partitioner_murmur2(nil, $0.baseAddress, $0.count, Int32(count), nil, nil)
+      }
+      let list = rd_kafka_topic_partition_list_new(1)
+      defer { rd_kafka_topic_partition_list_destroy(list) }
+      rd_kafka_topic_partition_list_add(list, topic, partition)?.pointee.offset = max(0, since)
+      var code = rd_kafka_offsets_for_times(handle, list, self.milliseconds)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: self.options.brokers) }
+      code = rd_kafka_assign(handle, list)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaError(code, operation, brokers: self.options.brokers) }
+      defer { rd_kafka_consumer_close(handle) }
+      let deadline = ContinuousClock.now + self.timeout
+      var read = 0
+      while read < 100_000 {
+        guard .now < deadline else {
+          throw KafkaError(RD_KAFKA_RESP_ERR__TIMED_OUT, operation, brokers: self.options.brokers)
+        }
+        guard let message = rd_kafka_consumer_poll(handle, 200) else { continue }
+        defer { rd_kafka_message_destroy(message) }
+        if message.pointee.err == RD_KAFKA_RESP_ERR__PARTITION_EOF { return nil }
+        guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
+        read += 1
+        let found = KafkaMessage(message, source: TopicPartition(topic: topic, partition: partition))
+        if found.value != nil, found.header(name) == value { return found }
+      }
+      return nil
+    }
+  }
+
   /// Sets the offsets of a consumer group that has no members.
   public func setOffsets(_ offsets: [TopicPartition: Int64], of group: String) async throws(KafkaError) {
     guard !offsets.isEmpty else { return }

@@ -32,6 +32,36 @@ public struct KafkaMessage: Sendable {
   public func header(_ name: String) -> [UInt8]? { headers.last { $0.name == name }?.value }
 }
 
+extension KafkaMessage {
+  /// Copies what librdkafka has read.
+  init(_ message: UnsafePointer<rd_kafka_message_t>, source: TopicPartition) {
+    let content = message.pointee
+    func bytes(_ start: UnsafeMutableRawPointer?, _ count: Int) -> [UInt8]? {
+      start.map { Array(UnsafeRawBufferPointer(start: $0, count: count)) }
+    }
+    let time = rd_kafka_message_timestamp(message, nil)
+    self.init(
+      source: source, offset: content.offset, key: bytes(content.key, content.key_len),
+      value: bytes(content.payload, content.len), headers: Self.headers(of: message), timestamp: time < 0 ? nil : time)
+  }
+
+  private static func headers(
+    of message: UnsafePointer<rd_kafka_message_t>
+  ) -> [(name: String, value: [UInt8])] {
+    var list: OpaquePointer?
+    guard rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR, let list else { return [] }
+    return (0..<rd_kafka_header_cnt(list)).compactMap { index in
+      var name: UnsafePointer<CChar>?
+      var value: UnsafeRawPointer?
+      var count = 0
+      guard rd_kafka_header_get_all(list, index, &name, &value, &count) == RD_KAFKA_RESP_ERR_NO_ERROR, let name else {
+        return nil
+      }
+      return (String(cString: name), Array(UnsafeRawBufferPointer(start: value, count: count)))
+    }
+  }
+}
+
 /// A member of a consumer group. It reads committed messages only, and commits offsets only when asked to. Use it on
 /// its reactor's loop, in the isolation that created it.
 public final class KafkaConsumer {
@@ -213,29 +243,8 @@ public final class KafkaConsumer {
       failure = KafkaError(content.err, "consuming", brokers: client.brokers)
       return
     }
-    func bytes(_ start: UnsafeMutableRawPointer?, _ count: Int) -> [UInt8]? {
-      start.map { Array(UnsafeRawBufferPointer(start: $0, count: count)) }
-    }
     atEnd.remove(partition)
-    let time = rd_kafka_message_timestamp(message, nil)
-    messages.append(
-      KafkaMessage(
-        source: partition, offset: content.offset, key: bytes(content.key, content.key_len),
-        value: bytes(content.payload, content.len), headers: headers(of: message), timestamp: time < 0 ? nil : time))
-  }
-
-  private func headers(of message: UnsafePointer<rd_kafka_message_t>) -> [(name: String, value: [UInt8])] {
-    var list: OpaquePointer?
-    guard rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR, let list else { return [] }
-    return (0..<rd_kafka_header_cnt(list)).compactMap { index in
-      var name: UnsafePointer<CChar>?
-      var value: UnsafeRawPointer?
-      var count = 0
-      guard rd_kafka_header_get_all(list, index, &name, &value, &count) == RD_KAFKA_RESP_ERR_NO_ERROR, let name else {
-        return nil
-      }
-      return (String(cString: name), Array(UnsafeRawBufferPointer(start: value, count: count)))
-    }
+    messages.append(KafkaMessage(message, source: partition))
   }
 
   private func rebalance(_ event: OpaquePointer) {

@@ -36,6 +36,8 @@ extension LogKey {
   public static let host: LogKey = "host"
   public static let attempt: LogKey = "attempt"
   public static let delay: LogKey = "delay"
+  /// The trace that a line belongs to, by W3C Trace Context.
+  public static let trace: LogKey = "trace_id"
 }
 
 /// Writes lines under a label. Messages are static sentences; variable values go into metadata.

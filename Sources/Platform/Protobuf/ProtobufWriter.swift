@@ -43,6 +43,12 @@ public struct ProtobufWriter {
     }
   }
 
+  /// A field that is a message, written here.
+  public mutating func message(_ number: Int, _ body: (inout ProtobufWriter) -> Void) {
+    key(number, .bytes)
+    nested(body)
+  }
+
   // MARK: Bytes
 
   private mutating func key(_ number: Int, _ type: ProtobufWireType) {

@@ -8,7 +8,7 @@ public import Redis
 ///
 /// The version of each document is kept under the generation's own keys, without expiry: an older change that comes late finds
 /// it, after a deletion too.
-public struct DocumentCache: ComparableView {
+public struct DocumentCache: ComparableView, AwaitableView {
   public let name = "document-cache"
   public let categories = ["\(Document.category)"]
   private let keys: RedisStore
@@ -70,6 +70,12 @@ public struct DocumentCache: ComparableView {
         )
       })
     return try keys.outcomes(replies, Self.write)
+  }
+
+  public func visibleVersion(of stream: StreamID, atLeast: StreamVersion) async throws -> StreamVersion? {
+    guard let live = try await keys.live() else { return nil }
+    let reply = try await keys.redis.command(RedisCommand("GET", keys.key(live, stream.id)))
+    return reply.text.flatMap { Int64($0) }.map { StreamVersion($0) }
   }
 
   /// Keeps a row that a reader has folded, unless the view has another version.

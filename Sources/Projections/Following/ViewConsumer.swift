@@ -3,6 +3,8 @@ import Kafka
 import Logging
 import Metrics
 import Reactor
+import Time
+import Tracing
 
 /// Follows the change topics for one generation of a view: reads a batch, applies it, commits its offsets, in this order. No
 /// message is skipped. Used by one task.
@@ -15,6 +17,7 @@ final class ViewConsumer {
   private let consumer: KafkaConsumer
   /// The category of each topic's streams.
   private let categories: [String: String]
+  private let group: String
   private let store: StoreWatch
   private let places: PlaceCheck
   private let reactor: Reactor
@@ -38,7 +41,7 @@ final class ViewConsumer {
     categories = source.categories(of: view)
     let store = StoreWatch(view.store, generation, since: connection)
     self.store = store
-    let group = source.group(of: view, generation.number)
+    group = source.group(of: view, generation.number)
     places = PlaceCheck(source.kafka, on: reactor, logger: logger)
     consumer = try KafkaConsumer(
       source.kafka, group: group, instance: source.instance,
@@ -120,7 +123,34 @@ final class ViewConsumer {
     metrics.note(lag: consumer.lag(behind: offsets), newest: messages.last?.timestamp, isAtEnd: isAtEnd)
   }
 
+  /// Records that messages were applied, of which somebody wants to see the trace.
+  private func trace(_ messages: [KafkaMessage], since begun: Timestamp) {
+    guard let tracer = metrics.tracer else { return }
+    for message in messages where message.value != nil {
+      guard let header = message.header("traceparent"),
+        let context = tracer.place(String(decoding: header, as: UTF8.self))
+      else { continue }
+      tracer.record(
+        Span(
+          "process \(message.source.topic)", .consumer, context.child(), parent: context.span, begun: begun,
+          [
+            ("messaging.system", "kafka"), ("messaging.operation.name", "process"),
+            ("messaging.operation.type", "process"), ("messaging.destination.name", .text(message.source.topic)),
+            ("messaging.destination.partition.id", .text("\(message.source.partition)")),
+            ("messaging.kafka.offset", .number(message.offset)), ("messaging.consumer.group.name", .text(group)),
+            ("annals.view", .text(view.name)),
+          ]))
+      logger.debug(
+        "A change is in the view",
+        metadata: [
+          .trace: context.trace, "topic": message.source.topic, "partition": "\(message.source.partition)",
+          "offset": "\(message.offset)",
+        ])
+    }
+  }
+
   private func apply(_ messages: [KafkaMessage]) async throws {
+    let begun = Timestamp.now()
     var changes: [ViewChange] = []
     // Unreadable messages and later ones of their streams. They are parked after the earlier changes are applied.
     var faults: [(name: String, version: StreamVersion, reason: String)] = []
@@ -157,6 +187,7 @@ final class ViewConsumer {
         }
         for fault in faults { try await parking.park(fault.name, version: fault.version, reason: fault.reason) }
         metrics.changes.increment(by: changes.count)
+        trace(messages, since: begun)
         metrics.problem(nil)
         return
       } catch {

@@ -2,6 +2,7 @@ import Kafka
 import Metrics
 import Synchronization
 import Time
+import Tracing
 
 /// Metrics of one view, and what keeps it from going on.
 final class ViewMetrics: Sendable {
@@ -19,8 +20,11 @@ final class ViewMetrics: Sendable {
     (.now, 0, [:]))
   private let present = Mutex<String?>(nil)
 
-  init(view: String, _ registry: MetricsRegistry) {
-    (self.view, self.registry) = (view, registry)
+  /// Takes the spans of changes; nil: none are recorded.
+  let tracer: Tracer?
+
+  init(view: String, _ registry: MetricsRegistry, tracer: Tracer? = nil) {
+    (self.view, self.registry, self.tracer) = (view, registry, tracer)
     let labels: KeyValuePairs = ["view": view]
     changes = registry.counter("annals_projection_changes_total", labels, help: "Changes applied to a view.")
     failures = registry.counter(

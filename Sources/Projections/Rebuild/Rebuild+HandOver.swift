@@ -45,7 +45,8 @@ extension Rebuild {
         ?? ViewConsumer(
           view, generation, world.source, registry: world.registry,
           parking: ParkedChanges(view, generation.number, world.pool),
-          metrics: ViewMetrics(view: view.name, MetricsRegistry()), on: world.reactor, logger: logger)
+          metrics: ViewMetrics(view: view.name, MetricsRegistry(), tracer: world.tracer), on: world.reactor,
+          logger: logger)
       self.consumer = consumer
       try await consumer.step(timeout: timeout)
     }

@@ -27,7 +27,7 @@ public actor ProjectionRunner {
   public init(_ view: any View, _ world: ViewWorld) {
     (self.view, self.world, reactor) = (view, world, world.reactor)
     logger = world.logger.with("view", view.name)
-    metrics = ViewMetrics(view: view.name, world.metrics)
+    metrics = ViewMetrics(view: view.name, world.metrics, tracer: world.tracer)
   }
 
   /// The reason why the view does not follow history; nil if it does.

@@ -1,5 +1,7 @@
-import Metrics
 import Kafka
+import Metrics
+import Time
+import Tracing
 
 /// Delivery results of messages in flight. The sink's report closure retains only this object.
 final class Acknowledgements {
@@ -27,7 +29,10 @@ final class Acknowledgements {
   func take(_ reports: DeliveryReports) {
     if !reports.delivered.isEmpty { latest = .now }
     // Tokens are transactions, counted from 1: librdkafka's opaque pointer cannot be null.
-    for token in reports.delivered { tracker.acknowledged(token - 1) }
+    for token in reports.delivered {
+      tracker.acknowledged(token - 1)
+      if !traced.isEmpty { end(token - 1) }
+    }
     metrics.delivered.increment(by: reports.delivered.count)
     for report in reports.failed {
       failure = failure ?? report.error
@@ -35,6 +40,41 @@ final class Acknowledgements {
         suspects[MessageBatch.Key(topic: topic, key: report.key), default: 0] += 1
       }
     }
+  }
+
+  // MARK: Traces
+
+  private struct Traced {
+    let context: TraceContext
+    let topic: String
+    let begun = Timestamp.now()
+  }
+  /// Messages in flight whose trace somebody wants to see, by transaction, in their order.
+  private var traced: [Int: [Traced]] = [:]
+  /// More are not followed at the same time.
+  private static let maximumTraced = 10_000
+
+  /// Follows messages until Kafka has them.
+  func follow(_ traces: [(traceparent: String, transaction: Int, topic: String)]) {
+    guard let tracer = metrics.tracer else { return }
+    for trace in traces {
+      guard traced.count < Self.maximumTraced, let context = tracer.place(trace.traceparent) else { continue }
+      traced[trace.transaction, default: []].append(Traced(context: context, topic: trace.topic))
+    }
+  }
+
+  /// Kafka has a message of a transaction.
+  private func end(_ transaction: Int) {
+    guard var waiting = traced[transaction] else { return }
+    let message = waiting.removeFirst()
+    traced[transaction] = waiting.isEmpty ? nil : waiting
+    metrics.tracer?.record(
+      Span(
+        "send \(message.topic)", .producer, message.context.child(), parent: message.context.span, begun: message.begun,
+        [
+          ("messaging.system", "kafka"), ("messaging.operation.name", "send"), ("messaging.operation.type", "send"),
+          ("messaging.destination.name", .text(message.topic)),
+        ]))
   }
 
   /// More are not known at the same time: a message that is not known to be a suspect becomes one again.

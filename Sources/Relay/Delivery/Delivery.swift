@@ -72,6 +72,7 @@ package final class Delivery {
       try check()
     }
     metrics.batchSize.record(batch.messages.count)
+    acknowledgements.follow(batch.traces)
     try beginTransactionIfNeeded()
     let doubts = try await sink.doubts(batch)
     let findings = acknowledgements

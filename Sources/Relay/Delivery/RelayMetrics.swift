@@ -1,6 +1,7 @@
 import Kafka
 package import Metrics
 import Postgres
+import Tracing
 
 /// Metrics of a relay. Their names are stable.
 package struct RelayMetrics: Sendable {
@@ -22,7 +23,11 @@ package struct RelayMetrics: Sendable {
   package let snapshotRows: Gauge
   package let snapshotTablesLeft: Gauge
 
-  init(_ registry: MetricsRegistry) {
+  /// Takes the spans of messages; nil: none are recorded.
+  let tracer: Tracer?
+
+  init(_ registry: MetricsRegistry, tracer: Tracer?) {
+    self.tracer = tracer
     rows = registry.counter(
       "annals_relay_rows_total",
       help: "Inserted rows received from the WAL, or read from the outbox table with relay.source=table.")

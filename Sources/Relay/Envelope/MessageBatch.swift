@@ -28,6 +28,10 @@ package struct MessageBatch {
   private(set) var messages: [Message] = []
   private(set) var headers: [Header] = []
   private(set) var topics: [String] = []
+  /// The traces of some of them, each with its message's transaction and topic.
+  private(set) var traces: [(traceparent: String, transaction: Int, topic: String)] = []
+  /// The trace of the next message.
+  var traceparent: String?
   private var firstHeader = 0
   private var source = MessageSource.event(0)
   private var firstOfSource = 0
@@ -74,6 +78,9 @@ package struct MessageBatch {
         headers: firstHeader..<headers.count, transaction: transaction, source: source,
         ordinal: Int32(messages.count - firstOfSource)))
     firstHeader = headers.count
+    guard let traceparent else { return }
+    traces.append((traceparent, transaction, topic))
+    self.traceparent = nil
   }
 
   private mutating func number(of topic: String) -> Int {
@@ -108,6 +115,7 @@ package struct MessageBatch {
   func keeping(_ indices: [Int]) -> MessageBatch {
     var part = self
     part.messages = indices.map { messages[$0] }
+    part.traces = []
     return part
   }
 

@@ -89,7 +89,10 @@ final class OutboxEncoder {
       lastHeaders = (bytes, headers?["actor"]?.string, headers?["traceparent"]?.string)
     }
     if let actor = lastHeaders.actor { batch.header("actor", batch.copied(actor.utf8)) }
-    if let trace = lastHeaders.trace { batch.header("traceparent", batch.copied(trace.utf8)) }
+    if let trace = lastHeaders.trace {
+      batch.header("traceparent", batch.copied(trace.utf8))
+      batch.traceparent = trace
+    }
   }
 
   private static func uuid(_ bytes: UnsafeRawBufferPointer, into writer: inout JSONWriter) {

@@ -35,7 +35,8 @@ public struct Audit: Feature {
             let answer = try await Self.history(store, id, context.logger)
             guard let answer else { throw DocumentRefusal.notFound }
             return answer
-          }
+          },
+          try Whereabouts(context).route,
         ]),
       ActivityRoutes(
         Self.activity(context), ViewReaders(view: Self.activity(context), reactor: context.reactor)

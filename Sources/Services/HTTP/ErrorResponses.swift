@@ -1,6 +1,7 @@
 import Events
 public import HTTPServer
 public import Logging
+import Tracing
 
 /// Turns the errors of handlers into answers. A server's own words go to the log, never to the client.
 public struct ErrorResponses: Middleware {
@@ -16,7 +17,8 @@ public struct ErrorResponses: Middleware {
           "Request failed",
           metadata: [
             "method": request.method.rawValue, "path": String(request.target.prefix { $0 != "?" }),
-            "status": "\(problem.status)", "request_id": request.id, .error: "\(error)",
+            "status": "\(problem.status)", "request_id": request.id, .trace: TraceContext.current?.trace ?? "",
+            .error: "\(error)",
           ])
       }
       return problem.response

@@ -1,5 +1,6 @@
 import Events
 import HTTPServer
+import Tracing
 
 extension Request {
   /// The metadata of the events that this request causes.
@@ -9,6 +10,7 @@ extension Request {
     EventMetadata(
       actor: caller.actor ?? named ?? "anonymous",
       correlationID: headers["X-Correlation-ID"].map { String(decoding: $0.utf8.prefix(197), as: UTF8.self) },
-      traceparent: headers["traceparent"].flatMap { $0.utf8.count == 55 ? $0 : nil })
+      traceparent: TraceContext.current?.traceparent
+        ?? headers["traceparent"].flatMap { TraceContext(traceparent: $0)?.traceparent })
   }
 }

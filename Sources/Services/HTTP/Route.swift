@@ -1,5 +1,6 @@
 import Identifiers
 public import HTTPServer
+public import Tracing
 
 /// A route, declared once: method, path, inputs, body, right and answers. Validation, the metric label, `Allow` and the
 /// API's description come from the declaration.
@@ -152,7 +153,10 @@ extension Router {
   ///   - middleware: Around every route, the outermost first.
   ///   - access: Finds out who calls, and checks his rights, inside of that middleware.
   ///   - limits: How much clients may ask for; nil: as much as they like.
-  public init(_ groups: [RouteGroup], middleware: [any Middleware], access: Access, limits: Limits? = nil) {
+  ///   - tracer: Takes the spans of requests; nil: none are recorded.
+  public init(
+    _ groups: [RouteGroup], middleware: [any Middleware], access: Access, limits: Limits? = nil, tracer: Tracer? = nil
+  ) {
     self.init()
     for group in groups {
       for route in group.routes {
@@ -161,7 +165,9 @@ extension Router {
         let before = shedding.flatMap { Shedding($0, route) }.map { [$0] } ?? []
         let rates = limits?.rates(of: route)
         let steps: [any Middleware] =
-          middleware + before + [Authorization(access, route, rates)] + (Deprecations(route).map { [$0] } ?? [])
+          (tracer.map { [RequestTraces($0, route)] } ?? []) + middleware + before + [
+            Authorization(access, route, rates)
+          ] + (Deprecations(route).map { [$0] } ?? [])
           + group.middleware
         let handler = steps.reversed().reduce({ try await route.handler($0, shedding) } as Handler) {
           next, middleware in

@@ -68,7 +68,7 @@ extension Context {
         source: ViewSource(
           kafka: kafka, group: settings[ProjectionSettings.group], instance: instance.isEmpty ? nil : instance,
           topic: template.topic),
-        aggregates: features.flatMap(\.aggregates), on: reactor, logger: logger, metrics: metrics)
+        aggregates: features.flatMap(\.aggregates), on: reactor, logger: logger, metrics: metrics, tracer: tracer)
     }
   }
 

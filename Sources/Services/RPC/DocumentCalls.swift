@@ -8,6 +8,7 @@ import HTTPServer
 import Identifiers
 import JSON
 import Reactor
+import Tracing
 
 /// `document.DocumentService`.
 struct DocumentCalls: DocumentProto.DocumentServiceMethods {
@@ -18,6 +19,7 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   private let hub: EventHub
   private let cache = MessageCache()
   private let reactor: Reactor
+  private let tracer: Tracer
 
   /// How often a watcher's right is looked at whose document is at rest.
   private static let look = Duration.seconds(15)
@@ -25,7 +27,7 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   init(_ context: Context) throws {
     documents = try DocumentService(context)
     (access, hub, reactor) = (Access(context), context.hub, context.reactor)
-    rates = Rates(context)
+    (rates, tracer) = (Rates(context), context.tracer)
     proxies = TrustedProxies(context.settings[HTTPSettings.trustedProxies]) ?? TrustedProxies()
   }
 
@@ -33,6 +35,12 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
 
   func updateDocumentStatus(
     _ request: DocumentProto.UpdateDocumentStatusRequest, _ call: RPCCall
+  ) async throws -> DocumentProto.DocumentResponse {
+    try await tracer.call("UpdateDocumentStatus", call) { try await updateDocumentStatus(request, within: call) }
+  }
+
+  private func updateDocumentStatus(
+    _ request: DocumentProto.UpdateDocumentStatusRequest, within call: RPCCall
   ) async throws -> DocumentProto.DocumentResponse {
     let caller = try await counted(call)
     let id = try id(request.documentId)
@@ -62,6 +70,12 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   func getDocument(
     _ request: DocumentProto.GetDocumentRequest, _ call: RPCCall
   ) async throws -> DocumentProto.DocumentResponse {
+    try await tracer.call("GetDocument", call) { try await getDocument(request, within: call) }
+  }
+
+  private func getDocument(
+    _ request: DocumentProto.GetDocumentRequest, within call: RPCCall
+  ) async throws -> DocumentProto.DocumentResponse {
     let caller = try await counted(call).caller
     let id = try id(request.documentId)
     try await access.require(.view, on: id, for: caller)
@@ -70,6 +84,12 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
 
   func documentExists(
     _ request: DocumentProto.DocumentExistsRequest, _ call: RPCCall
+  ) async throws -> DocumentProto.DocumentExistsResponse {
+    try await tracer.call("DocumentExists", call) { try await documentExists(request, within: call) }
+  }
+
+  private func documentExists(
+    _ request: DocumentProto.DocumentExistsRequest, within call: RPCCall
   ) async throws -> DocumentProto.DocumentExistsResponse {
     let caller = try await counted(call).caller
     let id = try id(request.documentId)
@@ -186,5 +206,35 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
       timestamp: what.at.microseconds / 1_000, cursor: message.isLast ? message.cursor.text : "",
       actor: what.actor ?? "", signatureId: what.signature?.id.description ?? "",
       signerEmail: what.signature?.signerEmail ?? "", signerName: what.signature?.signerName ?? "")
+  }
+}
+
+extension Tracer {
+  /// Makes a call a part of its trace, or begins one (OpenTelemetry's conventions for gRPC).
+  fileprivate func call<Value: Sendable>(
+    _ method: String, _ call: RPCCall, _ body: () async throws -> Value
+  ) async throws -> Value {
+    guard let (context, parent) = request(call.headers.last { $0.name == "traceparent" }?.value) else {
+      return try await body()
+    }
+    let begun = Timestamp.now()
+    let result: Result<Value, any Error>
+    do { result = .success(try await TraceContext.$current.withValue(context) { try await body() }) } catch {
+      result = .failure(error)
+    }
+    var (code, failure) = (Int64(0), String?.none)
+    if case .failure(let error) = result {
+      let status = RPCError(describing: error)
+      code = Int64(status.code.rawValue)
+      if [.internal, .unavailable, .unknown].contains(status.code) { failure = "\(status.code)" }
+    }
+    record(
+      Span(
+        "document.DocumentService/\(method)", .server, context, parent: parent, begun: begun,
+        [
+          ("rpc.system", "grpc"), ("rpc.service", "document.DocumentService"), ("rpc.method", .text(method)),
+          ("rpc.grpc.status_code", .number(code)),
+        ], failure: failure))
+    return try result.get()
   }
 }

@@ -24,7 +24,8 @@ public struct Relaying: Feature {
       reactor: context.reactor, logger: context.logger)
     return [
       RelayWorker(
-        relay: try Relay(options, on: context.reactor, logger: context.logger, metrics: context.metrics),
+        relay: try Relay(
+          options, on: context.reactor, logger: context.logger, metrics: context.metrics, tracer: context.tracer),
         topics: topics)
     ]
   }

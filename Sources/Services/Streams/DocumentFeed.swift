@@ -6,6 +6,7 @@ import Events
 import Identifiers
 import JSON
 import Reactor
+import Tracing
 import WebSocket
 
 /// What happens to one document, from some version on, without a gap: from the log until it has caught up, then as it comes.
@@ -25,6 +26,8 @@ final class DocumentFeed {
     let cursor: StreamCursor
     /// It is the last of its event's: a place between two of one event is none.
     let isLast: Bool
+    /// The trace of the request that caused it.
+    let trace: TraceContext?
   }
 
   /// Where a feed begins: the document as it was then, and the event that made it so. Nil: before it was, or unknown.
@@ -181,8 +184,10 @@ final class DocumentFeed {
     _ recorded: RecordedEvent, _ event: DocumentEvent, _ before: Document?, _ key: MessageCache.Key,
     isolation: isolated (any Actor)? = #isolation
   ) async throws -> [Message] {
+    let metadata = try recorded.metadata
+    let trace = metadata.traceparent.flatMap { TraceContext(traceparent: $0) }
     let happenings = try await Happening.of(
-      event, recorded, from: before, to: state, id: id, actor: key.tellsActor ? try recorded.metadata.actor : nil
+      event, recorded, from: before, to: state, id: id, actor: key.tellsActor ? metadata.actor : nil
     ) { signature in
       // Both events are of one transaction.
       try await cache.signature(signature, on: reactor) { [signatures] in
@@ -196,7 +201,8 @@ final class DocumentFeed {
       let cursor = StreamCursor(version.value, recorded.id)
       // A place between two messages of one event is none: both come again.
       let json = json(what, isLast ? cursor : nil)
-      return Message(what: what, json: json, frame: WebSocketFrame(text: json), cursor: cursor, isLast: isLast)
+      return Message(
+        what: what, json: json, frame: WebSocketFrame(text: json), cursor: cursor, isLast: isLast, trace: trace)
     }
   }
 }

@@ -6,6 +6,7 @@ import Identifiers
 import JSON
 import Reactor
 import Time
+import Tracing
 
 /// Server-sent events (WHATWG HTML, section 9.2): `/documents/{id}/events` and `/events`.
 struct EventStreams: Sendable {
@@ -13,6 +14,7 @@ struct EventStreams: Sendable {
   private let hub: EventHub
   private let cache: MessageCache
   private let reactor: Reactor
+  private let tracer: Tracer
 
   /// A comment is sent after so long a silence: proxies cut connections that say nothing.
   static let heartbeat = Duration.seconds(15)
@@ -25,8 +27,10 @@ struct EventStreams: Sendable {
 
   /// - Parameter aggregates: Their events say what nobody is shown.
   init(
-    _ store: EventStore, hub: EventHub, cache: MessageCache, aggregates: [any Aggregate.Type], on reactor: Reactor
+    _ store: EventStore, hub: EventHub, cache: MessageCache, aggregates: [any Aggregate.Type], tracer: Tracer,
+    on reactor: Reactor
   ) {
+    self.tracer = tracer
     (self.store, self.hub, self.cache, self.reactor) = (store, hub, cache, reactor)
     func fields<State: Aggregate>(_ aggregate: State.Type) -> [String: [String]] { State.Event.secretFields }
     secrets = aggregates.reduce(into: [:]) { $0.merge(fields($1)) { $0 + $1 } }
@@ -89,7 +93,7 @@ struct EventStreams: Sendable {
       )
     }
     return answer(from: begin, for: request.caller) {
-      [store, hub, cache, reactor] (caller: Caller, writer: BodyWriter) in
+      [store, hub, cache, reactor, tracer] (caller: Caller, writer: BodyWriter) in
       let feed = DocumentFeed(
         id, after: .init(document: start, event: event), for: caller, store: store, hub: hub, cache: cache, on: reactor)
       defer { feed.close() }
@@ -103,6 +107,10 @@ struct EventStreams: Sendable {
             bytes += Self.event(message.name, id: message.isLast ? message.cursor.text : nil, message.json)
           }
           if !bytes.isEmpty { try await writer.write(bytes) }
+          for message in messages {
+            guard let trace = message.trace, trace.isSampled else { continue }
+            tracer.told(trace, by: "event stream", "document \(id)", caller)
+          }
         }
       }
     }

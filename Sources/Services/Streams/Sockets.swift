@@ -8,6 +8,7 @@ import Logging
 import Metrics
 import Reactor
 import Time
+import Tracing
 import WebSocket
 
 /// What a socket tells of, message by message, from some place on and without a gap. One task uses it, on its reactor.
@@ -31,6 +32,8 @@ enum SocketStep: Sendable {
     let cursor: StreamCursor
     /// It is the last of its event's: a place between two of one event is none.
     let isLast: Bool
+    /// The trace of the request that caused it.
+    var trace: TraceContext?
   }
 
   case messages([Message])
@@ -47,7 +50,10 @@ extension DocumentFeed: SocketFeed {
   func step(within timeout: Duration, isolation: isolated (any Actor)?) async throws -> SocketStep {
     switch try await next(within: timeout) {
     case .messages(let messages):
-      .messages(messages.map { SocketStep.Message(frame: $0.frame, cursor: $0.cursor, isLast: $0.isLast) })
+      .messages(
+        messages.map {
+          SocketStep.Message(frame: $0.frame, cursor: $0.cursor, isLast: $0.isLast, trace: $0.trace)
+        })
     case .nothing: .nothing
     case .hidden: .hidden
     case .diverged: .diverged
@@ -64,6 +70,7 @@ struct Sockets: Sendable {
   private let reactor: Reactor
   private let logger: Logger
   private let metrics: MetricsRegistry
+  private let tracer: Tracer
 
   /// Codes of a close, beyond those of RFC 6455.
   private enum Code {
@@ -82,8 +89,9 @@ struct Sockets: Sendable {
 
   init(
     _ store: EventStore, hub: EventHub, cache: MessageCache, on reactor: Reactor, logger: Logger,
-    metrics: MetricsRegistry
+    metrics: MetricsRegistry, tracer: Tracer
   ) {
+    self.tracer = tracer
     (self.store, self.hub, self.cache, self.reactor) = (store, hub, cache, reactor)
     (self.logger, self.metrics) = (logger.labelled("sockets"), metrics)
     metrics.declare(.counter, Self.closes, labels: ["code"], help: Self.closesHelp)
@@ -177,7 +185,7 @@ struct Sockets: Sendable {
     let feed = make()
     // Its end wakes whoever waits for what comes next.
     socket.onEnd = { feed.wake() }
-    do { try await pass(feed, to: socket, caller) } catch {
+    do { try await pass(feed, to: socket, caller, what) } catch {
       if Task.isCancelled {
         end(socket, WebSocket.Code.goingAway, "the server stops: connect again")
       } else {
@@ -202,7 +210,8 @@ struct Sockets: Sendable {
   }
 
   private func pass(
-    _ feed: any SocketFeed, to socket: WebSocket, _ caller: Caller, isolation: isolated (any Actor)? = #isolation
+    _ feed: any SocketFeed, to socket: WebSocket, _ caller: Caller, _ what: String,
+    isolation: isolated (any Actor)? = #isolation
   ) async throws {
     // After this one the client has everything: the message behind it is the first that is missing.
     var last = feed.cursor
@@ -228,6 +237,7 @@ struct Sockets: Sendable {
         for message in messages {
           // What a page has fits: before each there is room for it, beside one that is larger than all the room.
           guard socket.send(message.frame) else { return tooSlow() }
+          if let trace = message.trace, trace.isSampled { tracer.told(trace, by: "socket", what, caller) }
           if message.isLast { last = message.cursor }
         }
       case .diverged:
@@ -235,5 +245,19 @@ struct Sockets: Sendable {
       }
       socket.look()
     }
+  }
+}
+
+extension Tracer {
+  /// Records that somebody who waits for what happens was told of it.
+  ///
+  /// - Parameters:
+  ///   - way: `socket`, `event stream`.
+  ///   - what: Of what he is told.
+  func told(_ trace: TraceContext, by way: String, _ what: String, _ caller: Caller) {
+    record(
+      Span(
+        "send \(way)", .producer, trace.child(), parent: trace.span, begun: .now(),
+        [("annals.told", .text(what)), ("enduser.id", .text(caller.owner))]))
   }
 }

@@ -11,11 +11,11 @@ public struct Streams: Feature {
     return [
       EventStreams(
         context.store, hub: context.hub, cache: cache, aggregates: context.features.flatMap(\.aggregates),
-        on: context.reactor
+        tracer: context.tracer, on: context.reactor
       ).group,
       Sockets(
         context.store, hub: context.hub, cache: cache, on: context.reactor, logger: context.logger,
-        metrics: context.metrics
+        metrics: context.metrics, tracer: context.tracer
       )
       .group,
     ]

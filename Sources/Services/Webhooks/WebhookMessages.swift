@@ -16,6 +16,8 @@ struct WebhookMessages: Sendable {
     /// Which of its event's it is, from 0 on.
     let part: Int
     let json: [UInt8]
+    /// The trace of the request that caused it.
+    let trace: String?
   }
 
   /// What an event tells a webhook; none: it is not its business.
@@ -77,9 +79,9 @@ struct WebhookMessages: Sendable {
     // What happened while its owner might not see the document is not his to know.
     let permissions = caller.seesAll ? .owner : caller.permissions(on: after)
     guard permissions.contains(.view) else { return [] }
+    let metadata = try recorded.metadata
     let happenings = try await Happening.of(
-      event, recorded, from: before, to: after, id: document,
-      actor: permissions.contains(.own) ? try recorded.metadata.actor : nil
+      event, recorded, from: before, to: after, id: document, actor: permissions.contains(.own) ? metadata.actor : nil
     ) { try await signatures.load($0.description).state }
     let index = try await documents.store.index(of: recorded.id)
     return happenings.enumerated().filter { webhook.selection.fits(event: $0.element.type) }.map { place, what in
@@ -97,7 +99,7 @@ struct WebhookMessages: Sendable {
       let part = place == happenings.count - 1 ? "" : "_\(place)"
       return Message(
         id: "msg_\(recorded.id)\(part)", event: recorded.id, version: recorded.version, part: place,
-        json: writer.bytes)
+        json: writer.bytes, trace: metadata.traceparent)
     }
   }
 }

@@ -1,7 +1,9 @@
 import Configuration
 import Domain
 import HTTPClient
+import Identifiers
 import Time
+import Tracing
 
 /// Sends one message to a webhook, signed, and says what became of it. It follows no redirects.
 struct WebhookPost: Sendable {
@@ -22,19 +24,42 @@ struct WebhookPost: Sendable {
   private let client: HTTPClient
   private let settings: Configuration
   private let version: String
+  private let tracer: Tracer
 
   /// How much of an answer is read, in bytes.
   private static let maximumResponse = 1 << 20
 
   init(_ context: Context) {
     (client, settings, version) = (context.strangers, context.settings, context.version)
+    tracer = context.tracer
   }
 
   /// The settings' secret may change while the program runs.
   var keys: WebhookKeys { WebhookKeys(settings[WebhookSettings.secret]) }
 
-  /// - Parameter id: The same however often the message is sent.
-  func send(_ id: String, _ body: [UInt8], to webhook: Webhook) async -> Answer {
+  /// - Parameters:
+  ///   - id: The same however often the message is sent.
+  ///   - trace: Of the request that caused it.
+  ///   - number: Of the attempt, from 1 on.
+  func send(
+    _ id: String, _ body: [UInt8], to webhook: Webhook, trace: String? = nil, number: Int = 1
+  ) async -> Answer {
+    guard let outer = trace.flatMap({ tracer.place($0) }) else { return await send(id, body, to: webhook, nil) }
+    let span = outer.child()
+    let answer = await send(id, body, to: webhook, span)
+    tracer.record(
+      Span(
+        "POST", .client, span, parent: outer.span, begun: answer.at,
+        [
+          ("http.request.method", "POST"), ("server.address", .text(webhook.host)),
+          ("http.response.status_code", .number(Int64(answer.status ?? 0))),
+          ("http.request.resend_count", .number(Int64(number - 1))), ("annals.webhook", .text(webhook.id.description)),
+          ("messaging.message.id", .text(id)),
+        ], failure: answer.problem))
+    return answer
+  }
+
+  private func send(_ id: String, _ body: [UInt8], to webhook: Webhook, _ trace: TraceContext?) async -> Answer {
     let (now, begun) = (Timestamp.now(), ContinuousClock.now)
     let request = HTTPRequest(
       .post, webhook.url,
@@ -42,7 +67,8 @@ struct WebhookPost: Sendable {
         ("Content-Type", "application/json"), ("User-Agent", "annals/\(version)"), ("webhook-id", id),
         ("webhook-timestamp", "\(now.microseconds / 1_000_000)"),
         ("webhook-signature", keys.signatures(webhook, message: id, at: now, body)),
-      ], body: body, timeout: settings[WebhookSettings.timeout], maximumResponse: Self.maximumResponse)
+      ] + (trace.map { [("traceparent", $0.traceparent)] } ?? []), body: body,
+      timeout: settings[WebhookSettings.timeout], maximumResponse: Self.maximumResponse)
     func answer(_ status: Int?, _ problem: String?, retryAfter: Duration? = nil) -> Answer {
       let parts = (ContinuousClock.now - begun).components
       return Answer(

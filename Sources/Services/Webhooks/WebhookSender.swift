@@ -10,6 +10,7 @@ import Metrics
 import Reactor
 import Synchronization
 import Time
+import Tracing
 
 /// Tells webhooks of what happens to documents: each message at least once, and those of one document in order.
 ///
@@ -217,12 +218,19 @@ final class WebhookSender: Worker {
           guard ContinuousClock.now < end, !Task.isCancelled else {
             return try await settle(entry, attempts, next: event.version, sent, failures, in: .zero)
           }
-          let answer = await post.send(message.id, message.json, to: webhook.webhook)
+          let answer = await post.send(
+            message.id, message.json, to: webhook.webhook, trace: message.trace, number: failures + 1)
           attempts.append(
             WebhookQueues.Attempt(
               message: message.id, event: message.event, document: entry.document, version: message.version,
               number: failures + 1, at: answer.at, milliseconds: answer.milliseconds, status: answer.status,
               problem: answer.problem))
+          logger.debug(
+            "A webhook was sent a message",
+            metadata: [
+              .trace: message.trace.flatMap { TraceContext(traceparent: $0)?.trace } ?? "", "message": message.id,
+              "status": "\(answer.status ?? 0)",
+            ])
           guard let problem = answer.problem else {
             delivered.increment()
             state.withLock { $0.rests[entry.webhook] = nil }

@@ -13,7 +13,7 @@ extension Commands {
   ) { arguments in
     let runtime = try Runtime(arguments)
     try await Server(
-      runtime: runtime, features: [Features.operatorsIdentity, Features.projections],
+      runtime: runtime, features: [Features.operatorsIdentity, Features.traces, Features.projections],
       port: runtime.settings[ProjectionSettings.port]
     ).run()
   }

@@ -16,7 +16,8 @@ extension Commands {
     // The tables of others may be in a database without an outbox; who only looks keeps nothing.
     let keepsOutbox =
       runtime.settings[RelaySettings.connector].isEmpty && runtime.settings[RelaySettings.destination] == .kafka
-    let features: [any Feature] = [Features.operatorsIdentity, Features.relay] + (keepsOutbox ? [Features.outbox] : [])
+    let features: [any Feature] =
+      [Features.operatorsIdentity, Features.traces, Features.relay] + (keepsOutbox ? [Features.outbox] : [])
     try await Server(runtime: runtime, features: features, port: runtime.settings[RelaySettings.port]).run()
   }
 }

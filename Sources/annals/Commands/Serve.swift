@@ -26,7 +26,7 @@ extension Commands {
     let port = arguments[port]
     guard (0...65_535).contains(port) else { throw UsageError("--port: “\(port)” is not a port from 1 to 65535") }
     try await Server(
-      runtime: runtime, features: [Features.log, Features.outbox, Features.identity] + chosen,
+      runtime: runtime, features: [Features.log, Features.outbox, Features.identity, Features.traces] + chosen,
       port: port == 0 ? runtime.settings[HTTPSettings.port] : port
     ).run()
   }

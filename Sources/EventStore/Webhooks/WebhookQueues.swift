@@ -1,54 +1,76 @@
-import Events
-import Identifiers
-import Postgres
+public import Events
+public import Identifiers
+public import Postgres
 import Schema
-import Time
+public import Time
 
 /// How far each document has come with each webhook, and what was tried.
-struct WebhookQueues: Sendable {
+public struct WebhookQueues: Sendable {
   /// A document that is sent next, taken for a minute.
-  struct Entry: Sendable {
-    let webhook: UUID
-    let document: UUID
+  public struct Entry: Sendable {
+    public let webhook: UUID
+    public let document: UUID
     /// The event that is sent next, how many of its messages were sent, and the newest event that is to be sent.
-    let next: StreamVersion
-    let sent: Int
-    let newest: StreamVersion
-    let failures: Int
+    public let next: StreamVersion
+    public let sent: Int
+    public let newest: StreamVersion
+    public let failures: Int
     /// Until when it was taken.
-    let until: Timestamp
+    public let until: Timestamp
   }
 
   /// A document with events that are to be sent.
-  struct Note: Sendable {
-    let webhook: UUID
-    let document: UUID
-    let first: StreamVersion
-    var newest: StreamVersion
+  public struct Note: Sendable {
+    public let webhook: UUID
+    public let document: UUID
+    public let first: StreamVersion
+    public var newest: StreamVersion
+
+    public init(webhook: UUID, document: UUID, first: StreamVersion, newest: StreamVersion) {
+      self.webhook = webhook
+      self.document = document
+      self.first = first
+      self.newest = newest
+    }
   }
 
   /// What was sent, and what became of it.
-  struct Attempt: Sendable {
-    let message: String
-    let event: UUID
-    let document: UUID
-    let version: StreamVersion
-    let number: Int
-    let at: Timestamp
-    let milliseconds: Int
+  public struct Attempt: Sendable {
+    public let message: String
+    public let event: UUID
+    public let document: UUID
+    public let version: StreamVersion
+    public let number: Int
+    public let at: Timestamp
+    public let milliseconds: Int
     /// nil: there was no answer.
-    let status: Int?
+    public let status: Int?
     /// nil: it was taken.
-    let problem: String?
+    public let problem: String?
+
+    public init(
+      message: String, event: UUID, document: UUID, version: StreamVersion, number: Int, at: Timestamp,
+      milliseconds: Int, status: Int?, problem: String?
+    ) {
+      self.message = message
+      self.event = event
+      self.document = document
+      self.version = version
+      self.number = number
+      self.at = at
+      self.milliseconds = milliseconds
+      self.status = status
+      self.problem = problem
+    }
   }
 
-  struct Parked: Sendable {
-    let document: UUID
-    let next: StreamVersion
-    let newest: StreamVersion
-    let failures: Int
-    let reason: String
-    let at: Timestamp
+  public struct Parked: Sendable {
+    public let document: UUID
+    public let next: StreamVersion
+    public let newest: StreamVersion
+    public let failures: Int
+    public let reason: String
+    public let at: Timestamp
   }
 
   private let pool: PostgresPool
@@ -68,10 +90,10 @@ struct WebhookQueues: Sendable {
   /// Rows that are deleted at a time.
   private static let page: Int64 = 5_000
 
-  init(_ pool: PostgresPool) { self.pool = pool }
+  public init(_ pool: PostgresPool) { self.pool = pool }
 
   /// - Parameter isReplay: What was sent already is sent again.
-  func note(_ notes: [Note], isReplay: Bool = false) async throws {
+  public func note(_ notes: [Note], isReplay: Bool = false) async throws {
     guard !notes.isEmpty else { return }
     _ = try await pool.query(
       Self.note,
@@ -84,7 +106,7 @@ struct WebhookQueues: Sendable {
   /// Takes documents that are due.
   ///
   /// - Parameter room: How many of each webhook at most.
-  func take(_ room: [(webhook: UUID, count: Int)]) async throws -> [Entry] {
+  public func take(_ room: [(webhook: UUID, count: Int)]) async throws -> [Entry] {
     var entries: [Entry] = []
     let rows = try await pool.query(
       Self.take, [.uuids(room.map(\.webhook)), .bigints(room.map { Int64($0.count) })])
@@ -103,7 +125,7 @@ struct WebhookQueues: Sendable {
   /// - Parameters:
   ///   - delay: When it goes on.
   ///   - parked: Why it does not go on.
-  func settle(
+  public func settle(
     _ entry: Entry, next: StreamVersion, sent: Int, failures: Int, in delay: Duration, parked: String? = nil
   ) async throws {
     let milliseconds = delay.components.seconds * 1_000 + delay.components.attoseconds / 1_000_000_000_000_000
@@ -116,7 +138,7 @@ struct WebhookQueues: Sendable {
       ])
   }
 
-  func record(_ attempts: [Attempt], of entry: Entry) async throws {
+  public func record(_ attempts: [Attempt], of entry: Entry) async throws {
     guard !attempts.isEmpty else { return }
     _ = try await pool.query(
       Self.record,
@@ -129,7 +151,7 @@ struct WebhookQueues: Sendable {
   }
 
   /// What a webhook was sent, the newest first.
-  func attempts(
+  public func attempts(
     of webhook: UUID, before number: Int64?, document: UUID?, limit: Int
   ) async throws -> [(number: Int64, attempt: Attempt)] {
     try await pool.read(
@@ -141,7 +163,7 @@ struct WebhookQueues: Sendable {
   }
 
   /// What webhooks were sent of an event, the oldest first.
-  func attempts(ofEvent event: UUID, limit: Int) async throws -> [(webhook: UUID, attempt: Attempt)] {
+  public func attempts(ofEvent event: UUID, limit: Int) async throws -> [(webhook: UUID, attempt: Attempt)] {
     try await pool.read(Self.ofEvent, [.uuid(event), .bigint(Int64(limit))])
       .map { row in (try row.get(10), try Self.attempt(row)) }
   }
@@ -157,11 +179,11 @@ struct WebhookQueues: Sendable {
   /// Forgets what was tried long ago.
   ///
   /// - Returns: True if there may be more.
-  func forgetAttempts(olderThan age: Duration) async throws -> Bool {
+  public func forgetAttempts(olderThan age: Duration) async throws -> Bool {
     try await pool.query(Self.forgetOld, [.bigint(age.components.seconds), .bigint(Self.page)]).affected == Self.page
   }
 
-  func parked(of webhook: UUID, after document: UUID?, limit: Int) async throws -> [Parked] {
+  public func parked(of webhook: UUID, after document: UUID?, limit: Int) async throws -> [Parked] {
     try await pool.read(
       Self.parked, [.uuid(webhook), .uuid(document ?? UUID(high: 0, low: 0)), .bigint(Int64(limit))]
     ).map { row in
@@ -175,12 +197,12 @@ struct WebhookQueues: Sendable {
   ///
   /// - Parameter skips: With the event behind the one that was not taken.
   /// - Returns: False if it is not parked.
-  func resume(_ webhook: UUID, _ document: UUID, skips: Bool) async throws -> Bool {
+  public func resume(_ webhook: UUID, _ document: UUID, skips: Bool) async throws -> Bool {
     try await pool.query(Self.resume, [.uuid(webhook), .uuid(document), .bool(skips)]).affected == 1
   }
 
   /// How many documents wait, and how many are parked, each counted up to 10,000.
-  func counts(of webhooks: [UUID]) async throws -> [UUID: (waiting: Int, parked: Int)] {
+  public func counts(of webhooks: [UUID]) async throws -> [UUID: (waiting: Int, parked: Int)] {
     var counts: [UUID: (waiting: Int, parked: Int)] = [:]
     for row in try await pool.read(Self.counts, [.uuids(webhooks)]) {
       counts[try row.get(0)] = (try row.get(1, as: Int.self), try row.get(2, as: Int.self))
@@ -191,7 +213,7 @@ struct WebhookQueues: Sendable {
   /// Forgets some of what a webhook was still to be told.
   ///
   /// - Returns: True if there may be more.
-  func forget(_ webhook: UUID) async throws -> Bool {
+  public func forget(_ webhook: UUID) async throws -> Bool {
     try await pool.query(Self.forget, [.uuid(webhook), .bigint(Self.page)]).affected == Self.page
   }
 }

@@ -1,0 +1,33 @@
+import HTTPServer
+import Time
+import Tracing
+
+/// Makes a request a part of its trace, or begins one: what it does is recorded under its span (OpenTelemetry's conventions for HTTP).
+struct RequestTraces: Middleware {
+  private let tracer: Tracer
+  private let method: String
+  private let route: String
+
+  init(_ tracer: Tracer, _ route: Route) {
+    (self.tracer, method, self.route) = (tracer, route.method.rawValue, route.path)
+  }
+
+  func handle(_ request: Request, next: Handler) async throws -> Response {
+    guard let (context, parent) = tracer.request(request.headers["traceparent"]) else { return try await next(request) }
+    let begun = Timestamp.now()
+    let result: Result<Response, any Error>
+    do {
+      result = .success(try await TraceContext.$current.withValue(context) { try await next(request) })
+    } catch { result = .failure(error) }
+    let status = (try? result.get().status) ?? 500
+    tracer.record(
+      Span(
+        "\(method) \(route)", .server, context, parent: parent, begun: begun,
+        [
+          ("http.request.method", .text(method)), ("http.route", .text(route)),
+          ("url.path", .text(String(request.target.prefix { $0 != "?" }.prefix(300)))),
+          ("http.response.status_code", .number(Int64(status))), ("annals.request_id", .text(request.id)),
+        ], failure: status >= 500 ? "\(status)" : nil))
+    return try result.get()
+  }
+}

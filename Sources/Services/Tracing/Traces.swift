@@ -1,0 +1,203 @@
+public import Configuration
+import EventStore
+import Glibc
+import HTTPClient
+import Lifecycle
+import Logging
+import Postgres
+import Reactor
+import Synchronization
+import Tracing
+
+/// Traces by OpenTelemetry: spans of requests, and of what follows from them, in every process.
+public struct Traces: Feature {
+  public let name = "traces"
+
+  public init() {}
+
+  public var settings: [SettingDescription] { TracingSettings.all }
+
+  /// It has a connection of its own, once there is something to keep.
+  public var connections: Connections { [] }
+
+  public func workers(_ context: Context) throws -> [any Worker] { [TraceExport(context)] }
+}
+
+/// Takes the process's spans and hands them on: to a collector, and to Postgres. Neither holds up the other, or a request.
+final class TraceExport: Worker {
+  let name = "traces"
+  private let context: Context
+  private let logger: Logger
+  private let state = Mutex<(collector: String?, kept: String?)>((nil, nil))
+
+  private static let pause = Duration.milliseconds(500)
+  /// Spans of one request to the collector, and how often it is sent.
+  private static let (page, tries) = (512, 4)
+  private static let timeout = Duration.seconds(10)
+
+  init(_ context: Context) {
+    self.context = context
+    logger = context.logger.labelled("traces")
+  }
+
+  var problem: String? { get async { state.withLock { $0.collector ?? $0.kept } } }
+
+  private var tracer: Tracer { context.tracer }
+
+  static func isOn(_ settings: Configuration) -> Bool {
+    !settings[TracingSettings.url].isEmpty || settings[TracingSettings.keep] > .zero
+  }
+
+  /// `Name: value`.
+  static func header(_ line: some StringProtocol) -> (name: String, value: String)? {
+    guard let colon = line.firstIndex(of: ":"), colon > line.startIndex else { return nil }
+    return (String(line[..<colon]), String(line[line.index(after: colon)...].drop { $0 == " " }))
+  }
+
+  func run(until stop: StopSignal) async throws {
+    guard Self.isOn(context.settings) else { return await stop.wait() }
+    let bell = Doorbell(on: context.reactor)
+    tracer.whenMany { [reactor = context.reactor] in reactor.post { bell.ring() } }
+    let pool = PostgresPool(
+      PostgresOptions(pooled: context.settings), on: context.reactor, logger: context.logger,
+      metrics: context.metrics)
+    let working = Task(executorPreference: context.reactor) { [self] in
+      await context.reactor.run { await work(bell, pool) }
+    }
+    await stop.wait()
+    // What the last requests have left, within the time that a request of its own may take.
+    working.cancel()
+    await working.value
+    await context.reactor.run { await handOver(tracer.take(), pool, tries: 1) }
+    await pool.close()
+  }
+
+  private func work(_ bell: Doorbell, _ pool: PostgresPool) async {
+    var tidied = ContinuousClock.now
+    while !Task.isCancelled {
+      if await bell.wait(timeout: Self.pause) == .cancelled { return }
+      await handOver(tracer.take(), pool, tries: Self.tries)
+      let keep = context.settings[TracingSettings.keep]
+      guard hasKept.withLock({ $0 }), ContinuousClock.now - tidied > .seconds(60) else { continue }
+      do {
+        while try await KeptSpans(pool).forget(olderThan: keep) {}
+        tidied = .now
+      } catch { note(kept: "old spans cannot be forgotten: \(error)") }
+    }
+  }
+
+  private func handOver(_ spans: [Span], _ pool: PostgresPool, tries: Int) async {
+    guard !spans.isEmpty else { return }
+    async let sent: Void = send(spans, tries: tries)
+    await keep(spans, pool)
+    await sent
+  }
+
+  // MARK: A collector
+
+  private func send(_ spans: [Span], tries: Int) async {
+    let url = context.settings[TracingSettings.url]
+    guard !url.isEmpty else { return }
+    var target = url
+    while target.hasSuffix("/") { target.removeLast() }
+    let headers = context.settings[TracingSettings.headers].split(whereSeparator: \.isNewline)
+      .compactMap { Self.header($0) }
+    var rest = spans[...]
+    while !rest.isEmpty {
+      let part = Array(rest.prefix(Self.page))
+      rest = rest.dropFirst(part.count)
+      let request = HTTPRequest(
+        .post, target + "/v1/traces", headers: [("Content-Type", "application/x-protobuf")] + headers,
+        body: OTLP.export(part, resource: resource, version: context.version), timeout: Self.timeout,
+        maximumResponse: 1 << 20)
+      if let problem = await send(request, tries: tries) {
+        tracer.drop(part.count + rest.count)
+        if state.withLock({ $0.collector }) == nil {
+          logger.warning("Spans cannot be sent", metadata: ["url": "\(target)", .error: "\(problem)"])
+        }
+        return state.withLock { $0.collector = "spans cannot be sent to \(target): \(problem)" }
+      }
+    }
+    state.withLock { $0.collector = nil }
+  }
+
+  /// - Returns: Why it was not taken; nil: it was.
+  private func send(_ request: HTTPRequest, tries: Int) async -> String? {
+    var backoff = Backoff(first: .milliseconds(500), limit: .seconds(5))
+    while true {
+      let problem: String
+      do {
+        let response = try await context.http.send(request)
+        if response.isSuccess { return nil }
+        problem = "it answered \(response.status)"
+        // Those that OTLP says may be sent again.
+        guard [429, 502, 503, 504].contains(response.status) else { return problem }
+      } catch {
+        problem = error.reason
+        guard error.isRetriable else { return problem }
+      }
+      guard backoff.attempts < tries - 1, !Task.isCancelled else { return problem }
+      do { try await context.reactor.sleep(for: backoff.next()) } catch { return problem }
+    }
+  }
+
+  private var resource: [(name: String, value: Span.Value)] {
+    [
+      ("service.name", "annals"), ("service.version", .text(context.version)),
+      ("service.instance.id", .text(Self.process)), ("process.pid", .number(Int64(getpid()))),
+    ]
+  }
+
+  /// The process, as its spans name it: host and number.
+  static let process: String = {
+    var name = [CChar](repeating: 0, count: 256)
+    gethostname(&name, name.count - 1)
+    return "\(name.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }):\(getpid())"
+  }()
+
+  // MARK: Postgres
+
+  private let hasKept = Mutex(false)
+  /// How many may be kept now: the rate of a minute at once, then as they come again.
+  private let allowance = Mutex<(left: Double, at: ContinuousClock.Instant)?>(nil)
+
+  private func keep(_ spans: [Span], _ pool: PostgresPool) async {
+    guard context.settings[TracingSettings.keep] > .zero else { return }
+    let kept = Array(spans.prefix(allowed(spans.count)))
+    if kept.count < spans.count { tracer.drop(spans.count - kept.count) }
+    guard !kept.isEmpty else { return }
+    do {
+      if hasKept.withLock({ had in
+        defer { had = true }
+        return !had
+      }) {
+        try await pool.start(connections: 1)
+      }
+      try await KeptSpans(pool).keep(kept, of: Self.process)
+      state.withLock { $0.kept = nil }
+    } catch {
+      tracer.drop(kept.count)
+      note(kept: "spans cannot be kept: \(error)")
+    }
+  }
+
+  private func note(kept problem: String) {
+    if state.withLock({ $0.kept }) == nil {
+      logger.warning("Spans cannot be kept in Postgres", metadata: [.error: "\(problem)"])
+    }
+    state.withLock { $0.kept = problem }
+  }
+
+  private func allowed(_ count: Int) -> Int {
+    let rate = Double(context.settings[TracingSettings.limit])
+    return allowance.withLock { allowance in
+      let now = ContinuousClock.now
+      let (left, at) = allowance ?? (rate * 60, now)
+      let passed = (now - at).components
+      let present = min(rate * 60, left + rate * (Double(passed.seconds) + Double(passed.attoseconds) / 1e18))
+      let taken = min(count, Int(present))
+      allowance = (present - Double(taken), now)
+      return taken
+    }
+  }
+}

@@ -1,0 +1,47 @@
+public import CommandLine
+public import Configuration
+
+/// Which requests are traced, and who gets to see it.
+public enum TracingSettings {
+  static let url = Setting(
+    "tracing.otlp-url", default: "",
+    "Where spans are sent to by OTLP over HTTP: http://collector:4318, to which /v1/traces is added. Empty: nowhere.",
+    accepts: { $0.isEmpty || $0.hasPrefix("http://") || $0.hasPrefix("https://") },
+    remedy: "a URL that begins with http:// or https://")
+  static let headers = Setting(
+    "tracing.otlp-headers", default: "", isSecret: true,
+    "Headers that are sent with spans, each on a line: Authorization: Bearer ….",
+    accepts: { $0.split(whereSeparator: \.isNewline).allSatisfy { TraceExport.header($0) != nil } },
+    remedy: "lines of the form Name: value")
+  static let sample = Setting(
+    "tracing.sample", default: Ratio(0),
+    "Which share of the requests without a traceparent begin a trace. Those with one are traced if it says so.")
+  static let keep = Setting(
+    "tracing.keep", default: Duration.seconds(3_600),
+    "How long spans are kept in Postgres, for annals trace and for GET /events/{event}/where. 0s: they are not.",
+    accepts: { $0 <= .seconds(30 * 86_400) }, remedy: "a duration of at most 720h")
+  static let limit = Setting(
+    "tracing.keep-rate", default: 200, "How many spans a process keeps in a second at most, over a minute.",
+    accepts: { (1...100_000).contains($0) }, remedy: "a number from 1 to 100000")
+
+  public static let all: [SettingDescription] = [
+    url.description, headers.description, sample.description, keep.description, limit.description,
+  ]
+}
+
+/// A share of a whole, from 0 to 1.
+public struct Ratio: ArgumentValue {
+  public let value: Double
+
+  public init(_ value: Double) { self.value = value }
+
+  public static let placeholder = "SHARE"
+  public static let expectation = "a number from 0 to 1, as 0.01"
+
+  public init?(argument: String) {
+    guard let value = Double(argument), value >= 0, value <= 1 else { return nil }
+    self.value = value
+  }
+
+  public var argument: String { value == value.rounded() ? "\(Int(value))" : "\(value)" }
+}
