@@ -79,7 +79,8 @@ public struct Context: Sendable {
       current: { try? RedisOptions(url: settings[ConnectionSettings.redisURL]) }, on: reactor, logger: logger,
       metrics: metrics)
     hot = HotDocuments(hub: shared.hub, limit: settings[HotDocuments.memory].bytes, on: reactor)
-    http = HTTPClient(on: reactor, metrics: metrics)
+    let authorities = settings[ConnectionSettings.authorities].isEmpty ? nil : settings[ConnectionSettings.authorities]
+    http = HTTPClient(on: reactor, trusting: authorities, metrics: metrics)
     elasticsearch = ElasticsearchClient(
       url: { settings[ConnectionSettings.elasticsearchURL] }, over: http,
       watched: Dependency(
@@ -91,7 +92,8 @@ public struct Context: Sendable {
     // Contents have connections of their own, as many as there are clients: each is as slow as its client, and must keep
     // nothing else waiting.
     contentHTTP = HTTPClient(
-      on: reactor, maximumConnections: settings[HTTPSettings.maximumConnections], metrics: metrics)
+      on: reactor, trusting: authorities, maximumConnections: settings[HTTPSettings.maximumConnections],
+      metrics: metrics)
     strangers = HTTPClient(
       on: reactor, to: settings[WebhookSettings.allowsPrivate] ? .all : .publicOnly, connectTimeout: .seconds(5),
       metrics: metrics)

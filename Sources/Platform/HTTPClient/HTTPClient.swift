@@ -13,9 +13,12 @@ public actor HTTPClient {
   private let failures: Counter
   private var nextNumber = 0
 
-  /// - Parameter addresses: To which it connects. Clients that reach others share no connection.
+  /// - Parameters:
+  ///   - addresses: To which it connects. Clients that reach others share no connection.
+  ///   - authorities: A file of certificates in PEM, which are trusted beside the system's. It is read at each connection.
   public init(
-    on reactor: Reactor, to addresses: ReachableAddresses = .all, connectTimeout: Duration = .seconds(2),
+    on reactor: Reactor, to addresses: ReachableAddresses = .all, trusting authorities: String? = nil,
+    connectTimeout: Duration = .seconds(2),
     maximumConnections: Int = 64, metrics: MetricsRegistry
   ) {
     (self.reactor, self.connectTimeout) = (reactor, connectTimeout)
@@ -23,7 +26,7 @@ public actor HTTPClient {
       "annals_http_client_requests_total", ["reactor": reactor.name], help: "HTTP requests sent to other servers.")
     failures = metrics.counter(
       "annals_http_client_failures_total", ["reactor": reactor.name], help: "HTTP requests that got no response.")
-    multi = Multi(on: reactor, to: addresses, maximumConnections: maximumConnections)
+    multi = Multi(on: reactor, to: addresses, trusting: authorities, maximumConnections: maximumConnections)
   }
 
   /// Sends a request and returns the response, whatever its status. Throws if there is no complete response.

@@ -12,9 +12,11 @@ final class Multi {
   private var transfers: [UnsafeMutableRawPointer: Transfer] = [:]
   private var spare: [UnsafeMutableRawPointer] = []
   private let addresses: ReachableAddresses
+  private let authorities: String?
   private let maximumConnections: Int
 
-  init(on reactor: Reactor, to addresses: ReachableAddresses, maximumConnections: Int) {
+  init(on reactor: Reactor, to addresses: ReachableAddresses, trusting authorities: String?, maximumConnections: Int) {
+    self.authorities = authorities
     (self.reactor, self.addresses, self.maximumConnections) = (reactor, addresses, maximumConnections)
   }
 
@@ -84,7 +86,7 @@ final class Multi {
     let easy = spare.popLast() ?? curl_easy_init()!
     transfers[easy] = CollectedTransfer(
       request, number: number, easy: easy, connectTimeout: connectTimeout, continuation)
-    transfers[easy]?.connects(to: addresses)
+    transfers[easy]?.connects(to: addresses, trusting: authorities)
     curl_multi_add_handle(multi, easy)
   }
 
@@ -96,7 +98,7 @@ final class Multi {
     let transfer = StreamedTransfer(
       request, length: length, number: number, easy: easy, connectTimeout: connectTimeout)
     transfers[easy] = transfer
-    transfer.connects(to: addresses)
+    transfer.connects(to: addresses, trusting: authorities)
     curl_multi_add_handle(multi, easy)
     // A timer that is started again would begin again: with many new streams it would never fire.
     if !looksForStalls { stalls?.start(after: .seconds(1), every: .seconds(1)) }

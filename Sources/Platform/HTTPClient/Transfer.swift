@@ -50,7 +50,11 @@ class Transfer {
   }
 
   /// Before it begins: it connects to these alone, and to no proxy, which would connect to others.
-  final func connects(to addresses: ReachableAddresses) {
+  ///
+  /// - Parameter authorities: A file of certificates that are trusted beside the system's.
+  final func connects(to addresses: ReachableAddresses, trusting authorities: String?) {
+    // The system's are still found, by their folder.
+    if let authorities { annals_curl_set_string(easy, CURLOPT_CAINFO, authorities) }
     guard case .publicOnly = addresses else { return }
     self.addresses = addresses
     annals_curl_set_string(easy, CURLOPT_PROXY, "")

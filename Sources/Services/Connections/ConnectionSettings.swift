@@ -70,6 +70,11 @@ public enum ConnectionSettings {
     "s3.secret-key", default: "annals-secret", isSecret: true, "Secret key of the object store.")
   static let s3Region = Setting("s3.region", default: "us-east-1", "Region in the signatures for the object store.")
 
+  static let authorities = Setting(
+    "tls.ca-file", default: "",
+    "A file of certificates in PEM: authorities that are trusted beside the system's where Elasticsearch, the object store, keys of tokens or a collector are asked by https. It is read at each connection."
+  )
+
   public static let all: [SettingDescription] = [
     postgresURL.description, poolerURL.description, postgresPool.description, statementTimeout.description,
     preparedStatements.description,
@@ -78,7 +83,7 @@ public enum ConnectionSettings {
     elasticsearchURL.description, elasticsearchTimeout.description,
     shards.description, replicas.description, refresh.description,
     s3Endpoint.description, s3Bucket.description, s3AccessKey.description, s3SecretKey.description,
-    s3Region.description,
+    s3Region.description, authorities.description,
   ]
 }
 
