@@ -11,7 +11,7 @@ ON_STACK := scripts/stack with test
 CASES ?=
 PORTS ?= own
 
-.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz fuzz-api tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-grpc bench-search load load-open soak bench-overload bench-http bench-content pages install
+.PHONY: help up down clean-stack build test lint format protos test-promise test-relay chaos golden fuzz fuzz-api tsan bench-relay bench-log bench-outbox-soak bench-rebuild bench-freshness bench-sockets bench-grpc bench-search load load-open soak bench-overload bench-http bench-routes bench-content pages install
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -107,6 +107,10 @@ load-open: ## The same mix at shares of the capacity, each request at its time (
 soak: ## The same mix at half of the capacity: memory, descriptors and latency of each minute (MINUTES=30)
 	@scripts/install $(EXTRA) bench load
 	@$(ON_STACK) .stack/load/bin/python Benchmarks/load_open.py --soak $(or $(MINUTES),30) $(ARGUMENTS)
+
+bench-routes: ## Routes with tokens, through gateway and PgBouncer, beside pgbench and nginx
+	@scripts/install $(EXTRA) bench
+	@$(ON_STACK) Benchmarks/routes.py $(ARGUMENTS)
 
 bench-overload: ## What is left of the work when five times as much is asked for
 	@scripts/install $(EXTRA)

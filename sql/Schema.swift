@@ -14,6 +14,7 @@ public enum Schema {
     PackageResources.commands_sql, PackageResources.snapshots_sql, PackageResources.view_generations_sql,
     PackageResources.parked_changes_sql, PackageResources.document_views_sql, PackageResources.due_times_sql,
     PackageResources.webhook_queues_sql, PackageResources.webhook_attempts_sql,
+    PackageResources.webhook_replays_sql,
     PackageResources.spans_sql,
     PackageResources.publication_sql,
     PackageResources.first_partitions_sql,
@@ -84,6 +85,9 @@ public enum Schema {
   public static let forgetSpans = text(PackageResources.forget_spans_sql)
   public static let outboxPlace = text(PackageResources.outbox_place_sql)
   public static let outboxReaders = text(PackageResources.outbox_readers_sql)
+  public static let beginReplay = text(PackageResources.begin_replay_sql)
+  public static let webhookReplay = text(PackageResources.webhook_replay_sql)
+  public static let advanceReplay = text(PackageResources.advance_replay_sql)
   public static let saveViews = text(PackageResources.save_views_sql)
   public static let savedViews = text(PackageResources.saved_views_sql)
   public static let viewsByDay = text(PackageResources.views_by_day_sql)

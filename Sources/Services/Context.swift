@@ -95,7 +95,7 @@ public struct Context: Sendable {
       on: reactor, trusting: authorities, maximumConnections: settings[HTTPSettings.maximumConnections],
       metrics: metrics)
     strangers = HTTPClient(
-      on: reactor, to: settings[WebhookSettings.allowsPrivate] ? .all : .publicOnly, connectTimeout: .seconds(5),
+      on: reactor, to: .strangers(publicOnly: !settings[WebhookSettings.allowsPrivate]), connectTimeout: .seconds(5),
       metrics: metrics)
     let contentOptions = S3Options(settings)
     content = S3Client(

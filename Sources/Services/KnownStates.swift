@@ -10,7 +10,15 @@ final class KnownStates<State: Aggregate, Value: Sendable>: Sendable {
   enum Change: Sendable {
     case begun(UUID)
     case ended(UUID)
+    /// It may want to know where this was.
+    case marked(UUID)
     case other
+  }
+
+  /// Where in the log a thing began, and where it was marked last.
+  struct Place: Sendable {
+    let begun: LogIndex
+    var marked: LogIndex?
   }
 
   private struct Known {
@@ -18,8 +26,7 @@ final class KnownStates<State: Aggregate, Value: Sendable>: Sendable {
     /// The event before it: another one there, or none, and the log has lost its end.
     var last: UUID?
     var states: [String: State] = [:]
-    /// Where in the log each thing began.
-    var indexes: [UUID: LogIndex] = [:]
+    var places: [UUID: Place] = [:]
     var value: Value
     /// How often they were read anew.
     var generation = 0
@@ -27,12 +34,12 @@ final class KnownStates<State: Aggregate, Value: Sendable>: Sendable {
   private let known: Mutex<Known>
   private let store: EventStore
   private let change: @Sendable (State.Event) -> Change
-  private let make: @Sendable ([State], [UUID: LogIndex]) -> Value
+  private let make: @Sendable ([State], [UUID: Place]) -> Value
 
-  /// - Parameter make: From all aggregates, and where in the log each of their things began.
+  /// - Parameter make: From all aggregates, and where in the log each of their things is.
   init(
     _ store: EventStore, change: @escaping @Sendable (State.Event) -> Change,
-    make: @escaping @Sendable ([State], [UUID: LogIndex]) -> Value
+    make: @escaping @Sendable ([State], [UUID: Place]) -> Value
   ) {
     (self.store, self.change, self.make) = (store, change, make)
     known = Mutex(Known(value: make([], [:])))
@@ -58,8 +65,9 @@ final class KnownStates<State: Aggregate, Value: Sendable>: Sendable {
         new.states[recorded.stream.id] = State.evolve(
           new.states[recorded.stream.id], event, at: recorded.version)
         switch change(event) {
-        case .begun(let id): new.indexes[id] = index
-        case .ended(let id): new.indexes[id] = nil
+        case .begun(let id): new.places[id] = Place(begun: index)
+        case .ended(let id): new.places[id] = nil
+        case .marked(let id): new.places[id]?.marked = index
         case .other: break
         }
         (new.next, new.last) = (index.next, recorded.id)
@@ -67,7 +75,7 @@ final class KnownStates<State: Aggregate, Value: Sendable>: Sendable {
       guard page.hasMore else { break }
     }
     guard new.next > before else { return new.value }
-    new.value = make(Array(new.states.values), new.indexes)
+    new.value = make(Array(new.states.values), new.places)
     let read = new
     known.withLock { if read.generation == $0.generation, read.next > $0.next { $0 = read } }
     return read.value

@@ -56,11 +56,14 @@ struct Server {
     let hasCalls = try features.contains { try !$0.calls(background).isEmpty }
     let hasRoutes = try hasCalls || features.contains { try !$0.routes(background).isEmpty }
     let serving = hasRoutes ? try servingReactors.map { try runtime.context(on: $0) } : []
-    let workerChecks = workers.map { worker in
-      // Requests never wait for a worker: one that stands still takes no requests from the services.
-      Check(worker.name, isRequired: !hasRoutes, isPublic: true) {
-        if let problem = await worker.problem { throw CheckProblem(problem) }
-        return "works"
+    /// - Parameter isPublic: A worker's problem may name servers: clients of the API are not told.
+    func workerChecks(isPublic: Bool) -> [Check] {
+      workers.map { worker in
+        // Requests never wait for a worker: one that stands still takes no requests from the services.
+        Check(worker.name, isRequired: !hasRoutes, isPublic: isPublic) {
+          if let problem = await worker.problem { throw CheckProblem(problem) }
+          return "works"
+        }
       }
     }
     let apiChecks = hasRoutes ? try features.flatMap { try $0.checks(background) } : []
@@ -68,7 +71,7 @@ struct Server {
       options(operationsAddress, hasRoutes ? runtime.settings[HTTPSettings.operationsPort] : port), name: "operations",
       contexts: [background]
     ) { context in
-      try Operations(context, checks: apiChecks + workerChecks, described: [], stop: stop).operators
+      try Operations(context, checks: apiChecks + workerChecks(isPublic: true), described: [], stop: stop).operators
     }
     guard hasRoutes else {
       return Parts(stop: stop, serving: [], background: background, listeners: [operators], workers: workers)
@@ -76,7 +79,7 @@ struct Server {
     let api = try HTTPService(options(runtime.settings[HTTPSettings.address], port), contexts: serving, isLimited: true)
     { context in
       let groups = try features.flatMap { try $0.routes(context) }
-      let checks = try features.flatMap { try $0.checks(context) } + workerChecks
+      let checks = try features.flatMap { try $0.checks(context) } + workerChecks(isPublic: false)
       return try groups + Operations(context, checks: checks, described: groups, stop: stop).open
     }
     var listeners: [any Service] = [api, operators]

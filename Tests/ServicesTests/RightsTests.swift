@@ -139,6 +139,7 @@ extension RunningAnnals {
       "GET /documents", "GET /lists/counts", "GET /activity", "GET /healthz", "GET /livez", "GET /readyz",
       "GET /metrics", "GET /openapi.json", "GET /docs", "GET /admin/rebuilds", "GET /admin/parked":
       Sample(path)
+    case "GET /admin/webhooks", "POST /admin/webhooks/{webhook}/disable": Sample(path)
     case "DELETE /admin/rebuilds/{view}", "GET /admin/parked/{number}", "POST /admin/parked/{number}/{request}":
       Sample(
         path.replacing("{view}", with: "none").replacing("{number}", with: "999999").replacing(

@@ -9,7 +9,7 @@ grant select on sequence annals.event_sequence to annals_application;
 grant insert, update on annals.checkpoints, annals.snapshots to annals_application;
 grant insert, update on annals.view_generations, annals.parked_changes to annals_application;
 grant insert, update on annals.document_views, annals.document_views_by_day to annals_application;
-grant insert, update, delete on annals.due_times, annals.webhook_queues, annals.webhook_attempts, annals.spans to annals_application;
+grant insert, update, delete on annals.due_times, annals.webhook_queues, annals.webhook_attempts, annals.webhook_replays, annals.spans to annals_application;
 grant delete on annals.snapshots, annals.checkpoints to annals_application;
 grant update (archived) on annals.streams to annals_application;
 grant update on annals.parked_messages to annals_application;

@@ -16,4 +16,5 @@ create table annals.webhook_attempts (
   problem      text
 );
 create index webhook_attempts_webhook on annals.webhook_attempts (webhook, id);
+create index webhook_attempts_document on annals.webhook_attempts (webhook, document, id);
 create index webhook_attempts_event on annals.webhook_attempts (event);

@@ -64,6 +64,11 @@ public final class Subscription {
     lag = metrics.gauge("annals_log_reader_lag", ["reader": reader], help: "Log indexes that the reader is behind.")
   }
 
+  /// The index that a reader goes on with; nil: it has never read.
+  public static func place(of reader: String, in store: EventStore) async throws -> LogIndex? {
+    try await store.pool.query(readCheckpoint, [.text(reader)]).first.map { LogIndex(try $0.get(1)) }
+  }
+
   /// Forgets how far the reader has come: it begins anew.
   public func forget() async throws {
     _ = try await store.pool.query(Self.forgetReader, [.text(reader)])

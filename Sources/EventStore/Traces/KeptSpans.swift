@@ -1,8 +1,8 @@
-public import Identifiers
+import Identifiers
 import JSON
 public import Postgres
 import Schema
-public import Time
+import Time
 public import Tracing
 
 /// Spans in Postgres: what was done for traced requests, kept for a time.

@@ -87,29 +87,35 @@ public struct WebhookQueues: Sendable {
   private static let counts = Query("count_webhooks", Schema.countWebhooks)
   private static let forget = Query("forget_webhook", Schema.forgetWebhook)
 
-  /// Rows that are deleted at a time.
+  /// Rows that are written or deleted at a time.
   private static let page: Int64 = 5_000
 
   public init(_ pool: PostgresPool) { self.pool = pool }
 
   /// - Parameter isReplay: What was sent already is sent again.
   public func note(_ notes: [Note], isReplay: Bool = false) async throws {
-    guard !notes.isEmpty else { return }
-    _ = try await pool.query(
-      Self.note,
-      [
-        .uuids(notes.map(\.webhook)), .uuids(notes.map(\.document)), .bigints(notes.map(\.first.value)),
-        .bigints(notes.map(\.newest.value)), .bool(isReplay),
-      ])
+    var rest = notes[...]
+    while !rest.isEmpty {
+      let part = rest.prefix(Int(Self.page))
+      rest = rest.dropFirst(part.count)
+      _ = try await pool.query(
+        Self.note,
+        [
+          .uuids(part.map(\.webhook)), .uuids(part.map(\.document)), .bigints(part.map(\.first.value)),
+          .bigints(part.map(\.newest.value)), .bool(isReplay),
+        ])
+    }
   }
 
-  /// Takes documents that are due.
+  /// Takes documents that are due, 64 at most.
   ///
-  /// - Parameter room: How many of each webhook at most.
-  public func take(_ room: [(webhook: UUID, count: Int)]) async throws -> [Entry] {
+  /// - Parameters:
+  ///   - room: How many of each webhook at most.
+  ///   - count: How many in all.
+  public func take(_ room: [(webhook: UUID, count: Int)], _ count: Int) async throws -> [Entry] {
     var entries: [Entry] = []
     let rows = try await pool.query(
-      Self.take, [.uuids(room.map(\.webhook)), .bigints(room.map { Int64($0.count) })])
+      Self.take, [.uuids(room.map(\.webhook)), .bigints(room.map { Int64($0.count) }), .bigint(Int64(count))])
     for row in rows {
       entries.append(
         Entry(
@@ -201,9 +207,9 @@ public struct WebhookQueues: Sendable {
     try await pool.query(Self.resume, [.uuid(webhook), .uuid(document), .bool(skips)]).affected == 1
   }
 
-  /// How many documents wait, and how many are parked, each counted up to 10,000.
-  public func counts(of webhooks: [UUID]) async throws -> [UUID: (waiting: Int, parked: Int)] {
-    var counts: [UUID: (waiting: Int, parked: Int)] = [:]
+  /// How many documents have a message that has failed, and how many are parked, each counted up to 10,000.
+  public func counts(of webhooks: [UUID]) async throws -> [UUID: (failing: Int, parked: Int)] {
+    var counts: [UUID: (failing: Int, parked: Int)] = [:]
     for row in try await pool.read(Self.counts, [.uuids(webhooks)]) {
       counts[try row.get(0)] = (try row.get(1, as: Int.self), try row.get(2, as: Int.self))
     }
@@ -215,5 +221,28 @@ public struct WebhookQueues: Sendable {
   /// - Returns: True if there may be more.
   public func forget(_ webhook: UUID) async throws -> Bool {
     try await pool.query(Self.forget, [.uuid(webhook), .bigint(Self.page)]).affected == Self.page
+  }
+
+  // MARK: Replays
+
+  private static let begin = Query("begin_replay", Schema.beginReplay)
+  private static let replay = Query("webhook_replay", Schema.webhookReplay)
+  private static let advance = Query("advance_replay", Schema.advanceReplay)
+
+  /// - Returns: False if the webhook has a replay that is not done.
+  public func begin(replay webhook: UUID, from: LogIndex, before: LogIndex) async throws -> Bool {
+    try await pool.query(Self.begin, [.uuid(webhook), .bigint(from.value), .bigint(before.value)]).affected == 1
+  }
+
+  /// The range that is still to be read; nil: none.
+  public func replay(of webhook: UUID) async throws -> (next: LogIndex, before: LogIndex)? {
+    guard let row = try await pool.query(Self.replay, [.uuid(webhook)]).first else { return nil }
+    return (LogIndex(try row.get(0)), LogIndex(try row.get(1)))
+  }
+
+  /// - Parameter next: nil: it is done.
+  public func advance(replay webhook: UUID, from: LogIndex, to next: LogIndex?) async throws {
+    _ = try await pool.query(
+      Self.advance, [.uuid(webhook), .bigint(from.value), next.map { .bigint($0.value) } ?? .null])
   }
 }

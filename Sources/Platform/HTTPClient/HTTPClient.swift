@@ -14,10 +14,10 @@ public actor HTTPClient {
   private var nextNumber = 0
 
   /// - Parameters:
-  ///   - addresses: To which it connects. Clients that reach others share no connection.
+  ///   - peers: Whose servers it asks. Clients of others share no connection.
   ///   - authorities: A file of certificates in PEM, which are trusted beside the system's. It is read at each connection.
   public init(
-    on reactor: Reactor, to addresses: ReachableAddresses = .all, trusting authorities: String? = nil,
+    on reactor: Reactor, to peers: Peers = .own, trusting authorities: String? = nil,
     connectTimeout: Duration = .seconds(2),
     maximumConnections: Int = 64, metrics: MetricsRegistry
   ) {
@@ -26,7 +26,7 @@ public actor HTTPClient {
       "annals_http_client_requests_total", ["reactor": reactor.name], help: "HTTP requests sent to other servers.")
     failures = metrics.counter(
       "annals_http_client_failures_total", ["reactor": reactor.name], help: "HTTP requests that got no response.")
-    multi = Multi(on: reactor, to: addresses, trusting: authorities, maximumConnections: maximumConnections)
+    multi = Multi(on: reactor, to: peers, trusting: authorities, maximumConnections: maximumConnections)
   }
 
   /// Sends a request and returns the response, whatever its status. Throws if there is no complete response.

@@ -11,13 +11,13 @@ final class Multi {
   private var watches: [Int32: Watch] = [:]
   private var transfers: [UnsafeMutableRawPointer: Transfer] = [:]
   private var spare: [UnsafeMutableRawPointer] = []
-  private let addresses: ReachableAddresses
+  private let peers: Peers
   private let authorities: String?
   private let maximumConnections: Int
 
-  init(on reactor: Reactor, to addresses: ReachableAddresses, trusting authorities: String?, maximumConnections: Int) {
+  init(on reactor: Reactor, to peers: Peers, trusting authorities: String?, maximumConnections: Int) {
     self.authorities = authorities
-    (self.reactor, self.addresses, self.maximumConnections) = (reactor, addresses, maximumConnections)
+    (self.reactor, self.peers, self.maximumConnections) = (reactor, peers, maximumConnections)
   }
 
   /// Creates the multi handle for the first request, because that one runs on the loop.
@@ -86,7 +86,7 @@ final class Multi {
     let easy = spare.popLast() ?? curl_easy_init()!
     transfers[easy] = CollectedTransfer(
       request, number: number, easy: easy, connectTimeout: connectTimeout, continuation)
-    transfers[easy]?.connects(to: addresses, trusting: authorities)
+    transfers[easy]?.connects(to: peers, trusting: authorities)
     curl_multi_add_handle(multi, easy)
   }
 
@@ -98,7 +98,7 @@ final class Multi {
     let transfer = StreamedTransfer(
       request, length: length, number: number, easy: easy, connectTimeout: connectTimeout)
     transfers[easy] = transfer
-    transfer.connects(to: addresses, trusting: authorities)
+    transfer.connects(to: peers, trusting: authorities)
     curl_multi_add_handle(multi, easy)
     // A timer that is started again would begin again: with many new streams it would never fire.
     if !looksForStalls { stalls?.start(after: .seconds(1), every: .seconds(1)) }

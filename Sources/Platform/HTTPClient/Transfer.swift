@@ -8,9 +8,12 @@ class Transfer {
   let request: HTTPRequest
   private(set) var headers: [(name: String, value: String)] = []
   private var list: UnsafeMutablePointer<curl_slist>?
-  private var addresses = ReachableAddresses.all
-  /// An address to which it did not connect.
-  private var refused: NetworkAddress?
+  private var peers = Peers.own
+  /// There was an address to which it must not connect.
+  private var isRefused = false
+  private var headerBytes = 0
+  /// How much headers and trailers may have together, in bytes.
+  private static let maximumHeaders = 64 << 10
 
   init(_ request: HTTPRequest, number: Int, easy: UnsafeMutableRawPointer, connectTimeout: Duration) {
     (self.request, self.number, self.easy) = (request, number, easy)
@@ -49,15 +52,20 @@ class Transfer {
     annals_curl_set_pointer(easy, CURLOPT_PRIVATE, me)
   }
 
-  /// Before it begins: it connects to these alone, and to no proxy, which would connect to others.
+  /// Before it begins.
   ///
   /// - Parameter authorities: A file of certificates that are trusted beside the system's.
-  final func connects(to addresses: ReachableAddresses, trusting authorities: String?) {
+  final func connects(to peers: Peers, trusting authorities: String?) {
     // The system's are still found, by their folder.
     if let authorities { annals_curl_set_string(easy, CURLOPT_CAINFO, authorities) }
-    guard case .publicOnly = addresses else { return }
-    self.addresses = addresses
+    guard case .strangers(let publicOnly) = peers else { return }
+    self.peers = peers
     annals_curl_set_string(easy, CURLOPT_PROXY, "")
+    // This one turns Transfer-Encoding off too.
+    annals_curl_set_long(easy, CURLOPT_HTTP_CONTENT_DECODING, 0)
+    annals_curl_set_string(easy, CURLOPT_ACCEPT_ENCODING, nil)
+    guard publicOnly else { return }
+    annals_curl_set_string(easy, CURLOPT_PROTOCOLS_STR, "https")
     let opener: annals_curl_opener = { context, _, address in
       Unmanaged<Transfer>.fromOpaque(context!).takeUnretainedValue().open(address!)
     }
@@ -66,8 +74,8 @@ class Transfer {
 
   private func open(_ target: UnsafeMutablePointer<curl_sockaddr>) -> curl_socket_t {
     let isAllowed = withUnsafePointer(to: &target.pointee.addr) { address in
-      guard !addresses.allows(address) else { return true }
-      refused = NetworkAddress(address)
+      guard !peers.allows(address) else { return true }
+      isRefused = true
       return false
     }
     guard isAllowed else { return curl_socket_t(CURL_SOCKET_BAD) }
@@ -82,6 +90,8 @@ class Transfer {
   func headArrived() {}
 
   private func receiveHeader(_ bytes: UnsafeRawBufferPointer) -> Int {
+    headerBytes += bytes.count
+    guard headerBytes <= Self.maximumHeaders else { return 0 }
     let line = String(decoding: bytes, as: UTF8.self)
     if line.hasPrefix("HTTP/") {
       headers = []  // an earlier response was an interim one
@@ -130,7 +140,13 @@ class Transfer {
   }
 
   final func failure(_ code: CURLcode) -> HTTPClientError {
-    if let refused { return failure(.refused, "\(refused) is not an address of the public internet") }
+    if case .strangers(publicOnly: true) = peers, isRefused || code == CURLE_COULDNT_RESOLVE_HOST {
+      // Which of both it is tells what names there are in a private network.
+      return failure(.refused, "its name leads to no address of the public internet")
+    }
+    if headerBytes > Self.maximumHeaders {
+      return failure(.tooLarge, "more than \(Self.maximumHeaders) bytes of headers")
+    }
     let kind: HTTPClientError.Kind =
       switch code {
       case CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY, CURLE_SSL_CONNECT_ERROR,

@@ -319,7 +319,7 @@ public final class KafkaAdmin: Sendable {
     in topic: String, key: [UInt8], header name: String, _ value: [UInt8], since: Int64
   ) async throws(KafkaError) -> KafkaMessage? {
     try await Reactor.offLoop(.remote) { () throws(KafkaError) in
-      guard let count = try self.partitionsNow(of: topic) else { return nil }
+      guard let count = try self.partitionsNow(of: topic), count > 0 else { return nil }
       let operation = "looking for a message in \(topic)"
       let handle = try self.makeHandle(
         RD_KAFKA_CONSUMER,

@@ -31,7 +31,7 @@ final class Acknowledgements {
     // Tokens are transactions, counted from 1: librdkafka's opaque pointer cannot be null.
     for token in reports.delivered {
       tracker.acknowledged(token - 1)
-      if !traced.isEmpty { end(token - 1) }
+      if !traced.isEmpty { end(token - 1, isDelivered: true) }
     }
     metrics.delivered.increment(by: reports.delivered.count)
     for report in reports.failed {
@@ -63,11 +63,12 @@ final class Acknowledgements {
     }
   }
 
-  /// Kafka has a message of a transaction.
-  private func end(_ transaction: Int) {
+  /// Kafka has a message of a transaction, or it is parked.
+  private func end(_ transaction: Int, isDelivered: Bool) {
     guard var waiting = traced[transaction] else { return }
     let message = waiting.removeFirst()
     traced[transaction] = waiting.isEmpty ? nil : waiting
+    guard isDelivered else { return }
     metrics.tracer?.record(
       Span(
         "send \(message.topic)", .producer, message.context.child(), parent: message.context.span, begun: message.begun,
@@ -90,6 +91,7 @@ final class Acknowledgements {
   /// A message that the database has, or that was delivered another way.
   func settled(_ transaction: Int, isDelivered: Bool) {
     tracker.acknowledged(transaction)
+    if !traced.isEmpty { end(transaction, isDelivered: isDelivered) }
     if isDelivered {
       latest = .now
       metrics.delivered.increment()

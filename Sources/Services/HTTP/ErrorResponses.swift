@@ -17,7 +17,8 @@ public struct ErrorResponses: Middleware {
           "Request failed",
           metadata: [
             "method": request.method.rawValue, "path": String(request.target.prefix { $0 != "?" }),
-            "status": "\(problem.status)", "request_id": request.id, .trace: TraceContext.current?.trace ?? "",
+            "status": "\(problem.status)", "request_id": request.id,
+            .trace: request.headers["traceparent"].flatMap { TraceContext(traceparent: $0)?.trace } ?? "",
             .error: "\(error)",
           ])
       }

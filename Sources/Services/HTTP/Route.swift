@@ -165,10 +165,10 @@ extension Router {
         let before = shedding.flatMap { Shedding($0, route) }.map { [$0] } ?? []
         let rates = limits?.rates(of: route)
         let steps: [any Middleware] =
-          (tracer.map { [RequestTraces($0, route)] } ?? []) + middleware + before + [
+          middleware + before + [
             Authorization(access, route, rates)
           ] + (Deprecations(route).map { [$0] } ?? [])
-          + group.middleware
+          + (tracer.flatMap { RequestTraces($0, route) }.map { [$0] } ?? []) + group.middleware
         let handler = steps.reversed().reduce({ try await route.handler($0, shedding) } as Handler) {
           next, middleware in
           { try await middleware.handle($0, next: next) }

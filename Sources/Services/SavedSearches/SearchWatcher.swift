@@ -94,7 +94,7 @@ final class SearchWatcher: Worker {
         }
       } catch is CancellationError { return } catch {
         if Task.isCancelled { return }
-        note(problem: "saved searches are not run: \(error)")
+        note(problem: "saved searches are not run: the log says why")
         logger.warning("Saved searches stand still", metadata: [.error: "\(error)"])
         if error is Subscription.Diverged {
           // The log has lost its end or is another one: what is found again is no new hit.
@@ -180,7 +180,8 @@ final class SearchWatcher: Worker {
         if entries.isEmpty { try await context.reactor.sleep(for: .seconds(2)) }
       } catch is CancellationError { return } catch {
         if Task.isCancelled { return }
-        note(problem: "saved searches are not run on changes that were late: \(error)")
+        note(problem: "saved searches are not run on changes that were late: the log says why")
+        logger.warning("Saved searches are not run on changes that were late", metadata: [.error: "\(error)"])
         do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
       }
     }
@@ -322,11 +323,11 @@ private final class KnownSearches: Sendable {
       case .saved(let id, _, _, _, _, _): .begun(id)
       case .removed(let id, _): .ended(id)
       }
-    } make: { lists, indexes in
+    } make: { lists, places in
       lists.flatMap { list in
         list.searches.compactMap { search in
           // What a newer program has saved is that program's.
-          guard let index = indexes[search.id], let query = try? SavedQuery(json: .object(search.query)) else {
+          guard let index = places[search.id]?.begun, let query = try? SavedQuery(json: .object(search.query)) else {
             return nil
           }
           return Entry(search: search, query: query, owner: list.owner, reader: list.reader, index: index)

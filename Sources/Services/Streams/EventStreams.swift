@@ -109,7 +109,7 @@ struct EventStreams: Sendable {
           if !bytes.isEmpty { try await writer.write(bytes) }
           for message in messages {
             guard let trace = message.trace, trace.isSampled else { continue }
-            tracer.told(trace, by: "event stream", "document \(id)", caller)
+            tracer.told(trace, by: "event stream", "document \(id)", caller, at: message.what.at)
           }
         }
       }

@@ -34,6 +34,8 @@ enum SocketStep: Sendable {
     let isLast: Bool
     /// The trace of the request that caused it.
     var trace: TraceContext?
+    /// When it happened.
+    var at = Timestamp(microseconds: 0)
   }
 
   case messages([Message])
@@ -52,7 +54,7 @@ extension DocumentFeed: SocketFeed {
     case .messages(let messages):
       .messages(
         messages.map {
-          SocketStep.Message(frame: $0.frame, cursor: $0.cursor, isLast: $0.isLast, trace: $0.trace)
+          SocketStep.Message(frame: $0.frame, cursor: $0.cursor, isLast: $0.isLast, trace: $0.trace, at: $0.what.at)
         })
     case .nothing: .nothing
     case .hidden: .hidden
@@ -237,7 +239,9 @@ struct Sockets: Sendable {
         for message in messages {
           // What a page has fits: before each there is room for it, beside one that is larger than all the room.
           guard socket.send(message.frame) else { return tooSlow() }
-          if let trace = message.trace, trace.isSampled { tracer.told(trace, by: "socket", what, caller) }
+          if let trace = message.trace, trace.isSampled {
+            tracer.told(trace, by: "socket", what, caller, at: message.at)
+          }
           if message.isLast { last = message.cursor }
         }
       case .diverged:
@@ -254,7 +258,9 @@ extension Tracer {
   /// - Parameters:
   ///   - way: `socket`, `event stream`.
   ///   - what: Of what he is told.
-  func told(_ trace: TraceContext, by way: String, _ what: String, _ caller: Caller) {
+  ///   - at: When it happened. Who reads what is old is no part of its trace any more.
+  func told(_ trace: TraceContext, by way: String, _ what: String, _ caller: Caller, at: Timestamp) {
+    guard Timestamp.now().microseconds - at.microseconds < 60_000_000 else { return }
     record(
       Span(
         "send \(way)", .producer, trace.child(), parent: trace.span, begun: .now(),

@@ -8,7 +8,9 @@ struct RequestTraces: Middleware {
   private let method: String
   private let route: String
 
-  init(_ tracer: Tracer, _ route: Route) {
+  /// - Returns: nil for routes that ask nobody who he is: strangers do not decide what is traced.
+  init?(_ tracer: Tracer, _ route: Route) {
+    if route.right == .anyone { return nil }
     (self.tracer, method, self.route) = (tracer, route.method.rawValue, route.path)
   }
 

@@ -61,64 +61,86 @@ final class TraceExport: Worker {
     let pool = PostgresPool(
       PostgresOptions(pooled: context.settings), on: context.reactor, logger: context.logger,
       metrics: context.metrics)
+    let sending = Doorbell(on: context.reactor)
     let working = Task(executorPreference: context.reactor) { [self] in
-      await context.reactor.run { await work(bell, pool) }
+      await context.reactor.run {
+        await withTaskGroup { group in
+          group.addTask(executorPreference: self.context.reactor) { await self.keep(bell, pool, sending) }
+          group.addTask(executorPreference: self.context.reactor) { await self.send(sending) }
+        }
+      }
     }
     await stop.wait()
-    // What the last requests have left, within the time that a request of its own may take.
     working.cancel()
     await working.value
-    await context.reactor.run { await handOver(tracer.take(), pool, tries: 1) }
+    // What the last requests have left.
+    await context.reactor.run {
+      let spans = allowed(tracer.take())
+      await keep(spans, pool)
+      outgoing.withLock { $0 += spans }
+      await send(tries: 1)
+    }
     await pool.close()
   }
 
-  private func work(_ bell: Doorbell, _ pool: PostgresPool) async {
+  /// What waits for the collector.
+  private let outgoing = Mutex<[Span]>([])
+
+  private func keep(_ bell: Doorbell, _ pool: PostgresPool, _ sending: Doorbell) async {
     var tidied = ContinuousClock.now
     while !Task.isCancelled {
       if await bell.wait(timeout: Self.pause) == .cancelled { return }
-      await handOver(tracer.take(), pool, tries: Self.tries)
-      let keep = context.settings[TracingSettings.keep]
+      let spans = allowed(tracer.take())
+      if !context.settings[TracingSettings.url].isEmpty, !spans.isEmpty {
+        let dropped = outgoing.withLock { outgoing in
+          let room = max(0, Tracer.limit - outgoing.count)
+          outgoing += spans.prefix(room)
+          return max(0, spans.count - room)
+        }
+        if dropped > 0 { tracer.drop(dropped) }
+        sending.ring()
+      }
+      await keep(spans, pool)
       guard hasKept.withLock({ $0 }), ContinuousClock.now - tidied > .seconds(60) else { continue }
       do {
-        while try await KeptSpans(pool).forget(olderThan: keep) {}
+        while try await KeptSpans(pool).forget(olderThan: context.settings[TracingSettings.keep]) {}
         tidied = .now
-      } catch { note(kept: "old spans cannot be forgotten: \(error)") }
+      } catch { note(kept: error) }
     }
-  }
-
-  private func handOver(_ spans: [Span], _ pool: PostgresPool, tries: Int) async {
-    guard !spans.isEmpty else { return }
-    async let sent: Void = send(spans, tries: tries)
-    await keep(spans, pool)
-    await sent
   }
 
   // MARK: A collector
 
-  private func send(_ spans: [Span], tries: Int) async {
-    let url = context.settings[TracingSettings.url]
-    guard !url.isEmpty else { return }
-    var target = url
+  private func send(_ bell: Doorbell) async {
+    while !Task.isCancelled {
+      if await bell.wait() == .cancelled { return }
+      await send(tries: Self.tries)
+    }
+  }
+
+  private func send(tries: Int) async {
+    var target = context.settings[TracingSettings.url]
     while target.hasSuffix("/") { target.removeLast() }
     let headers = context.settings[TracingSettings.headers].split(whereSeparator: \.isNewline)
       .compactMap { Self.header($0) }
-    var rest = spans[...]
-    while !rest.isEmpty {
-      let part = Array(rest.prefix(Self.page))
-      rest = rest.dropFirst(part.count)
+    while true {
+      let part = outgoing.withLock { outgoing in
+        defer { outgoing = Array(outgoing.dropFirst(Self.page)) }
+        return Array(outgoing.prefix(Self.page))
+      }
+      guard !part.isEmpty, !target.isEmpty else { return }
       let request = HTTPRequest(
         .post, target + "/v1/traces", headers: [("Content-Type", "application/x-protobuf")] + headers,
         body: OTLP.export(part, resource: resource, version: context.version), timeout: Self.timeout,
         maximumResponse: 1 << 20)
-      if let problem = await send(request, tries: tries) {
-        tracer.drop(part.count + rest.count)
-        if state.withLock({ $0.collector }) == nil {
-          logger.warning("Spans cannot be sent", metadata: ["url": "\(target)", .error: "\(problem)"])
-        }
-        return state.withLock { $0.collector = "spans cannot be sent to \(target): \(problem)" }
+      let problem = await send(request, tries: tries)
+      if problem != nil { tracer.drop(part.count) }
+      let was = state.withLock { state in
+        defer { state.collector = problem == nil ? nil : "spans cannot be sent to the collector: the log says why" }
+        return state.collector
       }
+      if let problem, was == nil { logger.warning("Spans cannot be sent", metadata: [.error: "\(problem)"]) }
     }
-    state.withLock { $0.collector = nil }
   }
 
   /// - Returns: Why it was not taken; nil: it was.
@@ -158,14 +180,8 @@ final class TraceExport: Worker {
   // MARK: Postgres
 
   private let hasKept = Mutex(false)
-  /// How many may be kept now: the rate of a minute at once, then as they come again.
-  private let allowance = Mutex<(left: Double, at: ContinuousClock.Instant)?>(nil)
-
   private func keep(_ spans: [Span], _ pool: PostgresPool) async {
-    guard context.settings[TracingSettings.keep] > .zero else { return }
-    let kept = Array(spans.prefix(allowed(spans.count)))
-    if kept.count < spans.count { tracer.drop(spans.count - kept.count) }
-    guard !kept.isEmpty else { return }
+    guard context.settings[TracingSettings.keep] > .zero, !spans.isEmpty else { return }
     do {
       if hasKept.withLock({ had in
         defer { had = true }
@@ -173,31 +189,39 @@ final class TraceExport: Worker {
       }) {
         try await pool.start(connections: 1)
       }
-      try await KeptSpans(pool).keep(kept, of: Self.process)
+      try await KeptSpans(pool).keep(spans, of: Self.process)
       state.withLock { $0.kept = nil }
     } catch {
-      tracer.drop(kept.count)
-      note(kept: "spans cannot be kept: \(error)")
+      tracer.drop(spans.count)
+      note(kept: error)
     }
   }
 
-  private func note(kept problem: String) {
+  private func note(kept error: any Error) {
     if state.withLock({ $0.kept }) == nil {
-      logger.warning("Spans cannot be kept in Postgres", metadata: [.error: "\(problem)"])
+      logger.warning("Spans cannot be kept in Postgres", metadata: [.error: "\(error)"])
     }
-    state.withLock { $0.kept = problem }
+    state.withLock { $0.kept = "spans cannot be kept in Postgres: the log says why" }
   }
 
-  private func allowed(_ count: Int) -> Int {
-    let rate = Double(context.settings[TracingSettings.limit])
-    return allowance.withLock { allowance in
+  // MARK: How many
+
+  /// How many may be handed on now: those of a minute at once, then as they come again.
+  private let allowance = Mutex<(left: Double, at: ContinuousClock.Instant)?>(nil)
+
+  private func allowed(_ spans: [Span]) -> [Span] {
+    guard !spans.isEmpty else { return [] }
+    let rate = Double(context.settings[TracingSettings.rate])
+    let count = allowance.withLock { allowance in
       let now = ContinuousClock.now
       let (left, at) = allowance ?? (rate * 60, now)
       let passed = (now - at).components
       let present = min(rate * 60, left + rate * (Double(passed.seconds) + Double(passed.attoseconds) / 1e18))
-      let taken = min(count, Int(present))
+      let taken = min(spans.count, Int(present))
       allowance = (present - Double(taken), now)
       return taken
     }
+    if count < spans.count { tracer.drop(spans.count - count) }
+    return Array(spans.prefix(count))
   }
 }

@@ -1,13 +1,15 @@
 public import CommandLine
 public import Configuration
+import HTTPClient
 
 /// Which requests are traced, and who gets to see it.
 public enum TracingSettings {
   static let url = Setting(
     "tracing.otlp-url", default: "",
-    "Where spans are sent to by OTLP over HTTP: http://collector:4318, to which /v1/traces is added. Empty: nowhere.",
-    accepts: { $0.isEmpty || $0.hasPrefix("http://") || $0.hasPrefix("https://") },
-    remedy: "a URL that begins with http:// or https://")
+    "Where spans are sent to by OTLP over HTTP: http://collector:4318, to which /v1/traces is added. Empty: nowhere. A password goes into tracing.otlp-headers.",
+    accepts: { text in
+      text.isEmpty || WebAddress(text).map { ["http", "https"].contains($0.scheme) && !$0.hasUser } ?? false
+    }, remedy: "a URL that begins with http:// or https://, without a user")
   static let headers = Setting(
     "tracing.otlp-headers", default: "", isSecret: true,
     "Headers that are sent with spans, each on a line: Authorization: Bearer ….",
@@ -20,12 +22,12 @@ public enum TracingSettings {
     "tracing.keep", default: Duration.seconds(3_600),
     "How long spans are kept in Postgres, for annals trace and for GET /events/{event}/where. 0s: they are not.",
     accepts: { $0 <= .seconds(30 * 86_400) }, remedy: "a duration of at most 720h")
-  static let limit = Setting(
-    "tracing.keep-rate", default: 200, "How many spans a process keeps in a second at most, over a minute.",
+  static let rate = Setting(
+    "tracing.rate", default: 200, "How many spans a process hands on in a second at most, over a minute.",
     accepts: { (1...100_000).contains($0) }, remedy: "a number from 1 to 100000")
 
   public static let all: [SettingDescription] = [
-    url.description, headers.description, sample.description, keep.description, limit.description,
+    url.description, headers.description, sample.description, keep.description, rate.description,
   ]
 }
 

@@ -8,6 +8,7 @@ import Kafka
 import Postgres
 import Projections
 import Relay
+import Synchronization
 import Time
 import Tracing
 
@@ -19,6 +20,7 @@ struct Whereabouts: Sendable {
   private let spans: KeptSpans
   private let views: [any AwaitableView]
   private let topics: TopicTemplate
+  private let search: KafkaSearch
 
   /// More attempts and spans are not shown.
   private static let most = 1_000
@@ -29,6 +31,7 @@ struct Whereabouts: Sendable {
     (self.context, outbox, webhooks) = (context, OutboxPlaces(context.pool), WebhookQueues(context.pool))
     spans = KeptSpans(context.pool)
     topics = try context.topicTemplate
+    search = KafkaSearch(context.kafka)
     views = try context.views.compactMap { $0 as? any AwaitableView }
   }
 
@@ -86,6 +89,8 @@ struct Whereabouts: Sendable {
 
   @Sendable
   private func find(_ request: Request, _ id: UUID) async throws -> Response {
+    // How long it takes is Kafka's to say.
+    LoadShedding.slot?.leave()
     guard let index = try await context.store.index(of: id),
       let event = try await context.store.readLog(from: index, limit: 1).events.first, event.id == id
     else {
@@ -187,7 +192,12 @@ struct Whereabouts: Sendable {
     let topic = topics.topic(for: event.stream.category)
     var found = Found(topic: topic)
     do {
-      found.message = try await KafkaAdmin(context.kafka, timeout: .seconds(5)).find(
+      guard search.begin() else {
+        found.problem = "others are searching Kafka: try again"
+        return found
+      }
+      defer { search.end() }
+      found.message = try await search.kafka.find(
         in: topic, key: Array(#"{"id":"\#(event.stream.id)"}"#.utf8), header: "event_id",
         Array(event.id.description.utf8), since: event.recordedAt.microseconds / 1_000 - Self.tolerance)
       if let value = found.message?.value {
@@ -211,6 +221,25 @@ struct Whereabouts: Sendable {
     }
     return shown
   }
+}
+
+/// Searches in Kafka: each has a client of its own, so there are few at the same time.
+private final class KafkaSearch: Sendable {
+  let kafka: KafkaAdmin
+  private let running = Mutex(0)
+  private static let limit = 2
+
+  init(_ options: KafkaOptions) { kafka = KafkaAdmin(options, timeout: .seconds(5)) }
+
+  func begin() -> Bool {
+    running.withLock { running in
+      guard running < Self.limit else { return false }
+      running += 1
+      return true
+    }
+  }
+
+  func end() { running.withLock { $0 -= 1 } }
 }
 
 extension KeptSpans.Entry {

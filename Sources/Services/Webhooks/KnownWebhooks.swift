@@ -12,8 +12,12 @@ final class KnownWebhooks: Sendable {
     let list: String
     /// Whose rights decide of what it is told.
     let reader: Caller
-    /// Where in the log it was registered.
-    let index: LogIndex
+    /// Where in the log it was registered, and where it was disabled if it is.
+    let begun: LogIndex
+    let disabled: LogIndex?
+
+    /// True for an event of which it is told, if it wants it.
+    func isTold(at index: LogIndex) -> Bool { index > begun && (disabled.map { index < $0 } ?? true) }
   }
 
   private let lists: KnownStates<WebhookList, [UUID: Entry]>
@@ -23,16 +27,18 @@ final class KnownWebhooks: Sendable {
       switch event {
       case .registered(let id, _, _, _, _, _): .begun(id)
       case .removed(let id, _): .ended(id)
-      case .changed, .keyRotated, .disabled, .enabled, .replayed: .other
+      case .disabled(let id, _, _): .marked(id)
+      case .changed, .keyRotated, .enabled, .replayed: .other
       }
-    } make: { lists, indexes in
+    } make: { lists, places in
       var entries: [UUID: Entry] = [:]
       for list in lists {
         let reader = Caller(owner: list.owner, rights: list.reader)
         for webhook in list.webhooks {
-          guard let index = indexes[webhook.id] else { continue }
+          guard let place = places[webhook.id] else { continue }
           entries[webhook.id] = Entry(
-            webhook: webhook, owner: list.owner, list: Webhooks.list(of: list.owner), reader: reader, index: index)
+            webhook: webhook, owner: list.owner, list: Webhooks.list(of: list.owner), reader: reader,
+            begun: place.begun, disabled: webhook.disabled == nil ? nil : place.marked)
         }
       }
       return entries

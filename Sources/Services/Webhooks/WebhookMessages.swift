@@ -45,11 +45,8 @@ struct WebhookMessages: Sendable {
     _ document: UUID, from first: StreamVersion, of webhook: Webhook, for caller: Caller
   ) async throws -> [Told] {
     let before = StreamVersion(first.value - 1)
-    var state = recent.document(document, at: before)
-    if state == nil, before > .none {
-      state = try await documents.load(document.description, asOf: .version(before)).state
-    }
     let stream = Document.stream(document.description)
+    var state = try await state(of: document, at: before)
     let events = try await documents.store.read(stream, after: before, limit: Self.page).events
     var told: [Told] = []
     for recorded in events {
@@ -66,18 +63,43 @@ struct WebhookMessages: Sendable {
           version: recorded.version,
           messages: try await messages(event, recorded, last, state, document, webhook, caller)))
     }
-    if let state, state.version == told.last?.version { recent.keep(state, document) }
+    if let state, let last = events.last(where: { $0.version == state.version }) {
+      recent.keep(state, after: last.id, document)
+    }
     return told
+  }
+
+  /// The document as it was at a version; nil: it was not there.
+  private func state(of document: UUID, at version: StreamVersion) async throws -> Document? {
+    guard version > .none else { return nil }
+    let stream = Document.stream(document.description)
+    guard let known = recent.document(document, notAfter: version) else {
+      return try await documents.load(document.description, asOf: .version(version)).state
+    }
+    var (state, next) = (known.document, StreamVersion(known.document.version.value - 1))
+    while true {
+      let page = try await documents.store.read(stream, after: next, limit: Self.page)
+      // Another server may have made another event of it.
+      if next < state.version, page.events.first?.id != known.event {
+        return try await documents.load(document.description, asOf: .version(version)).state
+      }
+      for event in page.events where event.version > state.version && event.version <= version {
+        state = Document.evolve(state, try Document.event(event.body, of: stream), at: event.version) ?? state
+      }
+      guard state.version < version, page.hasMore, let last = page.events.last else { return state }
+      next = last.version
+    }
   }
 
   private func messages(
     _ event: DocumentEvent, _ recorded: RecordedEvent, _ before: Document?, _ after: Document?, _ document: UUID,
     _ webhook: Webhook, _ caller: Caller
   ) async throws -> [Message] {
-    guard let after, webhook.selection.fits(after), Happening.types(of: event).contains(where: webhook.selection.fits)
+    guard let after, webhook.selection.fits(document: document), webhook.selection.fits(after),
+      Happening.types(of: event).contains(where: webhook.selection.fits)
     else { return [] }
     // What happened while its owner might not see the document is not his to know.
-    let permissions = caller.seesAll ? .owner : caller.permissions(on: after)
+    let permissions = caller.seesAll ? .owner : caller.permissions(on: after, at: recorded.recordedAt)
     guard permissions.contains(.view) else { return [] }
     let metadata = try recorded.metadata
     let happenings = try await Happening.of(
@@ -106,21 +128,25 @@ struct WebhookMessages: Sendable {
 
 /// Documents as they were when their last message was made: the next one goes on from there.
 private final class RecentDocuments: Sendable {
-  private struct State {
-    var documents: [UUID: Document] = [:]
-    var order: [UUID] = []
+  struct Entry: Sendable {
+    let document: Document
+    /// The event of its version.
+    let event: UUID
   }
-  private let state = Mutex(State())
+
+  private let state = Mutex<(entries: [UUID: Entry], order: [UUID])>(([:], []))
   private static let limit = 256
 
-  func document(_ id: UUID, at version: StreamVersion) -> Document? {
-    state.withLock { $0.documents[id].flatMap { $0.version == version ? $0 : nil } }
+  func document(_ id: UUID, notAfter version: StreamVersion) -> Entry? {
+    state.withLock { $0.entries[id].flatMap { $0.document.version <= version ? $0 : nil } }
   }
 
-  func keep(_ document: Document, _ id: UUID) {
+  func keep(_ document: Document, after event: UUID, _ id: UUID) {
     state.withLock { state in
-      if state.documents.updateValue(document, forKey: id) == nil { state.order.append(id) }
-      if state.order.count > Self.limit { state.documents[state.order.removeFirst()] = nil }
+      if state.entries.updateValue(Entry(document: document, event: event), forKey: id) == nil {
+        state.order.append(id)
+      }
+      if state.order.count > Self.limit { state.entries[state.order.removeFirst()] = nil }
     }
   }
 }

@@ -5,6 +5,7 @@ import Events
 import HTTPServer
 import Identifiers
 import JSON
+import Synchronization
 import Time
 
 /// `/webhooks`: register URLs, see what they were sent, send it once more.
@@ -16,11 +17,14 @@ struct WebhookRoutes: Sendable {
   private let settings: Configuration
 
   private static let page = 100
+  /// Webhooks that are tested at this moment, and how many are at most.
+  private let testing: Testing
+  private static let tests = 16
 
   init(_ context: Context) {
     (lists, queues) = (AggregateStore(context.store), WebhookQueues(context.pool))
     replays = WebhookReplays(context.store, context.pool)
-    (post, settings) = (WebhookPost(context), context.settings)
+    (post, settings, testing) = (WebhookPost(context), context.settings, Testing())
   }
 
   private static let webhook = Input<UUID>(path: "webhook", "The webhook's id.")
@@ -42,7 +46,8 @@ struct WebhookRoutes: Sendable {
           Input<WebhookChoice?>(optional: "selection", "Of what it is told; nothing: of everything."),
           IdempotencyKey.input, handler: register),
         Route(
-          .get, "/webhooks/{webhook}", "A webhook, and how many documents wait for it or are parked.",
+          .get, "/webhooks/{webhook}",
+          "A webhook, and how many of its documents have a message that has failed, or are parked.",
           right: .identified, answers: [Answer(200, "The webhook.", schema: Self.detailedSchema)], Self.webhook,
           handler: show),
         Route(
@@ -120,7 +125,7 @@ struct WebhookRoutes: Sendable {
   private static let schema = JSONSchema.named("Webhook", .object(members))
   private static let detailedSchema = JSONSchema.object(
     members + [
-      .init("waiting", .integer, "Documents that wait, counted up to 10000."),
+      .init("failing", .integer, "Documents with a message that has failed and is sent again, counted up to 10000."),
       .init("parked", .integer, "Documents that are parked, counted up to 10000."),
     ])
   private static let keysSchema = JSONSchema.object([
@@ -154,7 +159,7 @@ struct WebhookRoutes: Sendable {
       .array(
         .object([
           .init("document_id", .string(format: "uuid")), .init("version", .integer, "Of the event that was not taken."),
-          .init("newest_version", .integer, "Of the newest event that waits."), .init("attempts", .integer),
+          .init("attempts", .integer),
           .init("problem", .string()), .init("parked_at", .string(format: "date-time")),
         ]))),
     .init("next", .nullable(.string(format: "uuid")), "null on the last page."),
@@ -238,7 +243,7 @@ struct WebhookRoutes: Sendable {
     var writer = JSONWriter()
     writer.object {
       webhook.write(&$0)
-      $0.member("waiting", counts?.waiting ?? 0)
+      $0.member("failing", counts?.failing ?? 0)
       $0.member("parked", counts?.parked ?? 0)
     }
     return .json(writer.bytes)
@@ -309,6 +314,14 @@ struct WebhookRoutes: Sendable {
   @Sendable
   private func test(_ request: Request, _ id: UUID) async throws -> Response {
     let webhook = try await webhook(id, of: request.caller)
+    // How long it takes is the receiver's to say: others do not wait for it, and it says nothing of this server.
+    guard testing.webhooks.withLock({ $0.count < Self.tests && $0.insert(id).inserted }) else {
+      throw Problem(
+        429, "Too many requests", detail: "a test of this webhook is under way, or too many of others: try again",
+        headers: [("Retry-After", "5")])
+    }
+    defer { testing.webhooks.withLock { _ = $0.remove(id) } }
+    LoadShedding.slot?.leave()
     var message = JSONWriter()
     message.object { writer in
       writer.member("type", "webhook.test")
@@ -348,7 +361,9 @@ struct WebhookRoutes: Sendable {
     }
     guard first < last else { throw WebhookRefusal.rangeIsEmpty }
     guard try await webhook(id, of: request.caller).disabled == nil else { throw WebhookRefusal.isDisabled }
-    try await replays.note(replay: id, from: first, before: last)
+    guard try await replays.begin(id, from: first, before: last) else {
+      throw Problem(409, "Conflict", detail: "the webhook has a replay that is not done: wait for it")
+    }
     _ = try await execute(.replay(id: id, from: first.value, before: last.value, at: .now()), request)
     var writer = JSONWriter()
     writer.object {
@@ -393,7 +408,6 @@ struct WebhookRoutes: Sendable {
           writer.object {
             $0.member("document_id", entry.document.description)
             $0.member("version", entry.next.value)
-            $0.member("newest_version", entry.newest.value)
             $0.member("attempts", entry.failures)
             $0.member("problem", entry.reason)
             $0.member("parked_at", entry.at.description)
@@ -440,4 +454,9 @@ extension WebhookQueues.Attempt {
     writer.member("status", status.map { .integer(Int64($0)) } ?? JSONValue.null)
     writer.member("problem", orNull: problem)
   }
+}
+
+/// The webhooks that are tested at this moment.
+private final class Testing: Sendable {
+  let webhooks = Mutex<Set<UUID>>([])
 }

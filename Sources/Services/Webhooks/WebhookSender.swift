@@ -19,6 +19,8 @@ import Tracing
 /// failed the document is parked, until somebody resumes it.
 final class WebhookSender: Worker {
   let name = "webhooks"
+  /// Its place in the log is kept under this name.
+  static let reader = "webhooks"
   private let context: Context
   private let known: KnownWebhooks
   private let queues: WebhookQueues
@@ -37,19 +39,24 @@ final class WebhookSender: Worker {
     var rests: [UUID: Rest] = [:]
   }
 
-  /// A webhook that fails is left alone for a while, whatever document comes next.
+  /// A webhook that fails is left alone for a while, whatever document comes next; one that is slow gets one at a time.
   private struct Rest {
     var failures = 0
-    var backoff = Backoff(first: .seconds(1), limit: .seconds(60))
+    var isSlow = false
+    var backoff = Backoff(first: .seconds(1), limit: .seconds(300))
     var until = ContinuousClock.now
   }
 
   /// Events that are read together; documents that are sent at the same time, to one webhook and to all.
   private static let (page, width, total) = (500, 8, 64)
+  /// To all that fail or are slow together: they keep nobody else waiting. From how many milliseconds on one is slow.
+  private static let (doubtful, slowness) = (16, 5_000)
   /// How many failures in a row make a webhook rest, and how long one may ask to be left alone.
   private static let (patience, longestRest) = (3, Duration.seconds(3_600))
   /// For how long a document is sent on before others have their turn. Others leave it alone for a minute.
   private static let turn = Duration.seconds(20)
+  /// After how long a document is looked at again that could not be read.
+  private static let again = Duration.seconds(30)
   private static let (pause, tidying) = (Duration.seconds(1), Duration.seconds(3_600))
   /// A problem that has not come again for so long is over.
   private static let memory = Duration.seconds(60)
@@ -96,7 +103,7 @@ final class WebhookSender: Worker {
 
   private func follow() async {
     let subscription = Subscription(
-      "webhooks", .category("\(Document.category)"), of: context.store, context.postgres, pageSize: Self.page,
+      Self.reader, .category("\(Document.category)"), of: context.store, context.postgres, pageSize: Self.page,
       beginning: { [store = context.store] in
         // Before one was registered there was nobody to tell.
         let end = try await store.end()
@@ -112,7 +119,7 @@ final class WebhookSender: Worker {
         }
       } catch is CancellationError { return } catch {
         if Task.isCancelled { return }
-        note(problem: "the log is not followed for webhooks: \(error)", error)
+        note(problem: "the log is not followed for webhooks: the log says why", error)
         if error is Subscription.Diverged {
           // Another log, or one that has lost its end: what was sent is sent again, under the same ids.
           known.reset()
@@ -126,12 +133,14 @@ final class WebhookSender: Worker {
   }
 
   private func note(_ events: [RecordedEvent]) async throws {
-    let entries = try await known.webhooks().values.filter { $0.webhook.disabled == nil }
+    let entries = Array(try await known.webhooks().values)
     guard !entries.isEmpty else { return }
     var notes = WebhookNotes()
     for event in events {
       guard let index = event.index else { continue }
-      for entry in entries where entry.index < index { notes.add(event, entry) }
+      notes.add(event, entries) { $0.isTold(at: index) }
+      // Others run on this loop too.
+      await Task.yield()
     }
     let all = notes.all
     guard !all.isEmpty else { return }
@@ -146,11 +155,15 @@ final class WebhookSender: Worker {
       var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
       while !Task.isCancelled {
         do {
-          let webhooks = try await known.webhooks()
-          let room = room(for: webhooks.values.filter { $0.webhook.disabled == nil })
-          let taken = room.isEmpty || post.keys.isEmpty ? [] : try await queues.take(room)
+          let (room, count) = room(for: try await known.webhooks().values.filter { $0.webhook.disabled == nil })
+          let taken = room.isEmpty || post.keys.isEmpty ? [] : try await queues.take(room, count)
+          // Read after it: they include whatever was changed before the newest event was noted.
+          let webhooks = taken.isEmpty ? [:] : try await known.webhooks()
           for entry in taken {
-            guard let webhook = webhooks[entry.webhook] else { continue }
+            guard let webhook = webhooks[entry.webhook], webhook.webhook.disabled == nil else {
+              try await settle(entry, [], next: entry.next, entry.sent, entry.failures, in: .zero)
+              continue
+            }
             state.withLock { $0.sending[entry.webhook, default: 0] += 1 }
             group.addTask(executorPreference: context.reactor) { await self.send(entry, webhook) }
           }
@@ -165,25 +178,30 @@ final class WebhookSender: Worker {
     }
   }
 
-  /// How many documents are taken next, of which webhooks.
-  private func room(for entries: [KnownWebhooks.Entry]) -> [(webhook: UUID, count: Int)] {
+  /// How many documents are taken next, of which webhooks, and how many in all.
+  private func room(for entries: [KnownWebhooks.Entry]) -> (room: [(webhook: UUID, count: Int)], count: Int) {
     state.withLock { state in
-      var left = Self.total - state.sending.values.reduce(0, +)
+      let count = Self.total - state.sending.values.reduce(0, +)
+      var doubtful = Self.doubtful
+      for (id, _) in state.rests { doubtful -= state.sending[id] ?? 0 }
       var room: [(webhook: UUID, count: Int)] = []
+      guard count > 0 else { return ([], 0) }
       // Where there is not room for all, another one goes first each time.
-      for entry in entries.shuffled() where left > 0 {
+      for entry in entries.shuffled() {
         let id = entry.webhook.id
-        var count = Self.width - (state.sending[id] ?? 0)
-        if let rest = state.rests[id], rest.failures >= Self.patience || rest.until > .now {
-          // After its rest one document tries.
-          count = rest.until > .now || state.sending[id] ?? 0 > 0 ? 0 : 1
+        guard let rest = state.rests[id] else {
+          let left = Self.width - (state.sending[id] ?? 0)
+          if left > 0 { room.append((id, left)) }
+          continue
         }
-        count = min(count, left)
-        guard count > 0 else { continue }
-        left -= count
-        room.append((id, count))
+        // One document tries.
+        guard rest.until <= .now, doubtful > 0,
+          state.sending[id] ?? 0 == 0 || rest.failures < Self.patience && !rest.isSlow
+        else { continue }
+        doubtful -= 1
+        room.append((id, 1))
       }
-      return room
+      return (room, count)
     }
   }
 
@@ -207,15 +225,26 @@ final class WebhookSender: Worker {
     var attempts: [WebhookQueues.Attempt] = []
     // A document that has lost its end has nothing more to tell.
     while next <= entry.newest {
-      let told = try await messages.told(entry.document, from: next, of: webhook.webhook, for: webhook.reader)
-        .filter { $0.version <= entry.newest }
+      let told: [WebhookMessages.Told]
+      do {
+        told = try await messages.told(entry.document, from: next, of: webhook.webhook, for: webhook.reader)
+          .filter { $0.version <= entry.newest }
+      } catch {
+        // What was sent stays sent.
+        try? await settle(entry, attempts, next: next, sent, failures, in: Self.again)
+        throw error
+      }
+      if ContinuousClock.now > end, next > entry.next {
+        return try await settle(entry, attempts, next: next, sent, failures, in: .zero)
+      }
       guard !told.isEmpty else {
         next = entry.newest.next
         break
       }
       for event in told {
         for message in event.messages where message.part >= sent {
-          guard ContinuousClock.now < end, !Task.isCancelled else {
+          // One is sent in each turn, however long it took to make it.
+          guard !Task.isCancelled, ContinuousClock.now < end || attempts.isEmpty else {
             return try await settle(entry, attempts, next: event.version, sent, failures, in: .zero)
           }
           let answer = await post.send(
@@ -233,21 +262,22 @@ final class WebhookSender: Worker {
             ])
           guard let problem = answer.problem else {
             delivered.increment()
-            state.withLock { $0.rests[entry.webhook] = nil }
+            let isSlow = answer.milliseconds > Self.slowness
+            state.withLock { $0.rests[entry.webhook] = isSlow ? Rest(isSlow: true) : nil }
             (sent, failures) = (message.part + 1, 0)
             continue
           }
-          // The process ends: that is not the webhook's doing.
           if Task.isCancelled {
+            // The process ends: that is not the webhook's doing.
             attempts.removeLast()
-          } else {
-            failed.increment()
-            failures += 1
-            rest(entry.webhook, answer)
+            return try await settle(entry, attempts, next: event.version, sent, failures, in: .zero)
           }
+          failed.increment()
+          failures += 1
+          rest(entry.webhook, answer)
           return try await put(off: entry, webhook, attempts, event.version, sent, failures, answer, problem)
         }
-        (next, sent) = (event.version.next, 0)
+        (next, sent, failures) = (event.version.next, 0, 0)
       }
     }
     try await settle(entry, attempts, next: next, 0, 0, in: .zero)
@@ -259,13 +289,16 @@ final class WebhookSender: Worker {
     _ version: StreamVersion, _ sent: Int, _ failures: Int, _ answer: WebhookPost.Answer, _ problem: String
   ) async throws {
     if answer.status == 410 {
+      // Its owner may have named another URL meanwhile.
+      guard try await known.webhooks()[entry.webhook]?.webhook.url == webhook.webhook.url else {
+        return try await settle(entry, attempts, next: version, sent, 0, in: .zero)
+      }
       _ = try await AggregateStore<WebhookList>(context.store).execute(
         .disable(id: entry.webhook, reason: "it answered 410 Gone", at: .now()), on: webhook.list,
         metadata: EventMetadata(actor: "webhook \(entry.webhook)"))
       logger.warning("A webhook wants nothing more: it is disabled", metadata: ["webhook": "\(entry.webhook)"])
       return try await settle(entry, attempts, next: version, sent, 0, in: .zero)
     }
-    if failures == 0 { return try await settle(entry, attempts, next: version, sent, 0, in: .zero) }
     guard let delay = retries.delay(after: failures) else {
       parked.increment()
       logger.error(

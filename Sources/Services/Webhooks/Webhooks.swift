@@ -16,6 +16,8 @@ public struct Webhooks: Feature {
 
   public func routes(_ context: Context) throws -> [RouteGroup] { [WebhookRoutes(context).group] }
 
+  public func operatorRoutes(_ context: Context) throws -> [RouteGroup] { [AllWebhookRoutes(context).group] }
+
   public func workers(_ context: Context) throws -> [any Worker] {
     [
       WebhookSender(context),

@@ -32,7 +32,7 @@ extension Commands {
       let spans = try await KeptSpans(context.pool).spans(of: event.trace)
       print("\(stream) version \(event.recorded.version), \(event.recorded.type), trace \(event.trace.trace)")
       guard !spans.isEmpty else {
-        print("nothing is kept of this trace: tracing.keep says for how long it is, and how much tracing.keep-rate")
+        print("nothing is kept of this trace: tracing.keep says for how long it is, and how much tracing.rate")
         leave(1)
       }
       print(Waterfall(spans, recorded: event.recorded).text)
@@ -46,7 +46,7 @@ extension Commands {
     func trace(_ event: RecordedEvent) throws -> TraceContext? {
       try event.metadata.traceparent.flatMap { TraceContext(traceparent: $0) }
     }
-    let before = version > 0 ? StreamVersion(Int64(version) + 1) : nil
+    let before = version > 0 ? StreamVersion(Int64(min(version, 1 << 62)) + 1) : nil
     let events = try await store.readBackward(stream, before: before, limit: version > 0 ? 1 : 100).events
     guard let newest = events.first, version == 0 || newest.version.value == version else {
       throw UsageError(version > 0 ? "\(stream) has no version \(version)" : "the log has no stream \(stream)")

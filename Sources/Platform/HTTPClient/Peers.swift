@@ -1,17 +1,21 @@
 import CCurl
 import Glibc
 
-/// To which addresses a client connects. It is asked about the address itself, right before each connection, so that no name, no
-/// other way of writing a number, no redirect and no second answer of a name server leads around it.
-public enum ReachableAddresses: Sendable {
-  case all
-  /// Only those of the public internet: for URLs that strangers name.
-  case publicOnly
+/// Whose servers a client asks.
+public enum Peers: Sendable {
+  /// Servers that whoever runs this program has chosen.
+  case own
+  /// Servers at URLs that strangers name. No proxy of the environment is asked, and nothing is unpacked: a few bytes may be made to
+  /// unpack for hours.
+  ///
+  /// - Parameter publicOnly: Only https, and only addresses of the public internet. It is asked about the address itself, right before
+  ///   each connection, so that no name, no other way of writing a number and no second answer of a name server leads around it.
+  case strangers(publicOnly: Bool)
 
   func allows(_ address: UnsafePointer<sockaddr>) -> Bool {
     switch self {
-    case .all: true
-    case .publicOnly: NetworkAddress(address)?.isPublic == true
+    case .own, .strangers(publicOnly: false): true
+    case .strangers(publicOnly: true): NetworkAddress(address)?.isPublic == true
     }
   }
 }

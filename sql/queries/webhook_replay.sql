@@ -1,0 +1,1 @@
+select next, before from annals.webhook_replays where webhook = $1
