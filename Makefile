@@ -38,6 +38,7 @@ test: install ## Run every test on a stack of its own, then stop it
 	@cd Tests && python3 -m unittest -q Rig.test_order
 	@.stack/tools/bin/python Tests/API/event_schemas.py
 	@.stack/tools/bin/python Tests/API/messages.py
+	@.stack/tools/bin/python Tests/API/examples.py
 	@$(ON_STACK) swift test
 
 test-promise: install ## Kill relay and projector again and again under load; nothing may be lost or out of order

@@ -65,7 +65,7 @@ private struct Body {
   ) { _, id, after, size, mode in .text("\(id) \(after ?? -1) \(size) \(mode ?? "-")") }
 
   private let write = Route(
-    .post, "/things", "Write a thing.", right: .create, body: .fieldsOrForm(limit: 1_000, form: 2_000),
+    .post, "/things", "Write a thing.", right: .create, body: .fieldsOrForm(limit: 1_000, form: 2_000, example: "{}"),
     answers: [Answer(201, "It.")], Input<String>(field: "name", "Name."),
     Input<Int64?>(optional: "count", aliases: ["number"], "Count.")
   ) { _, name, count in .text("\(name) \(count ?? -1)") }
@@ -149,7 +149,7 @@ private struct Body {
 
 @Suite("Long names and values", .timeLimit(.minutes(1))) struct LongInputTests {
   private let write = Route(
-    .post, "/things", "Write a thing.", right: .create, body: .fields(limit: 1 << 24), answers: [],
+    .post, "/things", "Write a thing.", right: .create, body: .fields(limit: 1 << 24, example: "{}"), answers: [],
     Input<UUID>(field: "name", "Name.")
   ) { _, _ in Response(204) }
 

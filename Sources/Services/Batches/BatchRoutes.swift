@@ -28,7 +28,10 @@ struct BatchRoutes: Sendable {
         Route(
           .post, "/batches",
           "Change many documents, one after the other: each by itself, as far as it may be. Needs the right to change each.",
-          right: .create, body: .fields(limit: 1 << 20),
+          right: .create,
+          body: .fields(
+            limit: 1 << 20,
+            example: #"{"documents": ["01890a5d-ac96-774b-bcce-b302099a8057"], "add_tags": ["archived"]}"#),
           answers: [Answer(202, "The batch, which has begun.", schema: Self.schema)],
           Input<DocumentList>(field: "documents", "Their ids: 1 to \(Batch.maximumDocuments)."),
           Input<DocumentStatus?>(optional: "status", "The status that they get."),
@@ -47,7 +50,7 @@ struct BatchRoutes: Sendable {
         Route(
           .post, "/batches/{batch}/undo",
           "Take a batch back, as a batch of its own: documents that were changed since stay as they are.",
-          right: .create, body: .fields(limit: 8_192),
+          right: .create, body: .fields(limit: 8_192, example: #"{}"#),
           answers: [Answer(202, "The batch that takes it back.", schema: Self.schema)], Self.batch, handler: undo),
       ])
   }

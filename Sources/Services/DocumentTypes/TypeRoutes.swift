@@ -31,7 +31,10 @@ struct TypeRoutes: Sendable {
         Route(
           .put, "/document-types/{type}",
           "Define a type of documents, or define it anew. Documents keep the values that they have.", right: .operate,
-          body: .fields(limit: 262_144), answers: [Answer(200, "The type.", schema: Self.schema)], Self.type,
+          body: .fields(
+            limit: 262_144,
+            example: #"{"title": "Invoice", "fields": [{"name": "total", "kind": "money", "required": true}]}"#),
+          answers: [Answer(200, "The type.", schema: Self.schema)], Self.type,
           Input<String>(
             field: "title", schema: .string(minLength: 1, maxLength: DocumentType.maximumTitle),
             "How it is called where people see it."),

@@ -28,7 +28,11 @@ struct DocumentRoutes: Sendable {
         Route(
           .post, "/documents", "Create a document.", right: .create,
           // A form has the other fields beside the content.
-          body: .fieldsOrForm(limit: maximumJSON, form: contents.maximum + 1 << 20),
+          body: .fieldsOrForm(
+            limit: maximumJSON, form: contents.maximum + 1 << 20,
+            example:
+              #"{"title": "Lease of 12 Main Street", "content": "The parties agree …", "content_type": "text/plain", "tags": ["lease"]}"#
+          ),
           answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.title,
           DocumentInputs.content(in: contents), DocumentInputs.contentType, DocumentInputs.createdBy,
           DocumentInputs.type, DocumentInputs.fields, IdempotencyKey.input,
@@ -46,7 +50,8 @@ struct DocumentRoutes: Sendable {
           handler: read),
         Route(
           .patch, "/documents/{id}", "Change title, status, tags, type and fields, or some of them.",
-          right: .change, body: .fields(limit: 262_144),
+          right: .change,
+          body: .fields(limit: 262_144, example: #"{"title": "Lease of 14 Main Street", "status": "viewed"}"#),
           answers: [Answer(200, "The document.", schema: Document.schema)],
           DocumentInputs.id, DocumentInputs.newTitle, DocumentInputs.newStatus, DocumentInputs.newTags,
           DocumentInputs.type, DocumentInputs.fields, DocumentInputs.ifMatch, handler: amend),

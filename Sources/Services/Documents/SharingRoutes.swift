@@ -23,7 +23,8 @@ struct SharingRoutes: Sendable {
         },
         Route(
           .put, "/documents/{id}/shares/{with}", "Share a document, or change how it is shared with somebody.",
-          right: .own, body: .fields(limit: 65_536),
+          right: .own,
+          body: .fields(limit: 65_536, example: #"{"rights": ["view", "sign"], "until": "2027-01-31T00:00:00Z"}"#),
           answers: [Answer(200, "All shares of the document.", schema: Self.listSchema)], DocumentInputs.id, Self.with,
           Input<SharedRights>(field: "rights", "Some of view, change, sign. Whoever may change or sign may view."),
           Input<Timestamp?>(optional: "until", "When it ends; missing: it does not."), DocumentInputs.ifMatch

@@ -29,7 +29,8 @@ struct VersionRoutes: Sendable {
           Self.labels(try await documents.existing(id))
         },
         Route(
-          .put, "/documents/{id}/versions/{version}/label", "Name a version.", right: .own, body: .fields(limit: 8_192),
+          .put, "/documents/{id}/versions/{version}/label", "Name a version.", right: .own,
+          body: .fields(limit: 8_192, example: #"{"label": "as signed"}"#),
           answers: [Answer(200, "All labels.", schema: Self.labelsSchema)], DocumentInputs.id, Self.version,
           Input<String>(
             field: "label", schema: .string(minLength: 1, maxLength: Document.maximumLabel), "The version's name."),
@@ -50,7 +51,8 @@ struct VersionRoutes: Sendable {
         },
         Route(
           .post, "/documents/{id}/restore", "Make an earlier content the present one, as a new version.", right: .own,
-          body: .fields(limit: 8_192), answers: [Answer(200, "The document.", schema: Document.schema)],
+          body: .fields(limit: 8_192, example: #"{"version": 3}"#),
+          answers: [Answer(200, "The document.", schema: Document.schema)],
           DocumentInputs.id, Input<Int64>(field: "version", "The version whose content is wanted."),
           DocumentInputs.ifMatch
         ) { request, id, version, tag in

@@ -99,13 +99,15 @@ public enum OpenAPI {
         names(field).map { .init($0, field.schema, isRequired: field.isRequired, field.meaning) }
       }
     }
-    let json: JSONValue = ["schema": closed(properties { [$0.name] })]
+    func json(_ example: String) -> JSONValue {
+      ["schema": closed(properties { [$0.name] }), "example": (try? JSONValue(parsing: Array(example.utf8))) ?? .null]
+    }
     switch route.body {
     case .none: return nil
-    case .fields: return ["required": true, "content": ["application/json": json]]
-    case .fieldsOrForm:
+    case .fields(_, let example): return ["required": true, "content": ["application/json": json(example)]]
+    case .fieldsOrForm(_, _, let example):
       let form: JSONValue = ["schema": closed(properties { [$0.name] + $0.aliases })]
-      return ["required": true, "content": ["application/json": json, "multipart/form-data": form]]
+      return ["required": true, "content": ["application/json": json(example), "multipart/form-data": form]]
     case .content: return ["required": true, "content": ["*/*": ["schema": [:]]]]
     }
   }

@@ -58,8 +58,8 @@ struct RequestReader {
   mutating func readBody(_ inputs: [InputDescription]) async throws {
     switch names.body {
     case .none, .content: break
-    case .fields(let limit): fields = .json(try await json(upTo: limit))
-    case .fieldsOrForm(let limit, let formLimit):
+    case .fields(let limit, _): fields = .json(try await json(upTo: limit))
+    case .fieldsOrForm(let limit, let formLimit, _):
       if let form = try await Form(request, upTo: formLimit) {
         fields = .form(try await parts(of: form, inputs))
       } else {

@@ -9,11 +9,11 @@ public struct Route: Sendable {
   public enum Body: Sendable {
     /// A body is refused.
     case none
-    /// A JSON object whose members are the declared fields, up to that many bytes.
-    case fields(limit: Int)
+    /// A JSON object whose members are the declared fields, up to that many bytes; and one of them, for the API's description.
+    case fields(limit: Int, example: String)
     /// A JSON object of the declared fields up to `limit` bytes, or a form (multipart/form-data) with parts of these
     /// names, up to `form` bytes.
-    case fieldsOrForm(limit: Int, form: Int)
+    case fieldsOrForm(limit: Int, form: Int, example: String)
     /// Bytes of any type. The handler reads them itself, within its own limit.
     case content
 

@@ -18,7 +18,7 @@ struct RebuildRoutes: Sendable {
           handler: list),
         Route(
           .post, "/admin/rebuilds", "Ask for a rebuild of a view; a running projection begins it within a second.",
-          right: .operate, body: .fields(limit: 4_096),
+          right: .operate, body: .fields(limit: 4_096, example: #"{"view": "document-search"}"#),
           answers: [Answer(202, "The generation that will be built.", schema: .raw(["type": "object"]))],
           Input<String>(field: "view", "The view, for example document-search."), handler: request),
         Route(

@@ -48,7 +48,10 @@ struct SavedSearchRoutes: Sendable {
         Route(
           .post, "/saved-searches",
           "Save a search. It is run on every document that changes from now on; the first time that it finds one is a hit.",
-          right: .identified, body: .fields(limit: 16_384),
+          right: .identified,
+          body: .fields(
+            limit: 16_384, example: #"{"name": "Unpaid invoices", "query": {"type": "invoice", "where": "state=open"}}"#
+          ),
           answers: [Answer(201, "The search.", schema: Self.schema)],
           Input<String>(
             field: "name", schema: .string(minLength: 1, maxLength: SearchList.maximumName), "How it is called."),

@@ -30,7 +30,12 @@ struct SignatureRoutes: Sendable {
       "Signatures",
       routes: [
         Route(
-          .post, "/signatures", "Sign a document.", right: .sign, body: .fields(limit: maximumJSON),
+          .post, "/signatures", "Sign a document.", right: .sign,
+          body: .fields(
+            limit: maximumJSON,
+            example:
+              #"{"document_id": "01890a5d-ac96-774b-bcce-b302099a8057", "signer_email": "jane@example.com", "signer_name": "Jane Doe", "signature_data": "aW1hZ2U="}"#
+          ),
           answers: [Answer(201, "The signature.", schema: Signature.schema)], SignatureInputs.documentID,
           SignatureInputs.email, SignatureInputs.name, SignatureInputs.data, SignatureInputs.status,
           SignatureInputs.session, SignatureInputs.consent, SignatureInputs.method,

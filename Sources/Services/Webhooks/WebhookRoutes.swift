@@ -41,7 +41,11 @@ struct WebhookRoutes: Sendable {
         Route(
           .post, "/webhooks",
           "Register a URL. It is told of what happens from now on to documents that the caller may see, by Standard Webhooks 1.0.",
-          right: .identified, body: .fields(limit: 16_384), answers: [Answer(201, "The webhook.", schema: Self.schema)],
+          right: .identified,
+          body: .fields(
+            limit: 16_384,
+            example: #"{"url": "https://example.com/hook", "selection": {"events": ["document.signed"]}}"#),
+          answers: [Answer(201, "The webhook.", schema: Self.schema)],
           Input<WebhookURL>(field: "url", "Where messages are sent to."),
           Input<WebhookChoice?>(optional: "selection", "Of what it is told; nothing: of everything."),
           IdempotencyKey.input, handler: register),
@@ -53,7 +57,8 @@ struct WebhookRoutes: Sendable {
         Route(
           .patch, "/webhooks/{webhook}",
           "Change a webhook. One that is disabled is told of nothing; what happens meanwhile can be replayed later.",
-          right: .identified, body: .fields(limit: 16_384), answers: [Answer(200, "The webhook.", schema: Self.schema)],
+          right: .identified, body: .fields(limit: 16_384, example: #"{"enabled": true}"#),
+          answers: [Answer(200, "The webhook.", schema: Self.schema)],
           Self.webhook, Input<WebhookURL?>(optional: "url", "Where messages are sent to."),
           Input<WebhookChoice?>(optional: "selection", "Of what it is told, in place of what was said before."),
           Input<Bool?>(optional: "enabled", "Whether it is told of anything."), handler: change),
@@ -76,7 +81,7 @@ struct WebhookRoutes: Sendable {
         Route(
           .post, "/webhooks/{webhook}/keys",
           "Make a new key. The one before it signs too for some hours, so that a receiver can change over.",
-          right: .identified, body: .fields(limit: 1_024),
+          right: .identified, body: .fields(limit: 1_024, example: #"{"old_key_hours": 48}"#),
           answers: [Answer(200, "The keys, the newest first.", schema: Self.keysSchema)], Self.webhook,
           Input<Int64?>(
             optional: "old_key_hours", schema: .integer(in: 0...720),
@@ -89,7 +94,8 @@ struct WebhookRoutes: Sendable {
         Route(
           .post, "/webhooks/{webhook}/replay",
           "Send what happened once more: events of a range of the log, by index or by time. Messages keep their ids.",
-          right: .identified, body: .fields(limit: 1_024),
+          right: .identified,
+          body: .fields(limit: 1_024, example: #"{"from": "2026-11-27T08:00:00Z", "before": "2026-11-27T09:00:00Z"}"#),
           answers: [Answer(202, "It is noted, and done within moments.", schema: Self.replaySchema)], Self.webhook,
           Input<Int64?>(optional: "from_index", "The first index."),
           Input<Int64?>(optional: "before_index", "The index at which it ends; nothing: the end of the log."),

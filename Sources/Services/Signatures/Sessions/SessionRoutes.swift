@@ -33,7 +33,12 @@ struct SessionRoutes: Sendable {
         Route(
           .post, Self.path,
           "Ask several people to sign or approve a document. Its content stays as it is until the session ends.",
-          right: .own, body: .fields(limit: 256 << 10),
+          right: .own,
+          body: .fields(
+            limit: 256 << 10,
+            example:
+              #"{"participants": [{"email": "jane@example.com", "name": "Jane Doe"}], "consent": "I agree to sign electronically."}"#
+          ),
           answers: [Answer(201, "The session.", schema: SigningSession.schema)], SignatureInputs.document,
           Input<ParticipantList>(field: "participants", "Who is asked, in this order."),
           Input<SigningSession.Order?>(
@@ -78,14 +83,16 @@ struct SessionRoutes: Sendable {
         },
         Route(
           .post, Self.path + "/{session}/approve", "Approve, as a participant who is asked for that.", right: .sign,
-          body: .fields(limit: 8_192), answers: [answer], SignatureInputs.document, session, email
+          body: .fields(limit: 8_192, example: #"{"email": "jane@example.com"}"#), answers: [answer],
+          SignatureInputs.document, session, email
         ) { request, id, session, email in
           try request.caller.require(name: email, in: "/email")
           return try await act(session, id, request.metadata(named: email)) { .approve(email: email, at: $0) }
         },
         Route(
           .post, Self.path + "/{session}/decline", "Decline to sign or approve: the session ends.", right: .sign,
-          body: .fields(limit: 16_384), answers: [answer], SignatureInputs.document, session, email,
+          body: .fields(limit: 16_384, example: #"{"email": "jane@example.com", "reason": "the rent is wrong"}"#),
+          answers: [answer], SignatureInputs.document, session, email,
           Input<String>(
             field: "reason", schema: .string(minLength: 1, maxLength: SigningSession.maximumText), "Why.")
         ) { request, id, session, email, reason in
@@ -96,7 +103,8 @@ struct SessionRoutes: Sendable {
         },
         Route(
           .post, Self.path + "/{session}/cancel", "Cancel a signing session.", right: .own,
-          body: .fields(limit: 16_384), answers: [answer], SignatureInputs.document, session,
+          body: .fields(limit: 16_384, example: #"{"reason": "sent to the wrong person"}"#), answers: [answer],
+          SignatureInputs.document, session,
           Input<String?>(
             optional: "reason", schema: .string(minLength: 1, maxLength: SigningSession.maximumText), "Why.")
         ) { request, id, session, reason in
