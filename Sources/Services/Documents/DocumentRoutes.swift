@@ -31,7 +31,7 @@ struct DocumentRoutes: Sendable {
           body: .fieldsOrForm(
             limit: maximumJSON, form: contents.maximum + 1 << 20,
             example:
-              #"{"title": "Lease of 12 Main Street", "content": "The parties agree …", "content_type": "text/plain", "tags": ["lease"]}"#
+              #"{"title": "Lease of 12 Main Street", "content": "The parties agree …", "content_type": "text/plain"}"#
           ),
           answers: [Answer(201, "The document.", schema: Document.schema)], DocumentInputs.title,
           DocumentInputs.content(in: contents), DocumentInputs.contentType, DocumentInputs.createdBy,

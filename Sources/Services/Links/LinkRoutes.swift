@@ -44,7 +44,7 @@ struct LinkRoutes: Sendable {
         Route(
           .post, "/documents/{id}/links", "Make a link to one version of a document, for whoever has it.", right: .own,
           body: .fields(
-            limit: 16_384, example: #"{"password": "correct horse battery", "until": "2027-01-31T00:00:00Z"}"#),
+            limit: 16_384, example: #"{"password": "correct horse battery", "expires_at": "2027-01-31T00:00:00Z"}"#),
           answers: [Answer(201, "The link. Its address is told here alone.", schema: Self.createdSchema)],
           DocumentInputs.id, Input<Int64?>(optional: "version", "The version; the newest if it is missing."),
           Input<Timestamp?>(optional: "expires_at", "When it ends; missing: it does not."),

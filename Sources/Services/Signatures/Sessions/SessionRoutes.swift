@@ -209,7 +209,9 @@ private struct ParticipantList: InputValue {
     .object([
       .init("email", .string(format: "email", maxLength: 254)),
       .init("name", .string(minLength: 1, maxLength: Signature.maximumName)),
-      .init("role", .string(values: Participant.Role.allCases.map(\.rawValue)), "signer if it is missing."),
+      .init(
+        "role", .string(values: Participant.Role.allCases.map(\.rawValue)), isRequired: false,
+        "signer if it is missing."),
     ]))
 
   init(json: JSONValue) throws(JSONError) {
