@@ -73,8 +73,12 @@ public struct Connections: OptionSet, Sendable {
 public protocol Worker: Service {
   /// The reason why it makes no progress; nil while it does, or while there is nothing to do.
   var problem: String? { get async }
+
+  /// A process that does nothing else is not ready while it makes no progress.
+  var isRequired: Bool { get }
 }
 
 extension Worker {
   public var problem: String? { get async { nil } }
+  public var isRequired: Bool { true }
 }

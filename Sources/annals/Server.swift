@@ -60,7 +60,7 @@ struct Server {
     func workerChecks(isPublic: Bool) -> [Check] {
       workers.map { worker in
         // Requests never wait for a worker: one that stands still takes no requests from the services.
-        Check(worker.name, isRequired: !hasRoutes, isPublic: isPublic) {
+        Check(worker.name, isRequired: !hasRoutes && worker.isRequired, isPublic: isPublic) {
           if let problem = await worker.problem { throw CheckProblem(problem) }
           return "works"
         }

@@ -28,6 +28,7 @@ import Testing
       of: ".stack/tools/bin/python",
       [
         "\(folder)/Webhooks/webhooks.py", annals.url, annals.operationsURL,
+        annals.url(for: "/events"),
       ])
   }
 }

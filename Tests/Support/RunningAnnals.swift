@@ -156,7 +156,7 @@ private func runAnnals(
         ["serve", "documents,types,links,batches,search,searches,webhooks,audit,analytics,grpc"],
         try service("signatures", #"(/v1)?/(signatures|signers/|documents/[^/]+/sign)"#),
         try service("search", #"(/v1)?/(search|aggregations|suggestions)"#),
-        try service("streams", #"(/v1)?/(ws/|events|saved-searches/events|documents/[^/]+/events)"#),
+        try service("streams", #"(/v1)?/(ws/|events($|\?)|saved-searches/events|documents/[^/]+/events)"#),
         ["relay", "--relay.port", "\(others[0])"], ["project", "--projection.port", "\(others[1])"],
       ]
       environment["ANNALS_HTTP_TRUSTED_PROXIES"] = "127.0.0.1"

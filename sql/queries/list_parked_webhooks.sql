@@ -1,3 +1,3 @@
 -- $1 webhook, $2 after this document, $3 how many
-select document, next, newest, failures, parked, parked_at from annals.webhook_queues
+select document, next, failures, parked, parked_at from annals.webhook_queues
 where webhook = $1 and parked is not null and document > $2 order by document limit $3

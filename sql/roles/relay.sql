@@ -10,4 +10,5 @@ grant select, insert, update on annals.relays to annals_relay;
 grant select, insert, update, delete on annals.relay_checkpoints to annals_relay;
 grant select, insert, update on annals.parked_messages to annals_relay;
 grant select, insert, delete on annals.relay_snapshots to annals_relay;
+grant select, insert, delete on annals.spans to annals_relay;
 grant execute on function annals.check_server, annals.maintain_outbox, annals.note_parked to annals_relay;

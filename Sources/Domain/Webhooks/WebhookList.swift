@@ -1,6 +1,6 @@
 public import Events
 public import Identifiers
-public import JSON
+import JSON
 public import Time
 
 /// A URL that is told of what happens to documents.
@@ -111,7 +111,7 @@ extension WebhookList: Aggregate {
       let webhook = try known(id)
       let (newURL, newSelection) = (url ?? webhook.url, selection ?? webhook.selection)
       try check(newURL, newSelection)
-      guard newURL != webhook.url || newSelection != webhook.selection else { return [] }
+      guard newURL != webhook.url || newSelection != webhook.selection || reader != state?.reader else { return [] }
       return [.changed(id: id, url: newURL, selection: newSelection, reader: reader, at: at)]
     case .rotate(let id, let until, let at):
       let webhook = try known(id)

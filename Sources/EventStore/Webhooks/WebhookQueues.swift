@@ -67,7 +67,6 @@ public struct WebhookQueues: Sendable {
   public struct Parked: Sendable {
     public let document: UUID
     public let next: StreamVersion
-    public let newest: StreamVersion
     public let failures: Int
     public let reason: String
     public let at: Timestamp
@@ -194,8 +193,8 @@ public struct WebhookQueues: Sendable {
       Self.parked, [.uuid(webhook), .uuid(document ?? UUID(high: 0, low: 0)), .bigint(Int64(limit))]
     ).map { row in
       Parked(
-        document: try row.get(0), next: StreamVersion(try row.get(1)), newest: StreamVersion(try row.get(2)),
-        failures: try row.get(3, as: Int.self), reason: try row.get(4), at: try row.get(5))
+        document: try row.get(0), next: StreamVersion(try row.get(1)), failures: try row.get(2, as: Int.self),
+        reason: try row.get(3), at: try row.get(4))
     }
   }
 

@@ -72,7 +72,7 @@ public enum ConnectionSettings {
 
   static let authorities = Setting(
     "tls.ca-file", default: "",
-    "A file of certificates in PEM: authorities that are trusted beside the system's where Elasticsearch, the object store, keys of tokens or a collector are asked by https. It is read at each connection."
+    "File of authorities (PEM) that are trusted beside the system's, for all https requests but those to webhooks. Read at each connection."
   )
 
   public static let all: [SettingDescription] = [

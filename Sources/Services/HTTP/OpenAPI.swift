@@ -94,19 +94,26 @@ public enum OpenAPI {
       object.members.append(.init(name: "additionalProperties", value: false))
       return .object(object)
     }
-    func properties(_ names: (InputDescription) -> [String]) -> [JSONSchema.Property] {
+    /// - Parameter nullable: A field that may be missing may be null; a part of a form may not.
+    func properties(nullable: Bool, _ names: (InputDescription) -> [String]) -> [JSONSchema.Property] {
       fields.flatMap { field in
-        names(field).map { .init($0, field.schema, isRequired: field.isRequired, field.meaning) }
+        let schema = nullable && !field.isRequired ? JSONSchema.nullable(field.schema) : field.schema
+        return names(field).map { JSONSchema.Property($0, schema, isRequired: field.isRequired, field.meaning) }
+      }
+    }
+    func parsed(_ example: String) -> JSONValue {
+      do { return try JSONValue(parsing: example) } catch {
+        preconditionFailure("\(route.path): the example is not JSON: \(error)")
       }
     }
     func json(_ example: String) -> JSONValue {
-      ["schema": closed(properties { [$0.name] }), "example": (try? JSONValue(parsing: Array(example.utf8))) ?? .null]
+      ["schema": closed(properties(nullable: true) { [$0.name] }), "example": parsed(example)]
     }
     switch route.body {
     case .none: return nil
     case .fields(_, let example): return ["required": true, "content": ["application/json": json(example)]]
     case .fieldsOrForm(_, _, let example):
-      let form: JSONValue = ["schema": closed(properties { [$0.name] + $0.aliases })]
+      let form: JSONValue = ["schema": closed(properties(nullable: false) { [$0.name] + $0.aliases })]
       return ["required": true, "content": ["application/json": json(example), "multipart/form-data": form]]
     case .content: return ["required": true, "content": ["*/*": ["schema": [:]]]]
     }

@@ -36,13 +36,12 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   func updateDocumentStatus(
     _ request: DocumentProto.UpdateDocumentStatusRequest, _ call: RPCCall
   ) async throws -> DocumentProto.DocumentResponse {
-    try await tracer.call("UpdateDocumentStatus", call) { try await updateDocumentStatus(request, within: call) }
+    try await called("UpdateDocumentStatus", call) { try await updateDocumentStatus(request, by: $0) }
   }
 
   private func updateDocumentStatus(
-    _ request: DocumentProto.UpdateDocumentStatusRequest, within call: RPCCall
+    _ request: DocumentProto.UpdateDocumentStatusRequest, by caller: Request
   ) async throws -> DocumentProto.DocumentResponse {
-    let caller = try await counted(call)
     let id = try id(request.documentId)
     try await access.require(.change, on: id, for: caller.caller)
     let status: DocumentStatus
@@ -70,31 +69,29 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   func getDocument(
     _ request: DocumentProto.GetDocumentRequest, _ call: RPCCall
   ) async throws -> DocumentProto.DocumentResponse {
-    try await tracer.call("GetDocument", call) { try await getDocument(request, within: call) }
+    try await called("GetDocument", call) { try await getDocument(request, by: $0) }
   }
 
   private func getDocument(
-    _ request: DocumentProto.GetDocumentRequest, within call: RPCCall
+    _ request: DocumentProto.GetDocumentRequest, by caller: Request
   ) async throws -> DocumentProto.DocumentResponse {
-    let caller = try await counted(call).caller
     let id = try id(request.documentId)
-    try await access.require(.view, on: id, for: caller)
+    try await access.require(.view, on: id, for: caller.caller)
     return try Self.response(await documents.existing(id))
   }
 
   func documentExists(
     _ request: DocumentProto.DocumentExistsRequest, _ call: RPCCall
   ) async throws -> DocumentProto.DocumentExistsResponse {
-    try await tracer.call("DocumentExists", call) { try await documentExists(request, within: call) }
+    try await called("DocumentExists", call) { try await documentExists(request, by: $0) }
   }
 
   private func documentExists(
-    _ request: DocumentProto.DocumentExistsRequest, within call: RPCCall
+    _ request: DocumentProto.DocumentExistsRequest, by caller: Request
   ) async throws -> DocumentProto.DocumentExistsResponse {
-    let caller = try await counted(call).caller
     let id = try id(request.documentId)
     do {
-      try await access.require(.view, on: id, for: caller)
+      try await access.require(.view, on: id, for: caller.caller)
       return .init(exists: try await documents.document(id)?.isDeleted == false)
     } catch DocumentRefusal.notFound {
       // One that the caller may not see is not there for it.
@@ -146,6 +143,33 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   }
 
   // MARK: Who, and what
+
+  /// Carries a call out, once it is known who calls, as a part of its trace (OpenTelemetry's conventions for gRPC).
+  private func called<Value: Sendable>(
+    _ method: String, _ call: RPCCall, _ body: (Request) async throws -> Value
+  ) async throws -> Value {
+    let request = try await counted(call)
+    guard let (context, parent) = tracer.request(request.headers["traceparent"]) else { return try await body(request) }
+    let begun = Timestamp.now()
+    let result: Result<Value, any Error>
+    do { result = .success(try await TraceContext.$current.withValue(context) { try await body(request) }) } catch {
+      result = .failure(error)
+    }
+    var (code, failure) = (Int64(0), String?.none)
+    if case .failure(let error) = result {
+      let status = RPCError(describing: error)
+      code = Int64(status.code.rawValue)
+      if [.internal, .unavailable, .unknown].contains(status.code) { failure = "\(status.code)" }
+    }
+    tracer.record(
+      Span(
+        "document.DocumentService/\(method)", .server, context, parent: parent, begun: begun,
+        [
+          ("rpc.system", "grpc"), ("rpc.service", "document.DocumentService"), ("rpc.method", .text(method)),
+          ("rpc.grpc.status_code", .number(code)),
+        ], failure: failure))
+    return try result.get()
+  }
 
   /// The same as for a request over HTTP: a call is a request to its path, with metadata for headers.
   ///
@@ -206,35 +230,5 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
       timestamp: what.at.microseconds / 1_000, cursor: message.isLast ? message.cursor.text : "",
       actor: what.actor ?? "", signatureId: what.signature?.id.description ?? "",
       signerEmail: what.signature?.signerEmail ?? "", signerName: what.signature?.signerName ?? "")
-  }
-}
-
-extension Tracer {
-  /// Makes a call a part of its trace, or begins one (OpenTelemetry's conventions for gRPC).
-  fileprivate func call<Value: Sendable>(
-    _ method: String, _ call: RPCCall, _ body: () async throws -> Value
-  ) async throws -> Value {
-    guard let (context, parent) = request(call.headers.last { $0.name == "traceparent" }?.value) else {
-      return try await body()
-    }
-    let begun = Timestamp.now()
-    let result: Result<Value, any Error>
-    do { result = .success(try await TraceContext.$current.withValue(context) { try await body() }) } catch {
-      result = .failure(error)
-    }
-    var (code, failure) = (Int64(0), String?.none)
-    if case .failure(let error) = result {
-      let status = RPCError(describing: error)
-      code = Int64(status.code.rawValue)
-      if [.internal, .unavailable, .unknown].contains(status.code) { failure = "\(status.code)" }
-    }
-    record(
-      Span(
-        "document.DocumentService/\(method)", .server, context, parent: parent, begun: begun,
-        [
-          ("rpc.system", "grpc"), ("rpc.service", "document.DocumentService"), ("rpc.method", .text(method)),
-          ("rpc.grpc.status_code", .number(code)),
-        ], failure: failure))
-    return try result.get()
   }
 }

@@ -90,10 +90,7 @@ struct SavedSearchRoutes: Sendable {
     .init("next", .nullable(.string(format: "uuid")), "null on the last page."),
   ])
 
-  /// The id of the list of whoever calls. Names may have any characters; ids may not.
-  private static func list(of caller: Caller) -> String { id(ofListOf: caller.owner) }
-
-  static func id(ofListOf owner: String) -> String { SHA256.hash(Array(ExactName(owner).text.utf8)).hexadecimal }
+  private static func list(of caller: Caller) -> String { OwnersList.id(of: caller.owner) }
 
   @Sendable
   private func save(
@@ -117,7 +114,7 @@ struct SavedSearchRoutes: Sendable {
       let owner = caller.owner
       let list = try await lists.execute(
         .save(id: id, name: name, query: query.values, owner: owner, reader: reader, at: .now()),
-        on: Self.id(ofListOf: owner), metadata: metadata, once: once)
+        on: OwnersList.id(of: owner), metadata: metadata, once: once)
       guard let search = list?.search(id) else { throw SearchListRefusal.notFound }
       return Self.saved(search).response
     }

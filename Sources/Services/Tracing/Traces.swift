@@ -26,11 +26,13 @@ public struct Traces: Feature {
 /// Takes the process's spans and hands them on: to a collector, and to Postgres. Neither holds up the other, or a request.
 final class TraceExport: Worker {
   let name = "traces"
+  /// Whoever cannot tell of his work does it all the same.
+  let isRequired = false
   private let context: Context
   private let logger: Logger
   private let state = Mutex<(collector: String?, kept: String?)>((nil, nil))
 
-  private static let pause = Duration.milliseconds(500)
+  private static let (pause, tidying) = (Duration.milliseconds(500), Duration.seconds(60))
   /// Spans of one request to the collector, and how often it is sent.
   private static let (page, tries) = (512, 4)
   private static let timeout = Duration.seconds(10)
@@ -55,7 +57,6 @@ final class TraceExport: Worker {
   }
 
   func run(until stop: StopSignal) async throws {
-    guard Self.isOn(context.settings) else { return await stop.wait() }
     let bell = Doorbell(on: context.reactor)
     tracer.whenMany { [reactor = context.reactor] in reactor.post { bell.ring() } }
     let pool = PostgresPool(
@@ -87,6 +88,7 @@ final class TraceExport: Worker {
   private let outgoing = Mutex<[Span]>([])
 
   private func keep(_ bell: Doorbell, _ pool: PostgresPool, _ sending: Doorbell) async {
+    // Not at once: a process that ends soon needs no connection for it.
     var tidied = ContinuousClock.now
     while !Task.isCancelled {
       if await bell.wait(timeout: Self.pause) == .cancelled { return }
@@ -101,8 +103,9 @@ final class TraceExport: Worker {
         sending.ring()
       }
       await keep(spans, pool)
-      guard hasKept.withLock({ $0 }), ContinuousClock.now - tidied > .seconds(60) else { continue }
+      guard ContinuousClock.now - tidied > Self.tidying else { continue }
       do {
+        try await connect(pool)
         while try await KeptSpans(pool).forget(olderThan: context.settings[TracingSettings.keep]) {}
         tidied = .now
       } catch { note(kept: error) }
@@ -179,16 +182,19 @@ final class TraceExport: Worker {
 
   // MARK: Postgres
 
-  private let hasKept = Mutex(false)
+  private let isConnected = Mutex(false)
+
+  private func connect(_ pool: PostgresPool) async throws {
+    let isFirst = isConnected.withLock { isConnected in
+      defer { isConnected = true }
+      return !isConnected
+    }
+    if isFirst { try await pool.start(connections: 1) }
+  }
   private func keep(_ spans: [Span], _ pool: PostgresPool) async {
     guard context.settings[TracingSettings.keep] > .zero, !spans.isEmpty else { return }
     do {
-      if hasKept.withLock({ had in
-        defer { had = true }
-        return !had
-      }) {
-        try await pool.start(connections: 1)
-      }
+      try await connect(pool)
       try await KeptSpans(pool).keep(spans, of: Self.process)
       state.withLock { $0.kept = nil }
     } catch {

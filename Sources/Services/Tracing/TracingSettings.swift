@@ -6,7 +6,7 @@ import HTTPClient
 public enum TracingSettings {
   static let url = Setting(
     "tracing.otlp-url", default: "",
-    "Where spans are sent to by OTLP over HTTP: http://collector:4318, to which /v1/traces is added. Empty: nowhere. A password goes into tracing.otlp-headers.",
+    "URL of an OpenTelemetry collector (OTLP over HTTP), as http://collector:4318; /v1/traces is added. Empty: no spans are sent. A password goes into tracing.otlp-headers.",
     accepts: { text in
       text.isEmpty || WebAddress(text).map { ["http", "https"].contains($0.scheme) && !$0.hasUser } ?? false
     }, remedy: "a URL that begins with http:// or https://, without a user")
@@ -17,13 +17,15 @@ public enum TracingSettings {
     remedy: "lines of the form Name: value")
   static let sample = Setting(
     "tracing.sample", default: Ratio(0),
-    "Which share of the requests without a traceparent begin a trace. Those with one are traced if it says so.")
+    "Share of the requests without a traceparent that begin a trace, from 0 to 1. A request with one is traced if its sampled flag is set."
+  )
   static let keep = Setting(
     "tracing.keep", default: Duration.seconds(3_600),
     "How long spans are kept in Postgres, for annals trace and for GET /events/{event}/where. 0s: they are not.",
     accepts: { $0 <= .seconds(30 * 86_400) }, remedy: "a duration of at most 720h")
   static let rate = Setting(
-    "tracing.rate", default: 200, "How many spans a process hands on in a second at most, over a minute.",
+    "tracing.rate", default: 200,
+    "How many spans a process keeps and sends in a second at most, averaged over a minute. Others are dropped and counted.",
     accepts: { (1...100_000).contains($0) }, remedy: "a number from 1 to 100000")
 
   public static let all: [SettingDescription] = [

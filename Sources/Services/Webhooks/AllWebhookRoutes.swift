@@ -24,7 +24,7 @@ struct AllWebhookRoutes: Sendable {
           right: .operate, answers: [Answer(200, "The webhooks.", schema: .raw(["type": "object"]))], handler: list),
         Route(
           .post, "/admin/webhooks/{webhook}/disable",
-          "Disable a webhook, whoever's it is: it goes by the rights that its owner had when he registered it.",
+          "Disable a webhook, whoever's it is: it goes by the rights that its owner had when he registered or changed one last.",
           right: .operate, answers: [Answer(204, "It is told of nothing more.")],
           Input<UUID>(path: "webhook", "The webhook's id."), handler: disable),
       ])

@@ -37,7 +37,7 @@ final class KnownWebhooks: Sendable {
         for webhook in list.webhooks {
           guard let place = places[webhook.id] else { continue }
           entries[webhook.id] = Entry(
-            webhook: webhook, owner: list.owner, list: Webhooks.list(of: list.owner), reader: reader,
+            webhook: webhook, owner: list.owner, list: OwnersList.id(of: list.owner), reader: reader,
             begun: place.begun, disabled: webhook.disabled == nil ? nil : place.marked)
         }
       }

@@ -96,7 +96,8 @@ struct WebhookRoutes: Sendable {
           "Send what happened once more: events of a range of the log, by index or by time. Messages keep their ids.",
           right: .identified,
           body: .fields(limit: 1_024, example: #"{"from": "2026-11-27T08:00:00Z", "before": "2026-11-27T09:00:00Z"}"#),
-          answers: [Answer(202, "It is noted, and done within moments.", schema: Self.replaySchema)], Self.webhook,
+          answers: [Answer(202, "It is accepted, and begins within a second.", schema: Self.replaySchema)],
+          Self.webhook,
           Input<Int64?>(optional: "from_index", "The first index."),
           Input<Int64?>(optional: "before_index", "The index at which it ends; nothing: the end of the log."),
           Input<Timestamp?>(optional: "from", "In place of the first index: about when it was recorded."),
@@ -174,7 +175,7 @@ struct WebhookRoutes: Sendable {
   // MARK: The list
 
   private func webhooks(of caller: Caller) async throws -> [Webhook] {
-    try await lists.load(Webhooks.list(of: caller.owner)).state?.webhooks ?? []
+    try await lists.load(OwnersList.id(of: caller.owner)).state?.webhooks ?? []
   }
 
   private func webhook(_ id: UUID, of caller: Caller) async throws -> Webhook {
@@ -184,8 +185,14 @@ struct WebhookRoutes: Sendable {
     return webhook
   }
 
+  private func requireKeys() throws(Problem) {
+    guard post.keys.isEmpty else { return }
+    throw Problem(
+      409, "No webhooks", detail: "this installation has no webhooks: its operator sets webhooks.secret first")
+  }
+
   private func execute(_ command: WebhookListCommand, _ request: Request) async throws -> WebhookList? {
-    try await lists.execute(command, on: Webhooks.list(of: request.caller.owner), metadata: request.metadata())
+    try await lists.execute(command, on: OwnersList.id(of: request.caller.owner), metadata: request.metadata())
   }
 
   @Sendable
@@ -208,10 +215,7 @@ struct WebhookRoutes: Sendable {
   private func register(
     _ request: Request, _ url: WebhookURL, _ choice: WebhookChoice?, _ key: IdempotencyKey?
   ) async throws -> Response {
-    guard !post.keys.isEmpty else {
-      throw Problem(
-        409, "No webhooks", detail: "this installation has no webhooks: its operator sets webhooks.secret first")
-    }
+    try requireKeys()
     try url.check(allowsPrivate: settings[WebhookSettings.allowsPrivate])
     let (caller, metadata) = (request.caller, request.metadata())
     let selection = choice?.selection ?? WebhookSelection()
@@ -230,7 +234,7 @@ struct WebhookRoutes: Sendable {
         .register(
           id: id, url: url.text, selection: selection, owner: caller.owner,
           reader: caller.standingRights(forAll: caller.seesAll), at: .now()),
-        on: Webhooks.list(of: caller.owner), metadata: metadata, once: once)
+        on: OwnersList.id(of: caller.owner), metadata: metadata, once: once)
       guard let webhook = list?.webhook(id) else { throw WebhookRefusal.notFound }
       return Self.registered(webhook).response
     }
@@ -282,6 +286,7 @@ struct WebhookRoutes: Sendable {
   // MARK: Keys
 
   private func keys(of webhook: Webhook) throws -> Response {
+    try requireKeys()
     let shown = post.keys.shown(of: webhook, at: .now())
     var writer = JSONWriter(reserving: 512)
     writer.object { writer in
@@ -320,6 +325,7 @@ struct WebhookRoutes: Sendable {
   @Sendable
   private func test(_ request: Request, _ id: UUID) async throws -> Response {
     let webhook = try await webhook(id, of: request.caller)
+    try requireKeys()
     // How long it takes is the receiver's to say: others do not wait for it, and it says nothing of this server.
     guard testing.webhooks.withLock({ $0.count < Self.tests && $0.insert(id).inserted }) else {
       throw Problem(

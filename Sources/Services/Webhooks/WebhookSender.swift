@@ -87,6 +87,10 @@ final class WebhookSender: Worker {
     logger.warning("Webhooks are not told", metadata: ["what": "\(problem)", .error: "\(error)"])
   }
 
+  private func noteMissingSecret() {
+    state.withLock { $0.problem = ("webhooks.secret is empty: webhooks are told nothing until it is set", .now) }
+  }
+
   func run(until stop: StopSignal) async throws {
     try await stop.cancels {
       await self.context.reactor.run {
@@ -156,7 +160,9 @@ final class WebhookSender: Worker {
       while !Task.isCancelled {
         do {
           let (room, count) = room(for: try await known.webhooks().values.filter { $0.webhook.disabled == nil })
-          let taken = room.isEmpty || post.keys.isEmpty ? [] : try await queues.take(room, count)
+          let hasKeys = !post.keys.isEmpty
+          if !hasKeys, !room.isEmpty { noteMissingSecret() }
+          let taken = room.isEmpty || !hasKeys ? [] : try await queues.take(room, count)
           // Read after it: they include whatever was changed before the newest event was noted.
           let webhooks = taken.isEmpty ? [:] : try await known.webhooks()
           for entry in taken {

@@ -10,16 +10,18 @@ public enum WebhookSettings {
     remedy: "a secret of at least 32 bytes, or several on lines of their own")
   static let allowsPrivate = Setting(
     "webhooks.allow-private", default: false,
-    "Webhooks may have addresses of private networks and of this machine, and http instead of https. Only where whoever registers one may reach everything that this machine reaches."
+    "Allow webhooks http, private addresses and this machine. Set it only where everybody who may register one may reach all that this machine reaches."
   )
   static let timeout = Setting(
     "webhooks.timeout", default: Duration.seconds(20), "How long a webhook may take to answer.",
     accepts: { (.seconds(1)...(.seconds(30))).contains($0) }, remedy: "a duration from 1s to 30s")
   static let retries = Setting(
     "webhooks.retries", default: WebhookRetries.standard,
-    "After how long a message is sent again that failed, each time anew; then its document is parked.")
+    "Pauses before a message that failed is sent again, separated by commas. After the last attempt its document is parked."
+  )
   static let keepAttempts = Setting(
-    "webhooks.keep-attempts", default: Duration.seconds(30 * 86_400), "How long it is known what webhooks were sent.",
+    "webhooks.keep-attempts", default: Duration.seconds(30 * 86_400),
+    "How long attempts are kept, for GET /webhooks/{webhook}/attempts.",
     accepts: { $0 >= .seconds(3_600) }, remedy: "a duration of at least 1h")
 
   public static let all: [SettingDescription] = [

@@ -1,4 +1,3 @@
-import Crypto
 public import Configuration
 import Domain
 public import Events
@@ -22,11 +21,8 @@ public struct Webhooks: Feature {
     [
       WebhookSender(context),
       DueWorker(
-        "webhooks again", context, standstill: "nothing is replayed to webhooks: Postgres does not answer",
+        "webhook replays", context, standstill: "nothing is replayed to webhooks: Postgres does not answer",
         WebhookReplays(context.store, context.pool).look),
     ]
   }
-
-  /// The id of an owner's list. Names may have any characters; ids may not.
-  static func list(of owner: String) -> String { SHA256.hash(Array(ExactName(owner).text.utf8)).hexadecimal }
 }

@@ -32,7 +32,7 @@ extension Commands {
       let spans = try await KeptSpans(context.pool).spans(of: event.trace)
       print("\(stream) version \(event.recorded.version), \(event.recorded.type), trace \(event.trace.trace)")
       guard !spans.isEmpty else {
-        print("nothing is kept of this trace: tracing.keep says for how long it is, and how much tracing.rate")
+        print("no span of this trace is kept: they are deleted after tracing.keep, and dropped above tracing.rate")
         leave(1)
       }
       print(Waterfall(spans, recorded: event.recorded).text)

@@ -27,7 +27,6 @@ struct RequestTraces: Middleware {
         "\(method) \(route)", .server, context, parent: parent, begun: begun,
         [
           ("http.request.method", .text(method)), ("http.route", .text(route)),
-          ("url.path", .text(String(request.target.prefix { $0 != "?" }.prefix(300)))),
           ("http.response.status_code", .number(Int64(status))), ("annals.request_id", .text(request.id)),
         ], failure: status >= 500 ? "\(status)" : nil))
     return try result.get()

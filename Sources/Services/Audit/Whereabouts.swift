@@ -5,6 +5,7 @@ import HTTPServer
 import Identifiers
 import JSON
 import Kafka
+import Logging
 import Postgres
 import Projections
 import Relay
@@ -204,9 +205,13 @@ struct Whereabouts: Sendable {
         found.lsn = try JSONValue(parsing: value)["source"]?["lsn"]?.integer
           .map { LogSequenceNumber(UInt64(bitPattern: $0)) }
       } else if found.message == nil {
-        found.problem = "it is not in its key's partition (yet), or not there any more"
+        found.problem =
+          "it is not in its key's partition (yet), not there any more, or not among the 100,000 messages after its time"
       }
-    } catch { found.problem = "\(error)" }
+    } catch {
+      context.logger.warning("An event cannot be looked for in Kafka", metadata: ["topic": topic, .error: "\(error)"])
+      found.problem = "Kafka cannot be searched: the log says why"
+    }
     return found
   }
 
@@ -217,7 +222,10 @@ struct Whereabouts: Sendable {
     for view in views where view.categories.contains(event.stream.category) {
       do {
         shown.append((view.name, try await view.visibleVersion(of: event.stream, atLeast: event.version), nil))
-      } catch { shown.append((view.name, nil, "\(error)")) }
+      } catch {
+        context.logger.warning("A view cannot be asked", metadata: ["view": view.name, .error: "\(error)"])
+        shown.append((view.name, nil, "the view cannot be asked: the log says why"))
+      }
     }
     return shown
   }
