@@ -24,15 +24,15 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 CONFIGURATION = """[checks.negative_data_rejection]
 expected-statuses = ["400", "401", "403", "404", "405", "406", "408", "409", "410", "411", "412", "413", "414", "415", "416", "417", "422", "426", "428", "429", "431"]
 """
-# libmicrohttpd answers a request line that is too long by itself, with a page and no type. A content is of the type that its owner says.
+# libmicrohttpd answers a request line or a head that is too long by itself, with a page and no type. A content is of the type that its owner says.
 HOOKS = """import schemathesis
 
 @schemathesis.hook
 def after_call(context, case, response):
-    if response.status_code == 414:
+    if response.status_code in (414, 431) and b"<html>" in response.content:
         response.headers["content-type"] = ["application/problem+json"]
-        response.content = b'{"type":"about:blank","title":"URI too long","status":414,"detail":"the request line is too long"}'
-    if case.path.endswith("/content") and response.status_code in (200, 206):
+        response.content = b'{"type":"about:blank","title":"Too long","status":%d,"detail":"the request is too long"}' % response.status_code
+    if case.method == "GET" and case.path.endswith("/content") and response.status_code in (200, 206):
         response.content = b"null"
 """
 
