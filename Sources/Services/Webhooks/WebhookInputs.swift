@@ -48,9 +48,11 @@ struct WebhookChoice: InputValue {
 
   static let schema = JSONSchema.object([
     .init(
-      "events", .nullable(.array(.string(values: Happening.allTypes))), isRequired: false, "Names of events; none: all of them."),
+      "events", .nullable(.array(.string(values: Happening.allTypes))), isRequired: false,
+      "Names of events; none: all of them."),
     .init("documents", .nullable(.array(.string(format: "uuid"))), isRequired: false, "Only of these documents."),
-    .init("type", .nullable(TypeName.schema), isRequired: false, "Only of documents that have this type at that moment."),
+    .init(
+      "type", .nullable(TypeName.schema), isRequired: false, "Only of documents that have this type at that moment."),
     .init("tag", .nullable(.string()), isRequired: false, "Only of documents that have this tag at that moment."),
   ])
 
