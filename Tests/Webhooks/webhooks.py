@@ -204,6 +204,21 @@ def a_failed_message_comes_again_and_those_behind_it_wait():
 
 
 @case
+def retry_after_is_waited_for():
+    hook = Receiver()
+    answers = [(503, {"Retry-After": "2"})]
+    hook.answer = lambda m: answers.pop() if answers else 200
+    hook.register()
+    new()
+    first, second = hook.next(), hook.next()
+    assert (first["status"], second["status"]) == (503, 200)
+    attempts = wait_for("both", lambda: (lambda found: found if len(found) == 2 else None)(good("GET", f"/webhooks/{hook.id}/attempts")["attempts"]))
+    times = [datetime.datetime.fromisoformat(a["at"].replace("Z", "+00:00")) for a in reversed(attempts)]
+    # Without it the next attempt would have come after a tenth of a second.
+    assert (times[1] - times[0]).total_seconds() >= 2, times
+
+
+@case
 def what_is_never_taken_is_parked_and_goes_on_when_told():
     hook = Receiver()
     takes = threading.Event()

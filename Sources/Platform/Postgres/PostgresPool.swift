@@ -49,6 +49,9 @@ public actor PostgresPool {
     if first == nil, let lastError { throw lastError }
   }
 
+  /// It connects, or has connected.
+  public var isStarted: Bool { !keepers.isEmpty }
+
   /// Keeps one connection open until the pool is closed.
   private func keep(_ initial: PostgresConnection?) async {
     var backoff = Backoff()

@@ -88,7 +88,6 @@ final class TraceExport: Worker {
   private let outgoing = Mutex<[Span]>([])
 
   private func keep(_ bell: Doorbell, _ pool: PostgresPool, _ sending: Doorbell) async {
-    // Not at once: a process that ends soon needs no connection for it.
     var tidied = ContinuousClock.now
     while !Task.isCancelled {
       if await bell.wait(timeout: Self.pause) == .cancelled { return }
@@ -105,9 +104,10 @@ final class TraceExport: Worker {
       await keep(spans, pool)
       guard ContinuousClock.now - tidied > Self.tidying else { continue }
       do {
-        try await connect(pool)
-        while try await KeptSpans(pool).forget(olderThan: context.settings[TracingSettings.keep]) {}
         tidied = .now
+        guard let pool = try await connected(pool, isNeeded: false) else { continue }
+        while try await KeptSpans(pool).forget(olderThan: context.settings[TracingSettings.keep]) {}
+        state.withLock { $0.kept = nil }
       } catch { note(kept: error) }
     }
   }
@@ -182,19 +182,19 @@ final class TraceExport: Worker {
 
   // MARK: Postgres
 
-  private let isConnected = Mutex(false)
-
-  private func connect(_ pool: PostgresPool) async throws {
-    let isFirst = isConnected.withLock { isConnected in
-      defer { isConnected = true }
-      return !isConnected
-    }
-    if isFirst { try await pool.start(connections: 1) }
+  /// The process's own connections; where it has none, one that is made when there is something to keep.
+  private func connected(_ own: PostgresPool, isNeeded: Bool) async throws -> PostgresPool? {
+    if await context.pool.isStarted { return context.pool }
+    if await own.isStarted { return own }
+    guard isNeeded else { return nil }
+    try await own.start(connections: 1)
+    return own
   }
+
   private func keep(_ spans: [Span], _ pool: PostgresPool) async {
     guard context.settings[TracingSettings.keep] > .zero, !spans.isEmpty else { return }
     do {
-      try await connect(pool)
+      guard let pool = try await connected(pool, isNeeded: true) else { return }
       try await KeptSpans(pool).keep(spans, of: Self.process)
       state.withLock { $0.kept = nil }
     } catch {
