@@ -117,6 +117,12 @@ def a_write_is_followed_to_its_last_reader():
                              check=True).stdout
     assert f"traceparent=00-{TRACE}-{server['span']}-01" in printed, printed
 
+    # A refusal is no failure of the server.
+    refused = TRACE.replace("4b", "7e")
+    assert ask("PATCH", f"/documents/{id}", {"title": ""}, headers=[("traceparent", f"00-{refused}-{OUTER}-01")])[0] == 422
+    span = wait_for("the refusal", lambda: spans(refused))[0]
+    assert span["attributes"]["http.response.status_code"] == 422 and span["status"] == 0, span
+
     # The command, and the place of the event.
     def shown():
         done = subprocess.run([BINARY, "trace", id], capture_output=True, text=True, check=False)

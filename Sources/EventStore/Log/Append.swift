@@ -76,23 +76,20 @@ extension EventStore {
     guard let tracer, let trace = metadata.traceparent.flatMap({ tracer.place($0) }) else {
       return try await appendUntraced(appends, metadata: metadata, command: command)
     }
-    let begun = Timestamp.now()
-    let result: Result<AppendResult, AppendError>
-    do { result = .success(try await appendUntraced(appends, metadata: metadata, command: command)) } catch {
-      result = .failure(error)
-    }
-    var failure: String?
-    // Not its words: they name streams and servers.
-    if case .failure = result { failure = "it failed" }
-    tracer.record(
-      Span(
+    return try await tracer.measure { () throws(AppendError) in
+      try await appendUntraced(appends, metadata: metadata, command: command)
+    } span: { result, begun in
+      var failure: String?
+      // Not its words: they name streams and servers.
+      if case .failure = result { failure = "it failed" }
+      return Span(
         "append", .client, trace.child(), parent: trace.span, begun: begun,
         [
           ("db.system.name", "postgresql"), ("db.operation.name", "append"),
           ("annals.stream", .text(appends.first.map { "\($0.stream)" } ?? "")),
           ("annals.events", .number(Int64(appends.reduce(0) { $0 + $1.events.count }))),
-        ], failure: failure))
-    return try result.get()
+        ], failure: failure)
+    }
   }
 
   private func appendUntraced(

@@ -271,14 +271,8 @@ public final class KafkaAdmin: Sendable {
     guard !offsets.isEmpty else { return [:] }
     let partitions = Array(offsets.keys)
     return try await Reactor.offLoop(.remote) { () throws(KafkaError) in
-      let handle = try self.makeHandle(
-        RD_KAFKA_CONSUMER,
-        [
-          "group.id": "annals", "enable.auto.commit": "false", "auto.offset.reset": "earliest",
-          "allow.auto.create.topics": "false", "queued.max.messages.kbytes": "1024", "enable.partition.eof": "true",
-        ])
+      let handle = try self.makeReader()
       defer { rd_kafka_destroy(handle) }
-      rd_kafka_poll_set_consumer(handle)
       let list = rd_kafka_topic_partition_list_t.list(of: partitions)
       defer { rd_kafka_topic_partition_list_destroy(list) }
       guard let list else { return [:] }
@@ -321,14 +315,8 @@ public final class KafkaAdmin: Sendable {
     try await Reactor.offLoop(.remote) { () throws(KafkaError) in
       guard let count = try self.partitionsNow(of: topic), count > 0 else { return nil }
       let operation = "looking for a message in \(topic)"
-      let handle = try self.makeHandle(
-        RD_KAFKA_CONSUMER,
-        [
-          "group.id": "annals", "enable.auto.commit": "false", "auto.offset.reset": "earliest",
-          "allow.auto.create.topics": "false", "queued.max.messages.kbytes": "1024", "enable.partition.eof": "true",
-        ])
+      let handle = try self.makeReader()
       defer { rd_kafka_destroy(handle) }
-      rd_kafka_poll_set_consumer(handle)
       // The producer's own partitioner.
       let partition = key.withUnsafeBytes {
         rd_kafka_msg_partitioner_murmur2(nil, $0.baseAddress, $0.count, Int32(count), nil, nil)
@@ -442,6 +430,18 @@ public final class KafkaAdmin: Sendable {
   }
 
   private var milliseconds: Int32 { Int32(timeout.components.seconds * 1_000) }
+
+  /// A consumer that reads some messages and disturbs no group. To be destroyed.
+  private func makeReader() throws(KafkaError) -> OpaquePointer {
+    let handle = try makeHandle(
+      RD_KAFKA_CONSUMER,
+      [
+        "group.id": "annals", "enable.auto.commit": "false", "auto.offset.reset": "earliest",
+        "allow.auto.create.topics": "false", "queued.max.messages.kbytes": "1024", "enable.partition.eof": "true",
+      ])
+    rd_kafka_poll_set_consumer(handle)
+    return handle
+  }
 
   private func makeHandle(
     _ type: rd_kafka_type_t, _ more: [String: String]

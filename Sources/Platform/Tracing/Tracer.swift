@@ -1,6 +1,6 @@
 public import Metrics
 import Synchronization
-import Time
+public import Time
 
 /// Gathers the spans of a process, until somebody takes them. It never waits, and holds a bounded number: more are dropped and counted.
 public final class Tracer: Sendable {
@@ -59,6 +59,19 @@ public final class Tracer: Sendable {
       return state.waiting
     }
     wake?()
+  }
+
+  /// Records how long something took, and returns or throws what it did.
+  ///
+  /// - Parameter span: From what came of it, and when it began.
+  public func measure<Value, Failure: Error>(
+    _ body: () async throws(Failure) -> Value, span: (Result<Value, Failure>, _ begun: Timestamp) -> Span
+  ) async throws(Failure) -> Value {
+    let begun = Timestamp.now()
+    let result: Result<Value, Failure>
+    do { result = .success(try await body()) } catch { result = .failure(error) }
+    record(span(result, begun))
+    return try result.get()
   }
 
   public func drop(_ count: Int) { dropped.increment(by: count) }

@@ -1,5 +1,4 @@
 import HTTPServer
-import Time
 import Tracing
 
 /// Makes a request a part of its trace, or begins one: what it does is recorded under its span (OpenTelemetry's conventions for HTTP).
@@ -16,19 +15,20 @@ struct RequestTraces: Middleware {
 
   func handle(_ request: Request, next: Handler) async throws -> Response {
     guard let (context, parent) = tracer.request(request.headers["traceparent"]) else { return try await next(request) }
-    let begun = Timestamp.now()
-    let result: Result<Response, any Error>
-    do {
-      result = .success(try await TraceContext.$current.withValue(context) { try await next(request) })
-    } catch { result = .failure(error) }
-    let status = (try? result.get().status) ?? 500
-    tracer.record(
-      Span(
+    return try await tracer.measure {
+      try await TraceContext.$current.withValue(context) { try await next(request) }
+    } span: { result, begun in
+      let status =
+        switch result {
+        case .success(let response): response.status
+        case .failure(let error): ErrorResponses.problem(error).status
+        }
+      return Span(
         "\(method) \(route)", .server, context, parent: parent, begun: begun,
         [
           ("http.request.method", .text(method)), ("http.route", .text(route)),
           ("http.response.status_code", .number(Int64(status))), ("annals.request_id", .text(request.id)),
-        ], failure: status >= 500 ? "\(status)" : nil))
-    return try result.get()
+        ], failure: status >= 500 ? "\(status)" : nil)
+    }
   }
 }

@@ -150,25 +150,22 @@ struct DocumentCalls: DocumentProto.DocumentServiceMethods {
   ) async throws -> Value {
     let request = try await counted(call)
     guard let (context, parent) = tracer.request(request.headers["traceparent"]) else { return try await body(request) }
-    let begun = Timestamp.now()
-    let result: Result<Value, any Error>
-    do { result = .success(try await TraceContext.$current.withValue(context) { try await body(request) }) } catch {
-      result = .failure(error)
-    }
-    var (code, failure) = (Int64(0), String?.none)
-    if case .failure(let error) = result {
-      let status = RPCError(describing: error)
-      code = Int64(status.code.rawValue)
-      if [.internal, .unavailable, .unknown].contains(status.code) { failure = "\(status.code)" }
-    }
-    tracer.record(
-      Span(
+    return try await tracer.measure {
+      try await TraceContext.$current.withValue(context) { try await body(request) }
+    } span: { result, begun in
+      var (code, failure) = (Int64(0), String?.none)
+      if case .failure(let error) = result {
+        let status = RPCError(describing: error)
+        code = Int64(status.code.rawValue)
+        if [.internal, .unavailable, .unknown].contains(status.code) { failure = "\(status.code)" }
+      }
+      return Span(
         "document.DocumentService/\(method)", .server, context, parent: parent, begun: begun,
         [
           ("rpc.system", "grpc"), ("rpc.service", "document.DocumentService"), ("rpc.method", .text(method)),
           ("rpc.grpc.status_code", .number(code)),
-        ], failure: failure))
-    return try result.get()
+        ], failure: failure)
+    }
   }
 
   /// The same as for a request over HTTP: a call is a request to its path, with metadata for headers.

@@ -79,32 +79,16 @@ final class SearchWatcher: Worker {
     let subscription = Subscription(
       "saved-searches", .category("\(Document.category)"), of: context.store, context.postgres,
       pageSize: Self.documents,
-      beginning: { [store = context.store] in
-        // Before a search was saved there was nothing to find.
-        let end = try await store.end()
-        let first = try await store.readCategory("\(SearchList.category)", from: .start, limit: 1).events.first
-        return min(first?.index ?? end, end)
-      }, on: context.reactor, logger: context.logger, metrics: context.metrics)
-    var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
-    while !Task.isCancelled {
-      do {
-        try await subscription.run { events in
-          try await self.look(at: events)
-          backoff.reset()
-        }
-      } catch is CancellationError { return } catch {
-        if Task.isCancelled { return }
-        note(problem: "saved searches are not run: the log says why")
-        logger.warning("Saved searches stand still", metadata: [.error: "\(error)"])
-        if error is Subscription.Diverged {
-          // The log has lost its end or is another one: what is found again is no new hit.
-          known.reset()
-          do { try await subscription.forget() } catch {
-            logger.warning("The place in the log cannot be forgotten", metadata: [.error: "\(error)"])
-          }
-        }
-        do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
-      }
+      beginning: { [store = context.store] in try await store.beginning(of: SearchList.category) },
+      on: context.reactor, logger: context.logger, metrics: context.metrics)
+    await subscription.follow(on: context.reactor) { error in
+      note(problem: "saved searches are not run: the log says why")
+      logger.warning("Saved searches stand still", metadata: [.error: "\(error)"])
+    } reset: {
+      // What is found again is no new hit.
+      known.reset()
+    } _: {
+      try await look(at: $0)
     }
   }
 

@@ -108,31 +108,15 @@ final class WebhookSender: Worker {
   private func follow() async {
     let subscription = Subscription(
       Self.reader, .category("\(Document.category)"), of: context.store, context.postgres, pageSize: Self.page,
-      beginning: { [store = context.store] in
-        // Before one was registered there was nobody to tell.
-        let end = try await store.end()
-        let first = try await store.readCategory("\(WebhookList.category)", from: .start, limit: 1).events.first
-        return min(first?.index ?? end, end)
-      }, on: context.reactor, logger: context.logger, metrics: context.metrics)
-    var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
-    while !Task.isCancelled {
-      do {
-        try await subscription.run { events in
-          try await self.note(events)
-          backoff.reset()
-        }
-      } catch is CancellationError { return } catch {
-        if Task.isCancelled { return }
-        note(problem: "the log is not followed for webhooks: the log says why", error)
-        if error is Subscription.Diverged {
-          // Another log, or one that has lost its end: what was sent is sent again, under the same ids.
-          known.reset()
-          do { try await subscription.forget() } catch {
-            logger.warning("The place in the log cannot be forgotten", metadata: [.error: "\(error)"])
-          }
-        }
-        do { try await context.reactor.sleep(for: backoff.next()) } catch { return }
-      }
+      beginning: { [store = context.store] in try await store.beginning(of: WebhookList.category) },
+      on: context.reactor, logger: context.logger, metrics: context.metrics)
+    await subscription.follow(on: context.reactor) { error in
+      note(problem: "the log is not followed for webhooks: the log says why", error)
+    } reset: {
+      // What was sent is sent again, under the same ids.
+      known.reset()
+    } _: {
+      try await note($0)
     }
   }
 
