@@ -6,7 +6,7 @@ import Synchronization
 /// All aggregates of a category that has few of them, in memory, as the log has them, and what is made of them. It reads what is new
 /// each time it is asked.
 final class KnownStates<State: Aggregate, Value: Sendable>: Sendable {
-  /// What an event does to the things that an aggregate is a list of.
+  /// The effect of an event on the elements of a list.
   enum Change: Sendable {
     case begun(UUID)
     case ended(UUID)
@@ -28,7 +28,7 @@ final class KnownStates<State: Aggregate, Value: Sendable>: Sendable {
     var states: [String: State] = [:]
     var places: [UUID: Place] = [:]
     var value: Value
-    /// How often they were read anew.
+    /// The number of resets.
     var generation = 0
   }
   private let known: Mutex<Known>
@@ -45,7 +45,7 @@ final class KnownStates<State: Aggregate, Value: Sendable>: Sendable {
     known = Mutex(Known(value: make([], [:])))
   }
 
-  /// They are read anew.
+  /// Reads everything again the next time.
   func reset() { known.withLock { $0 = Known(value: make([], [:]), generation: $0.generation + 1) } }
 
   func value() async throws -> Value {

@@ -54,7 +54,7 @@ public struct KeptSpans: Sendable {
   }
 
   /// The spans of a trace, in the order in which they began.
-  public func spans(of trace: TraceContext, limit: Int = 10_000) async throws -> [Entry] {
+  public func spans(of trace: TraceContext, limit: Int) async throws -> [Entry] {
     try await pool.read(
       Self.ofTrace, [.uuid(UUID(high: trace.high, low: trace.low)), .bigint(Int64(limit))]
     ).map { row in

@@ -4,7 +4,7 @@ public import Postgres
 import Schema
 public import Time
 
-/// How far each document has come with each webhook, and what was tried.
+/// The place of each document for each webhook, and the attempts to send messages.
 public struct WebhookQueues: Sendable {
   /// A document that is sent next, taken for a minute.
   public struct Entry: Sendable {
@@ -34,7 +34,7 @@ public struct WebhookQueues: Sendable {
     }
   }
 
-  /// What was sent, and what became of it.
+  /// An attempt to send a message, and its outcome.
   public struct Attempt: Sendable {
     public let message: String
     public let event: UUID
@@ -155,7 +155,7 @@ public struct WebhookQueues: Sendable {
       ])
   }
 
-  /// What a webhook was sent, the newest first.
+  /// The attempts of a webhook, the newest first.
   public func attempts(
     of webhook: UUID, before number: Int64?, document: UUID?, limit: Int
   ) async throws -> [(number: Int64, attempt: Attempt)] {
@@ -167,7 +167,7 @@ public struct WebhookQueues: Sendable {
     ).map { row in (try row.get(0), try Self.attempt(row)) }
   }
 
-  /// What webhooks were sent of an event, the oldest first.
+  /// The attempts of all webhooks for an event, the oldest first.
   public func attempts(ofEvent event: UUID, limit: Int) async throws -> [(webhook: UUID, attempt: Attempt)] {
     try await pool.read(Self.ofEvent, [.uuid(event), .bigint(Int64(limit))])
       .map { row in (try row.get(10), try Self.attempt(row)) }

@@ -79,7 +79,7 @@ struct Whereabouts: Sendable {
         ]))),
     .init(
       "webhooks",
-      .array(.object([.init("webhook_id", .string(format: "uuid"))] + WebhookRoutes.attemptMembers))),
+      .array(.object([.init("webhook_id", .string(format: "uuid"))] + WebhookAnswers.attemptMembers))),
     .init("steps", .array(stepSchema), "Of its trace, as long as they are kept: sockets are among them."),
   ])
 

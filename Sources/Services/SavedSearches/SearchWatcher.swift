@@ -320,7 +320,7 @@ private final class KnownSearches: Sendable {
     }
   }
 
-  /// They are read anew.
+  /// Reads everything again the next time.
   func reset() { lists.reset() }
 
   func searches() async throws -> [Entry] { try await lists.value() }

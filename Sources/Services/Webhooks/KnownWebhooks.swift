@@ -45,7 +45,7 @@ final class KnownWebhooks: Sendable {
     }
   }
 
-  /// They are read anew.
+  /// Reads everything again the next time.
   func reset() { lists.reset() }
 
   func webhooks() async throws -> [UUID: Entry] { try await lists.value() }

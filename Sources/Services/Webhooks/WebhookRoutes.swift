@@ -36,7 +36,7 @@ struct WebhookRoutes: Sendable {
       routes: [
         Route(
           .get, "/webhooks", "The caller's webhooks.", right: .identified,
-          answers: [Answer(200, "The webhooks.", schema: .object([.init("webhooks", .array(Self.schema))]))],
+          answers: [Answer(200, "The webhooks.", schema: .object([.init("webhooks", .array(WebhookAnswers.webhook))]))],
           handler: list),
         Route(
           .post, "/webhooks",
@@ -45,20 +45,20 @@ struct WebhookRoutes: Sendable {
           body: .fields(
             limit: 16_384,
             example: #"{"url": "https://example.com/hook", "selection": {"events": ["document.signed"]}}"#),
-          answers: [Answer(201, "The webhook.", schema: Self.schema)],
+          answers: [Answer(201, "The webhook.", schema: WebhookAnswers.webhook)],
           Input<WebhookURL>(field: "url", "Where messages are sent to."),
           Input<WebhookChoice?>(optional: "selection", "Of what it is told; nothing: of everything."),
           IdempotencyKey.input, handler: register),
         Route(
           .get, "/webhooks/{webhook}",
           "A webhook, and how many of its documents have a message that has failed, or are parked.",
-          right: .identified, answers: [Answer(200, "The webhook.", schema: Self.detailedSchema)], Self.webhook,
+          right: .identified, answers: [Answer(200, "The webhook.", schema: WebhookAnswers.detailed)], Self.webhook,
           handler: show),
         Route(
           .patch, "/webhooks/{webhook}",
           "Change a webhook. One that is disabled is told of nothing; what happens meanwhile can be replayed later.",
           right: .identified, body: .fields(limit: 16_384, example: #"{"enabled": true}"#),
-          answers: [Answer(200, "The webhook.", schema: Self.schema)],
+          answers: [Answer(200, "The webhook.", schema: WebhookAnswers.webhook)],
           Self.webhook, Input<WebhookURL?>(optional: "url", "Where messages are sent to."),
           Input<WebhookChoice?>(optional: "selection", "Of what it is told, in place of what was said before."),
           Input<Bool?>(optional: "enabled", "Whether it is told of anything."), handler: change),
@@ -73,7 +73,7 @@ struct WebhookRoutes: Sendable {
         },
         Route(
           .get, "/webhooks/{webhook}/keys", "The keys that sign: for its receiver, who checks with them.",
-          right: .identified, answers: [Answer(200, "The keys, the newest first.", schema: Self.keysSchema)],
+          right: .identified, answers: [Answer(200, "The keys, the newest first.", schema: WebhookAnswers.keys)],
           Self.webhook
         ) { request, id in
           try keys(of: try await webhook(id, of: request.caller))
@@ -82,21 +82,21 @@ struct WebhookRoutes: Sendable {
           .post, "/webhooks/{webhook}/keys",
           "Make a new key. The one before it signs too for some hours, so that a receiver can change over.",
           right: .identified, body: .fields(limit: 1_024, example: #"{"old_key_hours": 48}"#),
-          answers: [Answer(200, "The keys, the newest first.", schema: Self.keysSchema)], Self.webhook,
+          answers: [Answer(200, "The keys, the newest first.", schema: WebhookAnswers.keys)], Self.webhook,
           Input<Int64?>(
             optional: "old_key_hours", schema: .integer(in: 0...720),
             "How long the old key signs too; nothing: 24 hours."
           ), handler: rotate),
         Route(
           .post, "/webhooks/{webhook}/test", "Send a message of the type `webhook.test` now, once.",
-          right: .identified, answers: [Answer(200, "What became of it.", schema: Self.testSchema)], Self.webhook,
+          right: .identified, answers: [Answer(200, "What became of it.", schema: WebhookAnswers.test)], Self.webhook,
           handler: test),
         Route(
           .post, "/webhooks/{webhook}/replay",
           "Send what happened once more: events of a range of the log, by index or by time. Messages keep their ids.",
           right: .identified,
           body: .fields(limit: 1_024, example: #"{"from": "2026-11-27T08:00:00Z", "before": "2026-11-27T09:00:00Z"}"#),
-          answers: [Answer(202, "It is accepted, and begins within a second.", schema: Self.replaySchema)],
+          answers: [Answer(202, "It is accepted, and begins within a second.", schema: WebhookAnswers.replay)],
           Self.webhook,
           Input<Int64?>(optional: "from_index", "The first index."),
           Input<Int64?>(optional: "before_index", "The index at which it ends; nothing: the end of the log."),
@@ -104,13 +104,14 @@ struct WebhookRoutes: Sendable {
           Input<Timestamp?>(optional: "before", "In place of the index at which it ends."), handler: replay),
         Route(
           .get, "/webhooks/{webhook}/attempts", "What a webhook was sent and what it said to it, the newest first.",
-          right: .identified, answers: [Answer(200, "A page of attempts.", schema: Self.attemptsSchema)], Self.webhook,
+          right: .identified, answers: [Answer(200, "A page of attempts.", schema: WebhookAnswers.attempts)],
+          Self.webhook,
           Input<UUID?>(query: "document_id", "Only of this document."),
           Input<Int64?>(query: "before", "Go on before this attempt: `next` of the page before."), handler: attempts),
         Route(
           .get, "/webhooks/{webhook}/parked",
           "Documents with a message that the webhook has not taken; what happened since waits behind it.",
-          right: .identified, answers: [Answer(200, "A page of them.", schema: Self.parkedSchema)], Self.webhook,
+          right: .identified, answers: [Answer(200, "A page of them.", schema: WebhookAnswers.parked)], Self.webhook,
           Input<UUID?>(query: "after", "Go on after this document: `next` of the page before."), handler: parked),
         Route(
           .post, "/webhooks/{webhook}/parked/{document}/{request}", "Decide about a parked document.",
@@ -120,57 +121,6 @@ struct WebhookRoutes: Sendable {
             "retry: send the message again; skip: leave out the event that was not taken."), handler: resume),
       ])
   }
-
-  // MARK: Schemas
-
-  private static let members: [JSONSchema.Property] = [
-    .init("id", .string(format: "uuid")), .init("url", .string(format: "uri")),
-    .init("selection", WebhookChoice.schema),
-    .init("enabled", .boolean), .init("disabled", .nullable(.string()), "Why it is not enabled."),
-    .init("key", .integer, "The number of the key that signs."), .init("created_at", .string(format: "date-time")),
-  ]
-  private static let schema = JSONSchema.named("Webhook", .object(members))
-  private static let detailedSchema = JSONSchema.object(
-    members + [
-      .init("failing", .integer, "Documents with a message that has failed and is sent again, counted up to 10000."),
-      .init("parked", .integer, "Documents that are parked, counted up to 10000."),
-    ])
-  private static let keysSchema = JSONSchema.object([
-    .init(
-      "keys",
-      .array(
-        .object([
-          .init("number", .integer), .init("secret", .string(), "For `v1`: HMAC-SHA-256."),
-          .init("public_key", .string(), "For `v1a`: Ed25519."),
-          .init("until", .nullable(.string(format: "date-time")), "Until when it signs."),
-        ])))
-  ])
-  private static let testSchema = JSONSchema.object([
-    .init("delivered", .boolean), .init("status", .nullable(.integer)), .init("problem", .nullable(.string())),
-    .init("milliseconds", .integer),
-  ])
-  private static let replaySchema = JSONSchema.object([.init("from_index", .integer), .init("before_index", .integer)])
-  static let attemptMembers: [JSONSchema.Property] = [
-    .init("message_id", .string()), .init("event_id", .string(format: "uuid")),
-    .init("document_id", .string(format: "uuid")), .init("version", .integer),
-    .init("number", .integer, "Of this message, from 1 on."), .init("at", .string(format: "date-time")),
-    .init("milliseconds", .integer), .init("status", .nullable(.integer), "null: there was no answer."),
-    .init("problem", .nullable(.string()), "null: it was taken."),
-  ]
-  private static let attemptsSchema = JSONSchema.object([
-    .init("attempts", .array(.object(attemptMembers))), .init("next", .nullable(.integer), "null on the last page."),
-  ])
-  private static let parkedSchema = JSONSchema.object([
-    .init(
-      "parked",
-      .array(
-        .object([
-          .init("document_id", .string(format: "uuid")), .init("version", .integer, "Of the event that was not taken."),
-          .init("attempts", .integer),
-          .init("problem", .string()), .init("parked_at", .string(format: "date-time")),
-        ]))),
-    .init("next", .nullable(.string(format: "uuid")), "null on the last page."),
-  ])
 
   // MARK: The list
 
@@ -438,33 +388,6 @@ struct WebhookRoutes: Sendable {
       throw Problem(404, "Not found", detail: "document \(document) is not parked for this webhook", field: "document")
     }
     return Response(204)
-  }
-}
-
-extension Webhook {
-  fileprivate func write(_ writer: inout JSONWriter) {
-    writer.member("id", id.description)
-    writer.member("url", url)
-    writer.name("selection")
-    selection.write(&writer)
-    writer.member("enabled", disabled == nil)
-    writer.member("disabled", orNull: disabled)
-    writer.member("key", key)
-    writer.member("created_at", createdAt.description)
-  }
-}
-
-extension WebhookQueues.Attempt {
-  func write(_ writer: inout JSONWriter) {
-    writer.member("message_id", message)
-    writer.member("event_id", event.description)
-    writer.member("document_id", document.description)
-    writer.member("version", version.value)
-    writer.member("number", number)
-    writer.member("at", at.description)
-    writer.member("milliseconds", milliseconds)
-    writer.member("status", status.map { .integer(Int64($0)) } ?? JSONValue.null)
-    writer.member("problem", orNull: problem)
   }
 }
 

@@ -12,6 +12,8 @@ extension Commands {
   private static let version = Option<Int>(
     "version", default: 0, "Which of its writes; the newest one that was traced if it is missing.")
 
+  private static let mostSpans = 10_000
+
   static let trace = Command(
     "trace", "Show where the time of a write went, step by step.",
     options: [document.description, version.description],
@@ -29,13 +31,14 @@ extension Commands {
       try await context.requireSchema()
       try await context.pool.start(connections: 1)
       let event = try await event(of: stream, version: arguments[version], context.store)
-      let spans = try await KeptSpans(context.pool).spans(of: event.trace)
+      let spans = try await KeptSpans(context.pool).spans(of: event.trace, limit: mostSpans + 1)
       print("\(stream) version \(event.recorded.version), \(event.recorded.type), trace \(event.trace.trace)")
       guard !spans.isEmpty else {
         print("no span of this trace is kept: they are deleted after tracing.keep, and dropped above tracing.rate")
         leave(1)
       }
-      print(Waterfall(spans, recorded: event.recorded).text)
+      print(Waterfall(Array(spans.prefix(mostSpans)), recorded: event.recorded).text)
+      if spans.count > mostSpans { print("only the first \(mostSpans) steps are shown") }
     }
   }
 
