@@ -148,7 +148,8 @@ import Testing
       try await eventually("the checkpoint is recorded", on: database.reactor) {
         try await !locker.execute("select 1 from annals.relay_checkpoints where sequence > 0").isEmpty
       }
-      try await locker.execute("begin; lock table annals.relay_checkpoints in access exclusive mode")
+      // Not ACCESS EXCLUSIVE, which takes a transaction id: all readers of the whole server would wait behind it.
+      try await locker.execute("begin; lock table annals.relay_checkpoints in exclusive mode")
       try await database.append(id, 4...4)
       let watcher = try await database.session()
       try await eventually("the record waits for the lock", on: database.reactor) {

@@ -25,7 +25,7 @@ public func withReactor<Value: Sendable>(
 ///
 /// - Throws: `TimedOut` naming `what`, after `timeout`.
 public func eventually(
-  _ what: String, within timeout: Duration = .seconds(60), on reactor: Reactor,
+  _ what: String, within timeout: Duration = .seconds(120), on reactor: Reactor,
   _ condition: () async throws -> Bool
 ) async throws {
   let deadline = ContinuousClock.now + timeout

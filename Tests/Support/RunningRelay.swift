@@ -54,7 +54,7 @@ package func readMessages(
     KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
     group: Stack.uniqueName("group"), topics: [topic], on: reactor, logger: quietLogger())
   var messages: [KafkaMessage] = []
-  let patience = Duration.seconds(60)
+  let patience = Duration.seconds(120)
   var deadline = ContinuousClock.now + patience
   while !isEnough(messages), .now < deadline {
     let next = try await consumer.next(maximum: 1_000, timeout: .milliseconds(200))

@@ -6,7 +6,7 @@ import Synchronization
 /// others there are; with turns they measure the program.
 final class Turns: Sendable {
   /// For tests with a database.
-  static let databases = Turns(16)
+  static let databases = Turns(8)
   /// For tests that start the program: it and its servers want most of a core for themselves.
   static let programs = Turns(4)
   /// For tests that start it as six processes.
