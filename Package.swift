@@ -113,7 +113,7 @@ let package = Package(
       [
         "Schema", "Events", "Postgres", "Kafka", "Reactor", "Logging", "Metrics", "Tracing", "JSON", "Crypto", "Time",
       ]),
-    module("Connector", ["Schema", "Relay", "Postgres", "Logging", "JSON", "Spelling", "Time"]),
+    module("Connector", ["Schema", "Relay", "Postgres", "Logging", "JSON", "Base64", "Spelling", "Time"]),
     module(
       "Projections",
       [
@@ -163,7 +163,7 @@ let package = Package(
       ], path: "Tests/Support", swiftSettings: strict),
     tests("JSON", ["JSON"]),
     tests("JWT", ["JWT", "JSON"]),
-    tests("Basics", ["Time", "Identifiers", "CommandLine", "Configuration", "Logging", "Metrics"]),
+    tests("Basics", ["Time", "Identifiers", "Base64", "CommandLine", "Configuration", "Logging", "Metrics"]),
     tests("Support", ["Support"]),
     tests("Resilience", ["Support", "Resilience", "Metrics"]),
     tests("Reactor", ["Support", "Reactor", "Metrics"]),

@@ -1,12 +1,15 @@
 import Configuration
 import Glibc
 import HTTPServer
+import JSON
+import JWT
 import Lifecycle
 import Reactor
 import Services
 import Support
 import Synchronization
 import Testing
+import Time
 
 /// The P-256 key of RFC 7515, appendix A.3, and a token of an auditor “jane” that it has signed, valid until the year 2100.
 private let keySet =
@@ -49,7 +52,37 @@ private let token =
         await #expect(throws: (any Error).self) { try await keys.read(context.http) }
         #expect(caller(settings, keys) != nil && keys.problem?.contains(path) == true)
       }
+      // It was good, and its key is taken away.
+      write(keySet.replacing(#""ec""#, with: #""older""#))
+      try await keys.read(context.http)
+      #expect(caller(settings, keys) == nil)
     }
+  }
+
+  @Test("find a token good once: it is known then, byte by byte, and until it ends") func known() async throws {
+    let secret = "0123456789abcdef0123456789abcdef"
+    let settings = try Configuration(
+      IdentitySettings.all, environment: ["ANNALS_AUTH_SECRET": secret, "ANNALS_AUTH_LEEWAY": "0s"])
+    let authenticator = Authenticator(settings, keys: TrustedKeys(settings))
+    func name(_ token: String) -> String? { (try? authenticator.caller(token: token))?.actor }
+    @Sendable func isGood(_ token: String) -> Bool { (try? authenticator.caller(token: token)) != nil }
+    func signed(_ subject: String, until expires: Int64) -> String {
+      let claims = #"{"iss":"annals","aud":"annals","sub":"\#(subject)","exp":\#(expires)}"#
+      return WebToken.sign(try! JSONValue(parsing: Array(claims.utf8)), secret: Array(secret.utf8))
+    }
+    let now = Timestamp.now().microseconds / 1_000_000
+    // More than are kept.
+    let tokens = (0..<3_000).map { signed("user-\($0)", until: now + 600) }
+    for _ in 0..<2 { for (number, token) in tokens.enumerated() { #expect(name(token) == "user-\(number)") } }
+    // For Swift's strings these two are equal.
+    let token = try #require(tokens.first { $0.contains("K") })
+    let other = token.replacing("K", with: "\u{212A}", maxReplacements: 1)
+    #expect(other == token && isGood(token) && !isGood(other))
+    #expect(!isGood(String(tokens[0].dropLast())) && !isGood(tokens[0] + "A"))
+    let short = signed("jane", until: now + 3)
+    #expect(isGood(short))
+    try await withReactor { reactor in try await eventually("it has ended", on: reactor) { !isGood(short) } }
+    #expect(Timestamp.now().microseconds / 1_000_000 >= now + 3)
   }
 
   @Test("are read from a URL by the worker, again for a token whose key is not among them, while requests go on")

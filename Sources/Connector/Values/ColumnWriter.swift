@@ -1,3 +1,4 @@
+import Base64
 import Crypto
 import Glibc
 import JSON
@@ -285,7 +286,7 @@ struct ValueWriter {
   private func base64(_ bytes: some RandomAccessCollection<UInt8>, isURLSafe: Bool = false, _ writer: inout JSONWriter)
   {
     var text: [UInt8] = []
-    Base64.write(bytes, isURLSafe: isURLSafe, into: &text)
+    Base64.append(bytes, isURLSafe: isURLSafe, to: &text)
     writer.utf8(text)
   }
 

@@ -4,86 +4,112 @@ public enum Base64 {
   ///
   /// - Returns: nil for any other character, and for a number of digits that no bytes have.
   public static func decodeLeniently(_ text: some Sequence<UInt8>) -> [UInt8]? {
-    decode(text).map { $0.bytes }
+    inMemory(text) { decode($0, digit: eitherDigit)?.bytes }
   }
 
   /// Reads base64url without padding, in the one form that its bytes have (RFC 7515, section 2).
   public static func decodeURL(_ text: some Sequence<UInt8>) -> [UInt8]? {
-    guard let (bytes, isCanonical) = decode(text.lazy.map(Self.urlOnly)), isCanonical else { return nil }
-    return bytes
-  }
-
-  /// A character that no alphabet has, for one that base64url does not have.
-  private static func urlOnly(_ byte: UInt8) -> UInt8 {
-    switch byte {
-    case UInt8(ascii: "+"), UInt8(ascii: "/"), UInt8(ascii: "="): 0
-    default: byte
+    inMemory(text) { text in
+      guard let (bytes, isCanonical) = decode(text, digit: urlDigit), isCanonical else { return nil }
+      return bytes
     }
   }
 
-  private static func decode(_ text: some Sequence<UInt8>) -> (bytes: [UInt8], isCanonical: Bool)? {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(text.underestimatedCount * 3 / 4)
-    var (group, digits, padding) = (UInt32(0), 0, 0)
-    for byte in text {
-      let digit: UInt8
-      switch byte {
-      case UInt8(ascii: "A")...UInt8(ascii: "Z"): digit = byte - UInt8(ascii: "A")
-      case UInt8(ascii: "a")...UInt8(ascii: "z"): digit = byte - UInt8(ascii: "a") + 26
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0") + 52
-      case UInt8(ascii: "+"), UInt8(ascii: "-"): digit = 62
-      case UInt8(ascii: "/"), UInt8(ascii: "_"): digit = 63
-      case UInt8(ascii: "="):
-        padding += 1
-        continue
-      default: return nil
-      }
-      guard padding == 0 else { return nil }
-      group = group << 6 | UInt32(digit)
-      digits += 1
-      if digits % 4 == 0 {
-        bytes += [
-          UInt8(truncatingIfNeeded: group >> 16), UInt8(truncatingIfNeeded: group >> 8),
-          UInt8(truncatingIfNeeded: group),
-        ]
-        group = 0
-      }
-    }
-    let rest = digits % 4
-    guard rest != 1, padding == 0 || padding == 4 - rest else { return nil }
-    if rest == 2 { bytes.append(UInt8(truncatingIfNeeded: group >> 4)) }
-    if rest == 3 { bytes += [UInt8(truncatingIfNeeded: group >> 10), UInt8(truncatingIfNeeded: group >> 2)] }
-    let unused: UInt32 = rest == 2 ? 0xF : rest == 3 ? 0x3 : 0
-    return (bytes, group & unused == 0)
+  /// The loops below run over plain memory: over a sequence of any kind, each byte would cost a call.
+  private static func inMemory<Value>(
+    _ bytes: some Sequence<UInt8>, _ body: (UnsafeBufferPointer<UInt8>) -> Value
+  ) -> Value {
+    bytes.withContiguousStorageIfAvailable(body) ?? Array(bytes).withUnsafeBufferPointer(body)
   }
+
+  // MARK: Reading
+
+  private static let (none, padding): (UInt8, UInt8) = (255, 254)
+  /// What each character is worth, `none` or `padding`.
+  private static let urlDigit = digits { alphabet($0, isURLSafe: true) }
+  private static let eitherDigit: [UInt8] = {
+    var both = digits { alphabet($0, isURLSafe: false) }
+    for character in "-_".utf8 { both[Int(character)] = urlDigit[Int(character)] }
+    both[Int(UInt8(ascii: "="))] = padding
+    return both
+  }()
+
+  private static func digits(_ character: (UInt32) -> UInt8) -> [UInt8] {
+    var digits = [UInt8](repeating: none, count: 256)
+    for digit in UInt8(0)..<64 { digits[Int(character(UInt32(digit)))] = digit }
+    return digits
+  }
+
+  private static func decode(
+    _ text: UnsafeBufferPointer<UInt8>, digit table: [UInt8]
+  ) -> (bytes: [UInt8], isCanonical: Bool)? {
+    var end = text.count
+    while end > 0, table[Int(text[end - 1])] == padding { end -= 1 }
+    let (rest, padded) = (end % 4, text.count - end)
+    guard rest != 1, padded == 0 || padded == (4 - rest) % 4 else { return nil }
+    var (unused, isText) = (UInt32(0), true)
+    let bytes = [UInt8](unsafeUninitializedCapacity: end * 3 / 4) { bytes, count in
+      var (group, bits) = (UInt32(0), UInt32(0))
+      for index in 0..<end {
+        let digit = table[Int(text[index])]
+        guard digit < 64 else {
+          isText = false
+          return
+        }
+        group = group << 6 | UInt32(digit)
+        bits += 6
+        guard bits >= 8 else { continue }
+        bits -= 8
+        bytes.initializeElement(at: count, to: UInt8(truncatingIfNeeded: group >> bits))
+        count += 1
+      }
+      unused = group & (1 << bits - 1)
+    }
+    return isText ? (bytes, unused == 0) : nil
+  }
+
+  // MARK: Writing
 
   /// base64url without padding.
-  public static func url(_ bytes: some Collection<UInt8>) -> String {
-    String(decoding: encode(bytes, ending: "-_"), as: UTF8.self)
-  }
-
-  /// base64 with padding.
-  public static func standard(_ bytes: some Collection<UInt8>) -> String {
-    var text = encode(bytes, ending: "+/")
-    while !text.count.isMultiple(of: 4) { text.append(UInt8(ascii: "=")) }
+  public static func url(_ bytes: some Sequence<UInt8>) -> String {
+    var text: [UInt8] = []
+    append(bytes, isURLSafe: true, isPadded: false, to: &text)
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// - Parameter ending: The last two characters of the alphabet.
-  private static func encode(_ bytes: some Collection<UInt8>, ending: String) -> [UInt8] {
-    let alphabet = Array(("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + ending).utf8)
+  /// base64 with padding.
+  public static func standard(_ bytes: some Sequence<UInt8>) -> String {
     var text: [UInt8] = []
-    text.reserveCapacity(bytes.count * 4 / 3 + 2)
-    var (group, bits) = (UInt32(0), 0)
-    for byte in bytes {
-      group = group << 8 | UInt32(byte)
-      bits += 8
-      while bits >= 6 {
-        bits -= 6
-        text.append(alphabet[Int(group >> UInt32(bits) & 63)])
+    append(bytes, to: &text)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  /// Appends base64 to a text.
+  public static func append(
+    _ bytes: some Sequence<UInt8>, isURLSafe: Bool = false, isPadded: Bool = true, to text: inout [UInt8]
+  ) {
+    inMemory(bytes) { bytes in
+      var (group, bits) = (UInt32(0), UInt32(0))
+      for byte in bytes {
+        group = group << 8 | UInt32(byte)
+        bits += 8
+        while bits >= 6 {
+          bits -= 6
+          text.append(alphabet(group >> bits, isURLSafe: isURLSafe))
+        }
       }
+      if bits > 0 { text.append(alphabet(group << (6 - bits), isURLSafe: isURLSafe)) }
+      guard isPadded else { return }
+      for _ in 0..<(3 - bytes.count % 3) % 3 { text.append(UInt8(ascii: "=")) }
     }
-    if bits > 0 { text.append(alphabet[Int(group << UInt32(6 - bits) & 63)]) }
-    return text
+  }
+
+  /// The character of a group's last six bits.
+  private static func alphabet(_ group: UInt32, isURLSafe: Bool) -> UInt8 {
+    let alphabet: StaticString =
+      isURLSafe
+      ? "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+      : "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    return alphabet.utf8Start[Int(group & 63)]
   }
 }

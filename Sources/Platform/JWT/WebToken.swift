@@ -16,6 +16,9 @@ public struct WebToken: Sendable {
     public init(issuer: String, audience: String, leeway: Int64) {
       (self.issuer, self.audience, self.leeway) = (issuer, audience, leeway)
     }
+
+    /// Whether a token that ends at `expires` is still taken, in seconds since 1970.
+    public func isValid(until expires: Int64, at now: Int64) -> Bool { now < expires + leeway }
   }
 
   /// The largest token that is looked at, in bytes.
@@ -55,7 +58,7 @@ public struct WebToken: Sendable {
 
   private static func check(_ claims: JSONObject, _ rules: Rules, _ now: Int64) throws(WebTokenError) {
     guard let expires = try time("exp", claims) else { throw .missing("exp") }
-    guard now < expires + rules.leeway else { throw .expired }
+    guard rules.isValid(until: expires, at: now) else { throw .expired }
     if let begins = try time("nbf", claims), now < begins - rules.leeway { throw .notYetValid("nbf") }
     if let issued = try time("iat", claims), now < issued - rules.leeway { throw .notYetValid("iat") }
     guard claims["iss"]?.string == rules.issuer else { throw .issuer }

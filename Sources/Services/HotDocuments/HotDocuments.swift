@@ -96,10 +96,10 @@ final class HotDocuments: Sendable {
     }
     if mustFollow { follow() }
     // Until the reader of the log follows, an event could be missed.
-    guard hub.isLive, let json = try? JSONValue(parsing: bytes), let document = try? Document(rowImage: json) else {
-      return
-    }
     let now = ContinuousClock.now
+    guard hub.isLive, state.withLock({ $0.closedUntil < now }), let json = try? JSONValue(parsing: bytes),
+      let document = try? Document(rowImage: json)
+    else { return }
     state.withLock { state in
       guard state.closedUntil < now, document.version >= state.newest[id] ?? .none else { return }
       remove(id, &state)

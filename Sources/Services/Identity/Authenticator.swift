@@ -55,8 +55,13 @@ public struct Authenticator: Sendable {
   ///
   /// - Throws: A problem with status 401.
   public func caller(token text: String) throws(Problem) -> Caller {
-    let now = Timestamp.now().microseconds / 1_000_000
-    do { return caller(try WebToken(text, keys: keys.keys, rules: rules, now: now)) } catch {
+    let (now, ring, bytes) = (Timestamp.now().microseconds / 1_000_000, keys.ring, Array(text.utf8))
+    if let caller = ring.caller(bytes), rules.isValid(until: caller.expires ?? 0, at: now) { return caller }
+    do {
+      let caller = caller(try WebToken(text, keys: ring.keys, rules: rules, now: now))
+      ring.insert(bytes, caller)
+      return caller
+    } catch {
       // The issuer may have a new key. The request does not wait for it: the next one finds it.
       if case .unknownKey = error { keys.want() }
       throw Self.unauthorized("the token is refused: \(error)", isToken: true)
@@ -97,11 +102,12 @@ public struct Authenticator: Sendable {
     guard request.headers.count(of: "Authorization") == 1 else {
       throw Self.unauthorized("there are several Authorization headers", isToken: true)
     }
-    let parts = header.split(separator: " ", omittingEmptySubsequences: true)
-    guard parts.count == 2, parts[0].lowercased() == "bearer" else {
+    let scheme = header.prefix(7)
+    let token = header.utf8.dropFirst(7).drop { $0 == UInt8(ascii: " ") }
+    guard scheme.lowercased() == "bearer ", !token.isEmpty, !token.contains(UInt8(ascii: " ")) else {
       throw Self.unauthorized("Authorization must be “Bearer” and a token", isToken: true)
     }
-    return String(parts[1])
+    return String(Substring(token))
   }
 
   private func actor(_ request: Request) throws(Problem) -> String? {

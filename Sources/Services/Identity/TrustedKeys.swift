@@ -14,10 +14,10 @@ public final class TrustedKeys: Sendable {
   static let developmentSecret = Array("annals-development-only-not-a-secret".utf8)
 
   private struct State {
-    var keys: WebKeys
+    var ring: KeyRing
     /// Those of the set.
     var others: [WebKey] = []
-    /// The secrets that `keys` has.
+    /// The secrets that `ring` has.
     var secrets: String
     /// Why the set could not be read the last time.
     var problem: String?
@@ -46,8 +46,8 @@ public final class TrustedKeys: Sendable {
     refresh = settings[IdentitySettings.refresh]
     state = Mutex(
       State(
-        keys: WebKeys(Self.keys(secrets) + development), secrets: secrets, problem: place.isEmpty ? nil : "not read yet"
-      ))
+        ring: KeyRing(WebKeys(Self.keys(secrets) + development)), secrets: secrets,
+        problem: place.isEmpty ? nil : "not read yet"))
   }
 
   private static func keys(_ secrets: String) -> [WebKey] {
@@ -55,14 +55,14 @@ public final class TrustedKeys: Sendable {
   }
 
   /// Keys to check tokens with.
-  var keys: WebKeys {
+  var ring: KeyRing {
     let secrets = settings[IdentitySettings.secret]
     return state.withLock { state in
       if state.secrets != secrets {
         state.secrets = secrets
-        state.keys = WebKeys(Self.keys(secrets) + development + state.others)
+        state.ring = KeyRing(WebKeys(Self.keys(secrets) + development + state.others))
       }
-      return state.keys
+      return state.ring
     }
   }
   public var problem: String? { state.withLock { $0.problem } }
@@ -77,7 +77,7 @@ public final class TrustedKeys: Sendable {
       let keys = try WebKeys(set: try await bytes(http)).keys
       state.withLock { state in
         (state.others, state.problem) = (keys, nil)
-        state.keys = WebKeys(Self.keys(state.secrets) + development + keys)
+        state.ring = KeyRing(WebKeys(Self.keys(state.secrets) + development + keys))
       }
     } catch {
       state.withLock { $0.problem = "\(place): \(error)" }

@@ -60,7 +60,7 @@ public struct Identities: Feature {
         }
         switch context.settings[IdentitySettings.mode] {
         case .development: return "development: without a token everybody may do everything"
-        case .tokens: return "tokens, \(context.keys.keys.keys.count) keys"
+        case .tokens: return "tokens, \(context.keys.ring.keys.keys.count) keys"
         }
       },
     ]

@@ -1,0 +1,45 @@
+import JWT
+import Synchronization
+
+/// The keys of one time, and the tokens that they have found good: to check a token takes longer than the rest of a small
+/// request. Other keys are another ring, which knows no token yet.
+///
+/// Who has no good token puts nothing here.
+final class KeyRing: Sendable {
+  let keys: WebKeys
+
+  /// The callers of tokens, by the tokens' bytes. When the newer ones are many, the older ones that nobody has shown since are
+  /// forgotten.
+  private struct Known {
+    var newer: [[UInt8]: Caller] = [:]
+    var older: [[UInt8]: Caller] = [:]
+    /// Memory of the newer ones, roughly.
+    var size = 0
+  }
+  private let known = Mutex(Known())
+
+  /// Of the newer ones, and of the older ones, in bytes.
+  private static let limit = 4 << 20
+
+  init(_ keys: WebKeys) { self.keys = keys }
+
+  /// Who a token is that was found good; nil: it must be checked. Whether it has ended since is not looked at.
+  func caller(_ token: [UInt8]) -> Caller? {
+    known.withLock { known in
+      if let caller = known.newer[token] { return caller }
+      guard let caller = known.older.removeValue(forKey: token) else { return nil }
+      Self.insert(token, caller, &known)
+      return caller
+    }
+  }
+
+  func insert(_ token: [UInt8], _ caller: Caller) { known.withLock { Self.insert(token, caller, &$0) } }
+
+  private static func insert(_ token: [UInt8], _ caller: Caller, _ known: inout Known) {
+    guard known.newer.updateValue(caller, forKey: token) == nil else { return }
+    // A caller's names and groups are of the token; short ones take more memory than they are long.
+    known.size += 512 + token.count * 8
+    guard known.size > limit else { return }
+    (known.older, known.newer, known.size) = (known.newer, [:], 0)
+  }
+}
