@@ -217,15 +217,9 @@ extension Batch: Aggregate {
       writer.member("created_at", createdAt.description)
       writer.member("finished_at", orNull: finishedAt?.description)
       if limit > 0 {
-        writer.name("failures")
-        writer.array { writer in
-          for result in failed.prefix(limit) {
-            writer.element()
-            writer.object {
-              $0.member("document_id", result.document.description)
-              $0.member("problem", result.problem ?? "")
-            }
-          }
+        writer.objects("failures", of: failed.prefix(limit)) { writer, result in
+          writer.member("document_id", result.document.description)
+          writer.member("problem", result.problem ?? "")
         }
       }
       writer.member("version", version.value)

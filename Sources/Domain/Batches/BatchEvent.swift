@@ -53,13 +53,7 @@ extension BatchEvent {
         writer.member("created_by", by)
         writer.member("at", at.description)
       case .progressed(let results, let at):
-        writer.name("results")
-        writer.array { writer in
-          for result in results {
-            writer.element()
-            writer.splice(result.json)
-          }
-        }
+        writer.array("results", of: results) { $0.splice($1.json) }
         writer.member("at", at.description)
       case .finished(let at): writer.member("at", at.description)
       case .undone(let by, let at):

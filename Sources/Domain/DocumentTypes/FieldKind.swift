@@ -138,13 +138,7 @@ extension FieldDefinition: JSONReadable {
 
   /// The member with the fields of a type.
   static func write(_ fields: [FieldDefinition], _ writer: inout JSONWriter) {
-    writer.name("fields")
-    writer.array { writer in
-      for field in fields {
-        writer.element()
-        field.write(&writer)
-      }
-    }
+    writer.array("fields", of: fields) { $1.write(&$0) }
   }
 
   public func write(_ writer: inout JSONWriter) {

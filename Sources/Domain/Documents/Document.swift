@@ -94,13 +94,7 @@ extension Document {
       }
       custom?.writeMembers(&$0)
       if !shares.isEmpty || !sessionShares.isEmpty {
-        $0.name("shared")
-        $0.array { writer in
-          for share in shares + sessionShares {
-            writer.element()
-            share.write(&writer)
-          }
-        }
+        $0.array("shared", of: shares + sessionShares) { $1.write(&$0) }
       }
       $0.member("version", version.value)
     }

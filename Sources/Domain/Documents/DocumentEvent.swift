@@ -106,13 +106,7 @@ extension DocumentEvent {
         writer.member("at", at.description)
       case .signingOpened(let session, let participants, let at):
         writer.member("session", session.description)
-        writer.name("participants")
-        writer.array { writer in
-          for share in participants {
-            writer.element()
-            share.write(&writer)
-          }
-        }
+        writer.array("participants", of: participants) { $1.write(&$0) }
         writer.member("at", at.description)
       case .signingClosed(let session, let at):
         writer.member("session", session.description)

@@ -108,13 +108,7 @@ extension SearchList: Aggregate {
     var writer = JSONWriter(reserving: 1_024)
     writer.object { writer in
       writer.member("owner", owner)
-      writer.name("searches")
-      writer.array { writer in
-        for search in searches {
-          writer.element()
-          search.write(&writer)
-        }
-      }
+      writer.array("searches", of: searches) { $1.write(&$0) }
       writer.member("version", version.value)
     }
     return writer.bytes

@@ -160,19 +160,14 @@ extension SigningSession {
       writer.member("document_sha256", orNull: shown.contentHash)
       writer.member("status", status.rawValue)
       writer.member("order", order.rawValue)
-      writer.name("participants")
-      writer.array { writer in
-        for (index, participant) in participants.enumerated() {
-          writer.element()
-          writer.object {
-            $0.member("email", participant.email)
-            $0.member("name", participant.name)
-            $0.member("role", participant.role.rawValue)
-            $0.member("turn", turn.contains(index))
-            $0.member("signature_id", orNull: participant.done?.signature?.description)
-            $0.member("done_at", orNull: participant.done?.at.description)
-          }
-        }
+      writer.objects("participants", of: participants.enumerated()) { writer, entry in
+        let (index, participant) = entry
+        writer.member("email", participant.email)
+        writer.member("name", participant.name)
+        writer.member("role", participant.role.rawValue)
+        writer.member("turn", turn.contains(index))
+        writer.member("signature_id", orNull: participant.done?.signature?.description)
+        writer.member("done_at", orNull: participant.done?.at.description)
       }
       writer.member("consent", consent)
       writer.member("consent_sha256", consentHash)

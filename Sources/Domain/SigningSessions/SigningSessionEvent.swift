@@ -62,16 +62,10 @@ extension SigningSessionEvent {
         writer.member("document_version", shown.version.value)
         if let hash = shown.contentHash { writer.member("document_sha256", hash) }
         writer.member("order", order.rawValue)
-        writer.name("participants")
-        writer.array { writer in
-          for participant in participants {
-            writer.element()
-            writer.object {
-              $0.member("email", participant.email)
-              $0.member("name", participant.name)
-              $0.member("role", participant.role.rawValue)
-            }
-          }
+        writer.objects("participants", of: participants) { writer, participant in
+          writer.member("email", participant.email)
+          writer.member("name", participant.name)
+          writer.member("role", participant.role.rawValue)
         }
         writer.member("consent", consent)
         writer.member("consent_sha256", consentHash)

@@ -168,20 +168,14 @@ extension WebhookList: Aggregate {
     var writer = JSONWriter(reserving: 1_024)
     writer.object { writer in
       writer.member("owner", owner)
-      writer.name("webhooks")
-      writer.array { writer in
-        for webhook in webhooks {
-          writer.element()
-          writer.object { writer in
-            writer.member("id", webhook.id.description)
-            writer.member("host", webhook.host)
-            writer.name("selection")
-            webhook.selection.write(&writer)
-            writer.member("key", webhook.key)
-            writer.member("disabled", orNull: webhook.disabled)
-            writer.member("created_at", webhook.createdAt.description)
-          }
-        }
+      writer.objects("webhooks", of: webhooks) { writer, webhook in
+        writer.member("id", webhook.id.description)
+        writer.member("host", webhook.host)
+        writer.name("selection")
+        webhook.selection.write(&writer)
+        writer.member("key", webhook.key)
+        writer.member("disabled", orNull: webhook.disabled)
+        writer.member("created_at", webhook.createdAt.description)
       }
       writer.member("version", version.value)
     }

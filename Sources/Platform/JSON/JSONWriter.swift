@@ -47,13 +47,29 @@ public struct JSONWriter: Sendable {
     integer(Int64(value))
   }
 
-  public mutating func member(_ name: String, _ texts: [String]) {
+  public mutating func member(_ name: String, _ texts: [String]) { array(name, of: texts) { $0.string($1) } }
+
+  /// Writes a member that is an array; `write` writes the value of each element.
+  @inlinable
+  public mutating func array<Elements: Sequence, E>(
+    _ name: String, of elements: Elements, _ write: (inout JSONWriter, Elements.Element) throws(E) -> Void
+  ) throws(E) {
     self.name(name)
-    array { writer in
-      for text in texts {
+    try array { (writer) throws(E) in
+      for element in elements {
         writer.element()
-        writer.string(text)
+        try write(&writer, element)
       }
+    }
+  }
+
+  /// Writes a member that is an array of objects; `write` writes the members of each.
+  @inlinable
+  public mutating func objects<Elements: Sequence, E>(
+    _ name: String, of elements: Elements, _ write: (inout JSONWriter, Elements.Element) throws(E) -> Void
+  ) throws(E) {
+    try array(name, of: elements) { (writer, element) throws(E) in
+      try writer.object { (writer) throws(E) in try write(&writer, element) }
     }
   }
 

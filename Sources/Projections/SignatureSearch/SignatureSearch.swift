@@ -136,13 +136,7 @@ public struct SignatureSearch: ComparableView, AwaitableView {
       writer.member("id", id)
       writer.member("count", ordered.count)
       if let last = ordered.compactMap({ $0["created_at"]?.string }).max() { writer.member("signed_at", last) }
-      writer.name("signatures")
-      writer.array { writer in
-        for signature in ordered {
-          writer.element()
-          writer.value(signature)
-        }
-      }
+      writer.array("signatures", of: ordered) { $0.value($1) }
     }
     return writer.bytes
   }

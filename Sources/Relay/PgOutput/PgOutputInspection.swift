@@ -65,18 +65,14 @@ public enum PgOutputInspection {
       writer.member("relation", relation.id)
       writer.member("table", "\(relation.schema).\(relation.name)")
       writer.member("identity", String(Unicode.Scalar(relation.identity)))
-      writer.name("columns")
-      writer.array { writer in
-        for column in relation.columns {
+      writer.array("columns", of: relation.columns) { writer, column in
+        writer.array { writer in
           writer.element()
-          writer.array { writer in
-            writer.element()
-            writer.string(column.name)
-            writer.element()
-            writer.integer(Int64(column.type))
-            writer.element()
-            writer.integer(Int64(column.modifier))
-          }
+          writer.string(column.name)
+          writer.element()
+          writer.integer(Int64(column.type))
+          writer.element()
+          writer.integer(Int64(column.modifier))
         }
       }
     case .insert(let relation, let new): rows("insert", relation, old: nil, new: new, &writer)
@@ -84,13 +80,7 @@ public enum PgOutputInspection {
     case .delete(let relation, let old): rows("delete", relation, old: old, new: nil, &writer)
     case .truncate(let relations, _, _):
       writer.member("message", "truncate")
-      writer.name("relations")
-      writer.array { writer in
-        for relation in relations {
-          writer.element()
-          writer.integer(Int64(relation))
-        }
-      }
+      writer.array("relations", of: relations) { $0.integer(Int64($1)) }
     case .message(let isTransactional, _, let prefix, let content):
       writer.member("message", "message")
       writer.member("transactional", isTransactional)

@@ -39,15 +39,9 @@ final class PrintingSink: MessageSink {
       if let timestamp = message.timestamp { writer.integer(timestamp) } else { writer.null() }
       writer.member("key", orNull: message.key.map(batch.text))
       writer.member("value", orNull: message.value.map(batch.text))
-      writer.name("headers")
-      writer.array { writer in
-        for header in batch.headers[message.headers] {
-          writer.element()
-          writer.object { writer in
-            writer.member("key", batch.text(header.name))
-            writer.member("value", orNull: header.value.map(batch.text))
-          }
-        }
+      writer.objects("headers", of: batch.headers[message.headers]) { writer, header in
+        writer.member("key", batch.text(header.name))
+        writer.member("value", orNull: header.value.map(batch.text))
       }
     }
   }

@@ -80,15 +80,10 @@ struct AnalyticsRoutes: Sendable {
       writer.member("document_id", id.description)
       writer.member("total_views", statistics.views)
       writer.member("unique_views", statistics.uniqueVisitors)
-      writer.name("days")
-      writer.array { writer in
-        for (day, views) in days {
-          writer.element()
-          writer.object {
-            $0.member("day", day)
-            $0.member("views", views)
-          }
-        }
+      writer.objects("days", of: days) { writer, entry in
+        let (day, views) = entry
+        writer.member("day", day)
+        writer.member("views", views)
       }
       writer.member("loss_seconds", DurableViews.loss.components.seconds)
     }
@@ -104,15 +99,10 @@ struct AnalyticsRoutes: Sendable {
     }
     var writer = JSONWriter()
     writer.object { writer in
-      writer.name("documents")
-      writer.array { writer in
-        for (id, views) in top {
-          writer.element()
-          writer.object {
-            $0.member("id", id.description)
-            $0.member("views", views)
-          }
-        }
+      writer.objects("documents", of: top) { writer, entry in
+        let (id, views) = entry
+        writer.member("id", id.description)
+        writer.member("views", views)
       }
     }
     return .json(writer.bytes)

@@ -124,49 +124,25 @@ struct Whereabouts: Sendable {
       } else {
         writer.null()
       }
-      writer.name("relays")
-      writer.array { writer in
-        for reader in readers {
-          writer.element()
-          writer.object {
-            $0.member("name", reader.name)
-            $0.member("confirmed_lsn", orNull: reader.confirmed?.description)
-            let has = reader.confirmed.flatMap { confirmed in found.lsn.map { $0 < confirmed } }
-            $0.member("has_confirmed", has.map { .bool($0) } ?? JSONValue.null)
-          }
-        }
+      writer.objects("relays", of: readers) { writer, reader in
+        writer.member("name", reader.name)
+        writer.member("confirmed_lsn", orNull: reader.confirmed?.description)
+        let has = reader.confirmed.flatMap { confirmed in found.lsn.map { $0 < confirmed } }
+        writer.member("has_confirmed", has.map { .bool($0) } ?? JSONValue.null)
       }
       writer.name("kafka")
       writer.object { found.write(&$0) }
-      writer.name("views")
-      writer.array { writer in
-        for view in seen {
-          writer.element()
-          writer.object {
-            $0.member("view", view.name)
-            $0.member("version", view.version.map { .integer($0.value) } ?? JSONValue.null)
-            $0.member("has", view.version.map { $0 >= event.version } ?? false)
-            $0.member("problem", orNull: view.problem)
-          }
-        }
+      writer.objects("views", of: seen) { writer, view in
+        writer.member("view", view.name)
+        writer.member("version", view.version.map { .integer($0.value) } ?? JSONValue.null)
+        writer.member("has", view.version.map { $0 >= event.version } ?? false)
+        writer.member("problem", orNull: view.problem)
       }
-      writer.name("webhooks")
-      writer.array { writer in
-        for entry in attempts {
-          writer.element()
-          writer.object {
-            $0.member("webhook_id", entry.webhook.description)
-            entry.attempt.write(&$0)
-          }
-        }
+      writer.objects("webhooks", of: attempts) { writer, entry in
+        writer.member("webhook_id", entry.webhook.description)
+        entry.attempt.write(&writer)
       }
-      writer.name("steps")
-      writer.array { writer in
-        for step in steps {
-          writer.element()
-          writer.object { step.write(&$0) }
-        }
-      }
+      writer.objects("steps", of: steps) { $1.write(&$0) }
     }
     return .json(writer.bytes)
   }

@@ -71,13 +71,7 @@ struct TypeRoutes: Sendable {
     }
     var writer = JSONWriter(reserving: 4_096)
     writer.object { writer in
-      writer.name("types")
-      writer.array { writer in
-        for row in rows {
-          writer.element()
-          writer.splice(row)
-        }
-      }
+      writer.array("types", of: rows) { $0.splice($1) }
     }
     return .json(writer.bytes)
   }

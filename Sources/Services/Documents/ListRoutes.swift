@@ -38,16 +38,10 @@ struct ListRoutes: Sendable {
           let counts = try await lists.counts()
           var writer = JSONWriter()
           writer.object { writer in
-            writer.name("counts")
-            writer.array { writer in
-              for count in counts {
-                writer.element()
-                writer.object {
-                  $0.member("status", count.status)
-                  $0.member("day", count.day)
-                  $0.member("count", count.count)
-                }
-              }
+            writer.objects("counts", of: counts) { writer, count in
+              writer.member("status", count.status)
+              writer.member("day", count.day)
+              writer.member("count", count.count)
             }
           }
           return .json(writer.bytes)
@@ -75,13 +69,7 @@ struct ListRoutes: Sendable {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("total", total)
-      writer.name("documents")
-      writer.array { writer in
-        for id in ids {
-          writer.element()
-          writer.string(id)
-        }
-      }
+      writer.array("documents", of: ids) { $0.string($1) }
     }
     return .json(writer.bytes)
   }

@@ -57,13 +57,7 @@ struct SharingRoutes: Sendable {
     writer.object { writer in
       writer.member("document_id", document.id.description)
       writer.member("owner", document.createdBy)
-      writer.name("shares")
-      writer.array { writer in
-        for share in document.shares {
-          writer.element()
-          share.write(&writer)
-        }
-      }
+      writer.array("shares", of: document.shares) { $1.write(&$0) }
     }
     return .json(writer.bytes, headers: DocumentRoutes.headers(of: document))
   }

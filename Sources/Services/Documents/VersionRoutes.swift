@@ -100,15 +100,10 @@ struct VersionRoutes: Sendable {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("document_id", document.id.description)
-      writer.name("versions")
-      writer.array { writer in
-        for (version, label) in document.labels.sorted(by: { $0.key > $1.key }) {
-          writer.element()
-          writer.object {
-            $0.member("version", version.value)
-            $0.member("label", label)
-          }
-        }
+      writer.objects("versions", of: document.labels.sorted(by: { $0.key > $1.key })) { writer, entry in
+        let (version, label) = entry
+        writer.member("version", version.value)
+        writer.member("label", label)
       }
     }
     return .json(writer.bytes, headers: DocumentRoutes.headers(of: document))

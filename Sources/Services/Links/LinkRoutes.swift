@@ -143,13 +143,7 @@ struct LinkRoutes: Sendable {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("document_id", id.description)
-      writer.name("links")
-      writer.array { writer in
-        for row in rows {
-          writer.element()
-          writer.splice(row)
-        }
-      }
+      writer.array("links", of: rows) { $0.splice($1) }
     }
     return .json(writer.bytes)
   }

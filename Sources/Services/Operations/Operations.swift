@@ -112,15 +112,10 @@ public struct Operations: Sendable {
     writer.object {
       $0.member("ready", isReady)
       if isDevelopment { $0.member("warning", "auth.mode is development: everybody may do everything") }
-      $0.name("dependencies")
-      $0.array { writer in
-        for (name, state) in context.dependencies.states {
-          writer.element()
-          writer.object {
-            $0.member("name", name)
-            $0.member("state", state.rawValue)
-          }
-        }
+      $0.objects("dependencies", of: context.dependencies.states) { writer, entry in
+        let (name, state) = entry
+        writer.member("name", name)
+        writer.member("state", state.rawValue)
       }
       $0.list("failing", "problem", results.filter { !$0.isOK })
       if verbose != nil { $0.list("ok", "found", results.filter(\.isOK)) }

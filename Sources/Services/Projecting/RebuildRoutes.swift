@@ -37,20 +37,14 @@ struct RebuildRoutes: Sendable {
       writer.object { writer in
         writer.member("view", view.name)
         writer.member("form", view.form)
-        writer.name("generations")
-        writer.array { writer in
-          for generation in generations {
-            writer.element()
-            writer.object {
-              $0.member("generation", generation.number)
-              $0.member("state", generation.state.rawValue)
-              $0.member("form", generation.form)
-              $0.member("streams", generation.streams)
-              $0.member("reason", generation.reason)
-              $0.member("begun_at", generation.begunAt)
-              $0.member("activated_at", orNull: generation.activatedAt)
-            }
-          }
+        writer.objects("generations", of: generations) { writer, generation in
+          writer.member("generation", generation.number)
+          writer.member("state", generation.state.rawValue)
+          writer.member("form", generation.form)
+          writer.member("streams", generation.streams)
+          writer.member("reason", generation.reason)
+          writer.member("begun_at", generation.begunAt)
+          writer.member("activated_at", orNull: generation.activatedAt)
         }
       }
     }

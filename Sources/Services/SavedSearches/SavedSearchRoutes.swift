@@ -35,13 +35,7 @@ struct SavedSearchRoutes: Sendable {
           let searches = try await lists.load(Self.list(of: request.caller)).state?.searches ?? []
           var writer = JSONWriter(reserving: 2_048)
           writer.object { writer in
-            writer.name("searches")
-            writer.array { writer in
-              for search in searches {
-                writer.element()
-                search.write(&writer)
-              }
-            }
+            writer.array("searches", of: searches) { $1.write(&$0) }
           }
           return .json(writer.bytes)
         },
@@ -145,17 +139,12 @@ struct SavedSearchRoutes: Sendable {
     }
     var writer = JSONWriter(reserving: 4_096)
     writer.object { writer in
-      writer.name("hits")
-      writer.array { writer in
-        for (hit, title) in shown {
-          writer.element()
-          writer.object {
-            $0.member("document_id", hit.document.description)
-            $0.member("title", title)
-            $0.member("document_version", hit.documentVersion.value)
-            $0.member("found_at", hit.at.description)
-          }
-        }
+      writer.objects("hits", of: shown) { writer, entry in
+        let (hit, title) = entry
+        writer.member("document_id", hit.document.description)
+        writer.member("title", title)
+        writer.member("document_version", hit.documentVersion.value)
+        writer.member("found_at", hit.at.description)
       }
       let end = streams.count == Self.page ? streams.last.map { String($0.id.dropFirst(prefix.count)) } : nil
       writer.member("next", orNull: end)

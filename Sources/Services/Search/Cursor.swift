@@ -29,13 +29,7 @@ extension Response {
   static func page(_ name: StaticString, _ entries: [JSONValue], next: JSONValue?) -> Response {
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
-      writer.name("\(name)")
-      writer.array { writer in
-        for entry in entries {
-          writer.element()
-          writer.value(entry)
-        }
-      }
+      writer.array("\(name)", of: entries) { $0.value($1) }
       writer.member("next_cursor", orNull: next.map { Cursor(sort: $0).text })
     }
     return .json(writer.bytes)

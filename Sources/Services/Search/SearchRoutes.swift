@@ -225,13 +225,7 @@ struct SearchRoutes: Sendable {
       text?.isEmpty == false ? try await search.suggest(text ?? "", .init(for: request.caller), size: size).hits : []
     var writer = JSONWriter()
     writer.object { writer in
-      writer.name("suggestions")
-      writer.array { writer in
-        for hit in hits {
-          writer.element()
-          writer.splice(hit.row)
-        }
-      }
+      writer.array("suggestions", of: hits) { $0.splice($1.row) }
     }
     return .json(writer.bytes)
   }
@@ -260,18 +254,13 @@ struct SearchRoutes: Sendable {
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
       writer.member("total", page.total)
-      writer.name("documents")
-      writer.array { writer in
-        for (hit, row) in zip(page.hits, rows) {
-          writer.element()
-          writer.object {
-            // The members of the row, then those of the hit.
-            $0.spliceMembers(of: row)
-            // It tells how many documents have a word, hidden ones too.
-            $0.member("score", caller.seesAll ? hit.score : .null)
-            $0.member("highlights", hit.highlights)
-          }
-        }
+      writer.objects("documents", of: zip(page.hits, rows)) { writer, entry in
+        let (hit, row) = entry
+        // The members of the row, then those of the hit.
+        writer.spliceMembers(of: row)
+        // It tells how many documents have a word, hidden ones too.
+        writer.member("score", caller.seesAll ? hit.score : .null)
+        writer.member("highlights", hit.highlights)
       }
       writer.member("took_ms", page.took)
       writer.member("from", from)
@@ -299,13 +288,7 @@ struct SearchRoutes: Sendable {
     var writer = JSONWriter(reserving: 8_192)
     writer.object { writer in
       writer.member("total", page.total)
-      writer.name("documents")
-      writer.array { writer in
-        for row in rows {
-          writer.element()
-          writer.splice(row)
-        }
-      }
+      writer.array("documents", of: rows) { $0.splice($1) }
       writer.member(
         "next_cursor", orNull: page.hits.count < limit ? nil : page.hits.last.map { Cursor(sort: $0.sort).text })
     }
@@ -324,15 +307,10 @@ struct SearchRoutes: Sendable {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("field", field)
-      writer.name("values")
-      writer.array { writer in
-        for (value, count) in values {
-          writer.element()
-          writer.object {
-            $0.member("key", value)
-            $0.member("count", count)
-          }
-        }
+      writer.objects("values", of: values) { writer, entry in
+        let (value, count) = entry
+        writer.member("key", value)
+        writer.member("count", count)
       }
     }
     return .json(writer.bytes)

@@ -225,13 +225,9 @@ struct SignatureRoutes: Sendable {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("document_id", id.description)
-      writer.name("signatures")
-      writer.array { writer in
-        for signature in signatures {
-          writer.element()
-          let holds = signature.signed.contentHash == document.content?.hash
-          writer.splice(signature.rowImage.dropLast() + Array(#","holds":\#(holds)}"#.utf8))
-        }
+      writer.array("signatures", of: signatures) { writer, signature in
+        let holds = signature.signed.contentHash == document.content?.hash
+        writer.splice(signature.rowImage.dropLast() + Array(#","holds":\#(holds)}"#.utf8))
       }
     }
     return .json(writer.bytes)

@@ -35,19 +35,13 @@ struct AllWebhookRoutes: Sendable {
     let entries = try await known.webhooks().values.sorted { $0.begun < $1.begun }
     var writer = JSONWriter(reserving: 4_096)
     writer.object { writer in
-      writer.name("webhooks")
-      writer.array { writer in
-        for entry in entries {
-          writer.element()
-          writer.object {
-            $0.member("id", entry.webhook.id.description)
-            $0.member("owner", entry.owner)
-            $0.member("host", entry.webhook.host)
-            $0.member("sees_all", entry.reader.seesAll)
-            $0.member("disabled", orNull: entry.webhook.disabled)
-            $0.member("created_at", entry.webhook.createdAt.description)
-          }
-        }
+      writer.objects("webhooks", of: entries) { writer, entry in
+        writer.member("id", entry.webhook.id.description)
+        writer.member("owner", entry.owner)
+        writer.member("host", entry.webhook.host)
+        writer.member("sees_all", entry.reader.seesAll)
+        writer.member("disabled", orNull: entry.webhook.disabled)
+        writer.member("created_at", entry.webhook.createdAt.description)
       }
     }
     return .json(writer.bytes)

@@ -150,13 +150,7 @@ struct WebhookRoutes: Sendable {
     let webhooks = try await webhooks(of: request.caller)
     var writer = JSONWriter(reserving: 2_048)
     writer.object { writer in
-      writer.name("webhooks")
-      writer.array { writer in
-        for webhook in webhooks {
-          writer.element()
-          writer.object { webhook.write(&$0) }
-        }
-      }
+      writer.objects("webhooks", of: webhooks) { $1.write(&$0) }
     }
     return .json(writer.bytes)
   }
@@ -240,17 +234,11 @@ struct WebhookRoutes: Sendable {
     let shown = post.keys.shown(of: webhook, at: .now())
     var writer = JSONWriter(reserving: 512)
     writer.object { writer in
-      writer.name("keys")
-      writer.array { writer in
-        for key in shown {
-          writer.element()
-          writer.object {
-            $0.member("number", key.number)
-            $0.member("secret", key.secret)
-            $0.member("public_key", key.publicKey)
-            $0.member("until", orNull: key.until?.description)
-          }
-        }
+      writer.objects("keys", of: shown) { writer, key in
+        writer.member("number", key.number)
+        writer.member("secret", key.secret)
+        writer.member("public_key", key.publicKey)
+        writer.member("until", orNull: key.until?.description)
       }
     }
     return .json(writer.bytes, headers: [("Cache-Control", "no-store")])
@@ -344,13 +332,7 @@ struct WebhookRoutes: Sendable {
     let shown = attempts.prefix(Self.page)
     var writer = JSONWriter(reserving: 16_384)
     writer.object { writer in
-      writer.name("attempts")
-      writer.array { writer in
-        for entry in shown {
-          writer.element()
-          writer.object { entry.attempt.write(&$0) }
-        }
-      }
+      writer.objects("attempts", of: shown) { $1.attempt.write(&$0) }
       let next = attempts.count > Self.page ? shown.last?.number : nil
       writer.member("next", next.map { .integer($0) } ?? JSONValue.null)
     }
@@ -363,18 +345,12 @@ struct WebhookRoutes: Sendable {
     let parked = try await queues.parked(of: id, after: after, limit: Self.page + 1)
     var writer = JSONWriter(reserving: 4_096)
     writer.object { writer in
-      writer.name("parked")
-      writer.array { writer in
-        for entry in parked.prefix(Self.page) {
-          writer.element()
-          writer.object {
-            $0.member("document_id", entry.document.description)
-            $0.member("version", entry.next.value)
-            $0.member("attempts", entry.failures)
-            $0.member("problem", entry.reason)
-            $0.member("parked_at", entry.at.description)
-          }
-        }
+      writer.objects("parked", of: parked.prefix(Self.page)) { writer, entry in
+        writer.member("document_id", entry.document.description)
+        writer.member("version", entry.next.value)
+        writer.member("attempts", entry.failures)
+        writer.member("problem", entry.reason)
+        writer.member("parked_at", entry.at.description)
       }
       writer.member("next", orNull: parked.count > Self.page ? parked[Self.page - 1].document.description : nil)
     }

@@ -34,25 +34,11 @@ final class WebhookSender: Worker {
 
   private struct State {
     var problem: (text: String, at: ContinuousClock.Instant)?
-    /// Documents that are sent at this moment, by webhook.
-    var sending: [UUID: Int] = [:]
-    var rests: [UUID: Rest] = [:]
+    var places = WebhookPlaces()
   }
 
-  /// A webhook that fails is left alone for a while, whatever document comes next; one that is slow gets one at a time.
-  private struct Rest {
-    var failures = 0
-    var isSlow = false
-    var backoff = Backoff(first: .seconds(1), limit: .seconds(300))
-    var until = ContinuousClock.now
-  }
-
-  /// Events that are read together; documents that are sent at the same time, to one webhook and to all.
-  private static let (page, width, total) = (500, 8, 64)
-  /// To all that fail or are slow together: they keep nobody else waiting. From how many milliseconds on one is slow.
-  private static let (doubtful, slowness) = (16, 5_000)
-  /// How many failures in a row make a webhook rest, and how long one may ask to be left alone.
-  private static let (patience, longestRest) = (3, Duration.seconds(3_600))
+  /// Events that are read together, and from how many milliseconds on a webhook is slow.
+  private static let (page, slowness) = (500, 5_000)
   /// For how long a document is sent on before others have their turn. Others leave it alone for a minute.
   private static let turn = Duration.seconds(20)
   /// After how long a document is looked at again that could not be read.
@@ -143,10 +129,11 @@ final class WebhookSender: Worker {
       var backoff = Backoff(first: .seconds(1), limit: .seconds(30))
       while !Task.isCancelled {
         do {
-          let (room, count) = room(for: try await known.webhooks().values.filter { $0.webhook.disabled == nil })
+          let told = try await known.webhooks().values.filter { $0.webhook.disabled == nil }.map(\.webhook.id)
+          let (places, count) = state.withLock { $0.places.free(among: told) }
           let hasKeys = !post.keys.isEmpty
-          if !hasKeys, !room.isEmpty { noteMissingSecret() }
-          let taken = room.isEmpty || !hasKeys ? [] : try await queues.take(room, count)
+          if !hasKeys, !places.isEmpty { noteMissingSecret() }
+          let taken = places.isEmpty || !hasKeys ? [] : try await queues.take(places, count)
           // Read after it: they include whatever was changed before the newest event was noted.
           let webhooks = taken.isEmpty ? [:] : try await known.webhooks()
           for entry in taken {
@@ -154,7 +141,7 @@ final class WebhookSender: Worker {
               try await settle(entry, [], next: entry.next, entry.sent, entry.failures, in: .zero)
               continue
             }
-            state.withLock { $0.sending[entry.webhook, default: 0] += 1 }
+            state.withLock { $0.places.take(entry.webhook) }
             group.addTask(executorPreference: context.reactor) { await self.send(entry, webhook) }
           }
           backoff.reset()
@@ -168,43 +155,13 @@ final class WebhookSender: Worker {
     }
   }
 
-  /// How many documents are taken next, of which webhooks, and how many in all.
-  private func room(for entries: [KnownWebhooks.Entry]) -> (room: [(webhook: UUID, count: Int)], count: Int) {
-    state.withLock { state in
-      let count = Self.total - state.sending.values.reduce(0, +)
-      var doubtful = Self.doubtful
-      for (id, _) in state.rests { doubtful -= state.sending[id] ?? 0 }
-      var room: [(webhook: UUID, count: Int)] = []
-      guard count > 0 else { return ([], 0) }
-      // Where there is not room for all, another one goes first each time.
-      for entry in entries.shuffled() {
-        let id = entry.webhook.id
-        guard let rest = state.rests[id] else {
-          let left = Self.width - (state.sending[id] ?? 0)
-          if left > 0 { room.append((id, left)) }
-          continue
-        }
-        // One document tries.
-        guard rest.until <= .now, doubtful > 0,
-          state.sending[id] ?? 0 == 0 || rest.failures < Self.patience && !rest.isSlow
-        else { continue }
-        doubtful -= 1
-        room.append((id, 1))
-      }
-      return (room, count)
-    }
-  }
-
   private func send(_ entry: WebhookQueues.Entry, _ webhook: KnownWebhooks.Entry) async {
     do { try await turn(entry, webhook) } catch {
       if !Task.isCancelled {
         note(problem: "document \(entry.document) cannot be told to webhook \(entry.webhook): the log says why", error)
       }
     }
-    state.withLock { state in
-      let count = (state.sending[entry.webhook] ?? 1) - 1
-      state.sending[entry.webhook] = count > 0 ? count : nil
-    }
+    state.withLock { $0.places.leave(entry.webhook) }
     bell.ring()
   }
 
@@ -253,7 +210,7 @@ final class WebhookSender: Worker {
           guard let problem = answer.problem else {
             delivered.increment()
             let isSlow = answer.milliseconds > Self.slowness
-            state.withLock { $0.rests[entry.webhook] = isSlow ? Rest(isSlow: true) : nil }
+            state.withLock { $0.places.delivered(entry.webhook, isSlow: isSlow) }
             (sent, failures) = (message.part + 1, 0)
             continue
           }
@@ -264,7 +221,9 @@ final class WebhookSender: Worker {
           }
           failed.increment()
           failures += 1
-          rest(entry.webhook, answer)
+          state.withLock {
+            $0.places.failed(entry.webhook, isOverloaded: answer.isOverloaded, pause: answer.retryAfter)
+          }
           return try await put(off: entry, webhook, attempts, event.version, sent, failures, answer, problem)
         }
         (next, sent, failures) = (event.version.next, 0, 0)
@@ -299,7 +258,8 @@ final class WebhookSender: Worker {
       return try await settle(entry, attempts, next: version, sent, failures, in: .zero, parked: problem)
     }
     try await settle(
-      entry, attempts, next: version, sent, failures, in: max(delay, min(answer.retryAfter ?? .zero, Self.longestRest)))
+      entry, attempts, next: version, sent, failures,
+      in: max(delay, min(answer.retryAfter ?? .zero, WebhookPlaces.longestRest)))
   }
 
   private func settle(
@@ -311,17 +271,6 @@ final class WebhookSender: Worker {
       try await queues.record(attempts, of: entry)
       try await queues.settle(entry, next: next, sent: sent, failures: failures, in: delay, parked: parked)
     }.value
-  }
-
-  private func rest(_ webhook: UUID, _ answer: WebhookPost.Answer) {
-    state.withLock { state in
-      var rest = state.rests[webhook] ?? Rest()
-      rest.failures += 1
-      if rest.failures >= Self.patience || answer.isOverloaded {
-        rest.until = .now + max(rest.backoff.next(), min(answer.retryAfter ?? .zero, Self.longestRest))
-      }
-      state.rests[webhook] = rest
-    }
   }
 
   // MARK: What is old

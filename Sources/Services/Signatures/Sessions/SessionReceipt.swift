@@ -33,13 +33,7 @@ struct SessionReceipt {
       writer.splice(session.rowImage)
       writer.member("document_title", document.title)
       writer.member("holds", holds)
-      writer.name("signatures")
-      writer.array { writer in
-        for signature in signatures.compactMap(\.self) {
-          writer.element()
-          writer.splice(signature.rowImage)
-        }
-      }
+      writer.array("signatures", of: signatures.compactMap(\.self)) { $0.splice($1.rowImage) }
     }
     return writer.bytes
   }

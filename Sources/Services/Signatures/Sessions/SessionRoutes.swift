@@ -65,13 +65,7 @@ struct SessionRoutes: Sendable {
           }
           writer.object { writer in
             writer.member("document_id", id.description)
-            writer.name("sessions")
-            writer.array { writer in
-              for session in found {
-                writer.element()
-                writer.splice(session.rowImage)
-              }
-            }
+            writer.array("sessions", of: found) { $0.splice($1.rowImage) }
           }
           return .json(writer.bytes)
         },
