@@ -8,17 +8,22 @@ public struct IndexOptions: Sendable {
   public var shards: Int
   /// nil: one replica where there is a second node to have it.
   public var replicas: Int?
-  /// How long it may take until an entry is searchable.
-  public var refresh: String
+  /// How long it may take until an entry is searchable. nil: a second while the index is searched; the first search after half a
+  /// minute without one waits for what came meanwhile (Elasticsearch's `index.search.idle.after`).
+  public var refresh: String?
 
-  public init(shards: Int = 1, replicas: Int? = nil, refresh: String = "500ms") {
+  public init(shards: Int = 1, replicas: Int? = nil, refresh: String? = "500ms") {
     (self.shards, self.replicas, self.refresh) = (shards, replicas, refresh)
   }
 
   var json: String {
     let copies = replicas.map { #""number_of_replicas":\#($0)"# } ?? #""auto_expand_replicas":"0-1""#
-    return #"{"number_of_shards":\#(shards),\#(copies),"refresh_interval":"\#(refresh)"}"#
+    let interval = refresh.map { #","refresh_interval":"\#($0)""# } ?? ""
+    return #"{"number_of_shards":\#(shards),\#(copies)\#(interval)}"#
   }
+
+  /// For an index that is written much more often than it is searched: each refresh costs as much as many writes.
+  var seldomSearched: IndexOptions { IndexOptions(shards: shards, replicas: replicas, refresh: nil) }
 }
 
 /// The indexes of one view in Elasticsearch: `<alias>-<generation>` for each generation, with more beside it where the view is

@@ -55,15 +55,23 @@ import Testing
         ("read_log", Schema.readLog, "(5000, 10)", "log_index_pkey"),
         ("read_log_back", Schema.readLogBack, "(5000, 10)", "log_index_pkey"),
         ("read_category", Schema.readCategory, "('rare', 5000, 10)", "log_index_category"),
+        // As a reader asks that has all: most of the log is of this category, which looks like any index would find it at once.
+        ("read_category_end", Schema.readCategory, "('thing', 9990, 500)", "log_index_category"),
+        ("read_correlation_end", Schema.readCorrelation, "('c-7', 9990, 500)", "log_index_correlation"),
         ("read_correlation", Schema.readCorrelation, "('c-7', 50, 10)", "log_index_correlation"),
         ("newest_index", Schema.newestIndex, "", "log_index_pkey"),
         ("stream_version", Schema.streamVersion, "('thing-7')", "streams_pkey"),
         ("streams_of_category", Schema.streamsOfCategory, "('thing', 'thing-7', 10)", "streams_pkey"),
       ] {
-        try await session.execute("set plan_cache_mode = force_generic_plan; prepare \(name) as \(text)")
-        let plan = try await session.execute("explain execute \(name)\(arguments)").compactMap { $0.first ?? nil }
-        #expect(plan.contains { $0.contains(index) }, "\(name): \(plan)")
-        #expect(!plan.contains { $0.contains("Seq Scan") || $0.contains("Sort") }, "\(name): \(plan)")
+        try await session.execute("prepare \(name) as \(text)")
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+          try await session.execute("set plan_cache_mode = \(mode)")
+          let plan = try await session.execute("explain execute \(name)\(arguments)").compactMap { $0.first ?? nil }
+          #expect(plan.contains { $0.contains(index) }, "\(name), \(mode): \(plan)")
+          // The few rows of one stream may be sorted where the planner knows that they are few.
+          let refused = mode == "force_generic_plan" ? ["Seq Scan", "Sort"] : ["Seq Scan"]
+          #expect(!plan.contains { line in refused.contains { line.contains($0) } }, "\(name), \(mode): \(plan)")
+        }
       }
       // What the sequencer asks for: the rows behind the last one, up to the horizon, by the primary key.
       let plan = try await session.execute(

@@ -11,12 +11,13 @@ public struct Activity: ComparableView, AwaitableView {
   public let name = "activity"
   public let categories = ["\(Document.category)", "\(Signature.category)"]
   public let lanes = 2
-  public let gathering = Duration.milliseconds(50)
+  public let gathering = Duration.milliseconds(250)
   public var takesEveryEvent: Bool { true }
   private let index: SearchIndex
 
   public init(_ elasticsearch: ElasticsearchClient, alias: String, options: IndexOptions = IndexOptions()) {
-    index = SearchIndex(elasticsearch: elasticsearch, alias: alias, options: options, properties: Self.properties)
+    index = SearchIndex(
+      elasticsearch: elasticsearch, alias: alias, options: options.seldomSearched, properties: Self.properties)
   }
 
   private static let properties = """

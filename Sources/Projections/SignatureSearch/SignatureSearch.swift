@@ -14,11 +14,13 @@ public struct SignatureSearch: ComparableView, AwaitableView {
   public let categories = ["\(Signature.category)"]
   /// 2: addresses are found in capital and small letters.
   public let form = 2
+  public let gathering = Duration.milliseconds(50)
   private let index: SearchIndex
   private static let maximumTries = 30
 
   public init(_ elasticsearch: ElasticsearchClient, alias: String, options: IndexOptions = IndexOptions()) {
-    index = SearchIndex(elasticsearch: elasticsearch, alias: alias, options: options, properties: Self.properties)
+    index = SearchIndex(
+      elasticsearch: elasticsearch, alias: alias, options: options.seldomSearched, properties: Self.properties)
   }
 
   private static let properties = """

@@ -60,7 +60,7 @@ public enum ConnectionSettings {
     accepts: { (-1...10).contains($0) }, remedy: "a number from -1 to 10")
   static let refresh = Setting(
     "elasticsearch.refresh-interval", default: Duration.milliseconds(500),
-    "How long it may take until a change is searchable.")
+    "How long it may take until a change of a document is searchable.")
 
   static let s3Endpoint = Setting("s3.endpoint", default: "http://127.0.0.1:29000", "Address of the object store.")
   public static let s3Bucket = Setting("s3.bucket", default: "annals", "The bucket for the content of documents.")
