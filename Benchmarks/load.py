@@ -2,7 +2,7 @@
 """What users feel: Locust's users on services apart, through the gateway and PgBouncer, with tokens; beside the figures of the systems
 that Annals replaces (measured on other machines). Then the same mix from wrk in a closed loop.
 
-  load.py [--seconds 180] [--users 200,300] [--wrk 20]
+  load.py [--seconds 180] [--warm 60] [--users 200,300] [--wrk 20]
 """
 import argparse
 import csv
@@ -111,6 +111,7 @@ def closed_loop(annals, owners, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=180)
+    parser.add_argument("--warm", type=int, default=60, help="seconds of the first load that are not counted: virtual machines compile then")
     parser.add_argument("--users", default="200,300")
     parser.add_argument("--wrk", type=int, default=20, help="seconds of the closed loop")
     options = parser.parse_args()
@@ -123,7 +124,10 @@ def main():
         with open(tokens, "w") as file:
             json.dump({"owners": [(owner, f"user-{number}@example.com") for number, owner in enumerate(owners)], "reader": annals.token("reader", "auditor")}, file)
         failed = 0
-        for users in map(int, options.users.split(",")):
+        loads = list(map(int, options.users.split(",")))
+        if options.warm:
+            locust(annals, loads[0], options.warm, tokens)
+        for users in loads:
             table = locust(annals, users, options.seconds, tokens)
             show(users, table)
             failed += int(table["Aggregated"]["Failure Count"])

@@ -10,20 +10,23 @@ public struct IndexOptions: Sendable {
   public var replicas: Int?
   /// How long it may take until an entry is searchable. nil: a second while the index is searched; the first search after half a
   /// minute without one waits for what came meanwhile (Elasticsearch's `index.search.idle.after`).
-  public var refresh: String?
+  public var refresh: Duration?
 
-  public init(shards: Int = 1, replicas: Int? = nil, refresh: String? = "500ms") {
+  public init(shards: Int = 1, replicas: Int? = nil, refresh: Duration? = .milliseconds(500)) {
     (self.shards, self.replicas, self.refresh) = (shards, replicas, refresh)
   }
 
   var json: String {
     let copies = replicas.map { #""number_of_replicas":\#($0)"# } ?? #""auto_expand_replicas":"0-1""#
-    let interval = refresh.map { #","refresh_interval":"\#($0)""# } ?? ""
+    let interval = refresh.map { #","refresh_interval":"\#(Int64($0 / .milliseconds(1)))ms""# } ?? ""
     return #"{"number_of_shards":\#(shards),\#(copies)\#(interval)}"#
   }
 
   /// For an index that is written much more often than it is searched: each refresh costs as much as many writes.
-  var seldomSearched: IndexOptions { IndexOptions(shards: shards, replicas: replicas, refresh: nil) }
+  /// An interval of more than a second stays.
+  var seldomSearched: IndexOptions {
+    IndexOptions(shards: shards, replicas: replicas, refresh: refresh.flatMap { $0 > .seconds(1) ? $0 : nil })
+  }
 }
 
 /// The indexes of one view in Elasticsearch: `<alias>-<generation>` for each generation, with more beside it where the view is
@@ -64,9 +67,9 @@ struct SearchIndex: ViewStore {
       guard names.contains(String(alias.dropLast(Self.made.count))) else { return false }
     }
     guard expectsEntries else { return true }
-    if try await count(names.joined(separator: ",")) > 0 { return true }
-    // What was just written is not counted before a refresh.
     let list = names.joined(separator: ",")
+    if try await hasEntries(list) { return true }
+    // What was just written is not counted before a refresh.
     _ = try await elasticsearch.send(.post, "/\(list)/_refresh", operation: "refreshing \(list)")
     return try await count(list) > 0
   }
@@ -89,6 +92,16 @@ struct SearchIndex: ViewStore {
       if let number = Int(name.dropFirst(alias.count + 1).prefix { $0 != "-" }) { return number }
     }
     return nil
+  }
+
+  /// Whether one of the shards that are there has an entry. This is no search: an index that is searched again and again only to know
+  /// this would never be one that nobody searches.
+  private func hasEntries(_ names: String) async throws -> Bool {
+    // Not all that speak Elasticsearch's language have statistics.
+    let (_, answer) = try await elasticsearch.send(
+      .get, "/\(names)/_stats/docs", operation: "asking for entries of \(names)", accepting: [400, 404, 405])
+    if let entries = answer["_all"]?["primaries"]?["docs"]?["count"]?.integer, entries > 0 { return true }
+    return try await count(names) > 0
   }
 
   private func count(_ names: String) async throws -> Int64 {

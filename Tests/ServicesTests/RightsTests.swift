@@ -532,6 +532,11 @@ extension RunningAnnals {
         #expect(refused.status == 401, "\(header.prefix(20))")
         #expect(refused.response.header("www-authenticate")?.contains("invalid_token") == true)
       }
+      let token = try #require(jane.headers.first?.1.dropFirst("Bearer ".count))
+      for header in ["bearer   \(token)", "BEARER \(token) ", "Bearer \(token)\t "] {
+        let taken = try await annals.send(.post, "/documents", #"{"title":"x"}"#, headers: [("Authorization", header)])
+        #expect(taken.status == 201, "\(header): \(taken.json)")
+      }
       let nobody = try await annals.send(.get, "/documents", headers: [])
       #expect(nobody.status == 401 && nobody.response.header("www-authenticate") == #"Bearer realm="annals""#)
       #expect(try await annals.send(.get, "/auth/token?user_id=u", headers: []).status == 404)

@@ -60,7 +60,8 @@ public enum ConnectionSettings {
     accepts: { (-1...10).contains($0) }, remedy: "a number from -1 to 10")
   static let refresh = Setting(
     "elasticsearch.refresh-interval", default: Duration.milliseconds(500),
-    "How long it may take until a change of a document is searchable.")
+    "How long it may take until a change of a document is searchable. Signatures and activity: a second at most, or this if it is longer."
+  )
 
   static let s3Endpoint = Setting("s3.endpoint", default: "http://127.0.0.1:29000", "Address of the object store.")
   public static let s3Bucket = Setting("s3.bucket", default: "annals", "The bucket for the content of documents.")
@@ -90,10 +91,9 @@ public enum ConnectionSettings {
 extension IndexOptions {
   init(_ settings: Configuration) {
     let replicas = settings[ConnectionSettings.replicas]
-    let refresh = settings[ConnectionSettings.refresh].components
     self.init(
       shards: settings[ConnectionSettings.shards], replicas: replicas < 0 ? nil : replicas,
-      refresh: "\(refresh.seconds * 1_000 + refresh.attoseconds / 1_000_000_000_000_000)ms")
+      refresh: settings[ConnectionSettings.refresh])
   }
 }
 

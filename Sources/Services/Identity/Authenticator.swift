@@ -55,11 +55,12 @@ public struct Authenticator: Sendable {
   ///
   /// - Throws: A problem with status 401.
   public func caller(token text: String) throws(Problem) -> Caller {
-    let (now, ring, bytes) = (Timestamp.now().microseconds / 1_000_000, keys.ring, Array(text.utf8))
-    if let caller = ring.caller(bytes), rules.isValid(until: caller.expires ?? 0, at: now) { return caller }
-    do {
+    do throws(WebTokenError) {
+      guard text.utf8.count <= WebToken.maximumSize else { throw .tooLarge }
+      let (now, ring, shown) = (Timestamp.now().microseconds / 1_000_000, keys.ring, ShownToken(text))
+      if let caller = ring.caller(shown), rules.isValid(until: caller.expires ?? 0, at: now) { return caller }
       let caller = caller(try WebToken(text, keys: ring.keys, rules: rules, now: now))
-      ring.insert(bytes, caller)
+      ring.insert(shown, caller)
       return caller
     } catch {
       // The issuer may have a new key. The request does not wait for it: the next one finds it.
@@ -102,9 +103,13 @@ public struct Authenticator: Sendable {
     guard request.headers.count(of: "Authorization") == 1 else {
       throw Self.unauthorized("there are several Authorization headers", isToken: true)
     }
-    let scheme = header.prefix(7)
-    let token = header.utf8.dropFirst(7).drop { $0 == UInt8(ascii: " ") }
-    guard scheme.lowercased() == "bearer ", !token.isEmpty, !token.contains(UInt8(ascii: " ")) else {
+    func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
+    // Blanks around the value are none of it (RFC 9110, section 5.5).
+    var value = header.utf8.drop(while: isBlank)
+    while value.last.map(isBlank) == true { value.removeLast() }
+    let token = value.dropFirst(7).drop { $0 == UInt8(ascii: " ") }
+    guard Substring(value.prefix(7)).lowercased() == "bearer ", !token.isEmpty, !token.contains(UInt8(ascii: " "))
+    else {
       throw Self.unauthorized("Authorization must be “Bearer” and a token", isToken: true)
     }
     return String(Substring(token))

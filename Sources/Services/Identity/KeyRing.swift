@@ -1,3 +1,4 @@
+import Domain
 import JWT
 import Synchronization
 
@@ -11,20 +12,20 @@ final class KeyRing: Sendable {
   /// The callers of tokens, by the tokens' bytes. When the newer ones are many, the older ones that nobody has shown since are
   /// forgotten.
   private struct Known {
-    var newer: [[UInt8]: Caller] = [:]
-    var older: [[UInt8]: Caller] = [:]
+    var newer: [ShownToken: Caller] = [:]
+    var older: [ShownToken: Caller] = [:]
     /// Memory of the newer ones, roughly.
     var size = 0
   }
   private let known = Mutex(Known())
 
   /// Of the newer ones, and of the older ones, in bytes.
-  private static let limit = 4 << 20
+  private static let limit = 16 << 20
 
   init(_ keys: WebKeys) { self.keys = keys }
 
   /// Who a token is that was found good; nil: it must be checked. Whether it has ended since is not looked at.
-  func caller(_ token: [UInt8]) -> Caller? {
+  func caller(_ token: ShownToken) -> Caller? {
     known.withLock { known in
       if let caller = known.newer[token] { return caller }
       guard let caller = known.older.removeValue(forKey: token) else { return nil }
@@ -33,13 +34,28 @@ final class KeyRing: Sendable {
     }
   }
 
-  func insert(_ token: [UInt8], _ caller: Caller) { known.withLock { Self.insert(token, caller, &$0) } }
+  func insert(_ token: ShownToken, _ caller: Caller) { known.withLock { Self.insert(token, caller, &$0) } }
 
-  private static func insert(_ token: [UInt8], _ caller: Caller, _ known: inout Known) {
+  private static func insert(_ token: ShownToken, _ caller: Caller, _ known: inout Known) {
     guard known.newer.updateValue(caller, forKey: token) == nil else { return }
-    // A caller's names and groups are of the token; short ones take more memory than they are long.
-    known.size += 512 + token.count * 8
+    let texts = caller.names.union(caller.groups).reduce(0) { $0 + 64 + $1.text.utf8.count }
+    known.size += 512 + token.bytes.count + texts
     guard known.size > limit else { return }
     (known.older, known.newer, known.size) = (known.newer, [:], 0)
   }
+}
+
+/// A token as a request shows it. It is compared byte by byte, and hashed once: before the lock, which is all reactors'.
+struct ShownToken: Hashable {
+  let bytes: [UInt8]
+  private let digest: Int
+
+  init(_ text: String) {
+    bytes = Array(text.utf8)
+    var hasher = Hasher()
+    bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+    digest = hasher.finalize()
+  }
+
+  func hash(into hasher: inout Hasher) { hasher.combine(digest) }
 }

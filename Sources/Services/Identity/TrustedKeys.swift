@@ -15,8 +15,9 @@ public final class TrustedKeys: Sendable {
 
   private struct State {
     var ring: KeyRing
-    /// Those of the set.
+    /// Those of the set, and its text.
     var others: [WebKey] = []
+    var set: [UInt8] = []
     /// The secrets that `ring` has.
     var secrets: String
     /// Why the set could not be read the last time.
@@ -74,9 +75,13 @@ public final class TrustedKeys: Sendable {
   /// Reads the set once. What was read before stays if that fails.
   public func read(_ http: HTTPClient) async throws {
     do {
-      let keys = try WebKeys(set: try await bytes(http)).keys
+      let set = try await bytes(http)
+      let keys = try WebKeys(set: set).keys
       state.withLock { state in
-        (state.others, state.problem) = (keys, nil)
+        state.problem = nil
+        // The same keys go on with what they know.
+        guard state.set != set else { return }
+        (state.others, state.set) = (keys, set)
         state.ring = KeyRing(WebKeys(Self.keys(state.secrets) + development + keys))
       }
     } catch {
