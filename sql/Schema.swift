@@ -73,6 +73,7 @@ public enum Schema {
   public static let settleWebhook = text(PackageResources.settle_webhook_sql)
   public static let recordAttempts = text(PackageResources.record_attempts_sql)
   public static let listAttempts = text(PackageResources.list_attempts_sql)
+  public static let listAttemptsOfDocument = text(PackageResources.list_attempts_of_document_sql)
   public static let attemptsOfEvent = text(PackageResources.attempts_of_event_sql)
   public static let forgetAttempts = text(PackageResources.forget_attempts_sql)
   public static let listParkedWebhooks = text(PackageResources.list_parked_webhooks_sql)

@@ -1,6 +1,7 @@
 import EventStore
 import Events
 import Glibc
+import Identifiers
 import Postgres
 import Schema
 import Support
@@ -36,6 +37,7 @@ import Testing
   func plans() async throws {
     try await withDatabase { database in
       let session = try await database.session()
+      let (old, busy) = (UUID.version7(), UUID.version7())
       try await session.execute(
         """
         do $$ begin for s in 1..2000 loop
@@ -47,7 +49,15 @@ import Testing
         end loop; end $$
         """)
       try await sequence(10_000, of: database)
-      try await session.execute("vacuum analyze annals.events, annals.log_index, annals.streams")
+      // Most attempts are of one webhook, and all of them are newer than those of the other.
+      try await session.execute(
+        """
+        insert into annals.webhook_attempts (webhook, message, event, document, version, number, at, milliseconds)
+        select (case when n <= 1000 then '\(old)' else '\(busy)' end)::uuid, 'm', gen_random_uuid(), '\(busy)', 1, 1, now(), 1
+        from generate_series(1, 10000) n
+        """)
+      try await session.execute(
+        "vacuum analyze annals.events, annals.log_index, annals.streams, annals.webhook_attempts")
       for (name, text, arguments, index) in [
         ("read_stream", Schema.readStream, "('thing-7', 3, 10)", "events_stream_version_key"),
         ("read_stream_back", Schema.readStreamBack, "('thing-7', 30, 10)", "events_stream_version_key"),
@@ -60,6 +70,11 @@ import Testing
         ("read_correlation_end", Schema.readCorrelation, "('c-7', 9990, 500)", "log_index_correlation"),
         ("read_correlation", Schema.readCorrelation, "('c-7', 50, 10)", "log_index_correlation"),
         ("newest_index", Schema.newestIndex, "", "log_index_pkey"),
+        ("list_attempts", Schema.listAttempts, "('\(old)', 9223372036854775807, 101)", "webhook_attempts_webhook"),
+        (
+          "list_attempts_of_document", Schema.listAttemptsOfDocument,
+          "('\(old)', 9223372036854775807, 101, '\(busy)')", "webhook_attempts_document"
+        ),
         ("stream_version", Schema.streamVersion, "('thing-7')", "streams_pkey"),
         ("streams_of_category", Schema.streamsOfCategory, "('thing', 'thing-7', 10)", "streams_pkey"),
       ] {

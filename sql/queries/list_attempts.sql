@@ -1,3 +1,3 @@
--- $1 webhook, $2 before this one, $3 how many, $4 of this document, or null
+-- $1 webhook, $2 before this one, $3 how many. Bounds of both columns, as in read_category.
 select id, message, event, document, version, number, at, milliseconds, status, problem from annals.webhook_attempts
-where webhook = $1 and id < $2 and ($4::uuid is null or document = $4) order by id desc limit $3
+where (webhook, id) < ($1, $2) and (webhook, id) >= ($1, 0) order by webhook desc, id desc limit $3

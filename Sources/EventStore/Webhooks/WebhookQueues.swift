@@ -79,6 +79,7 @@ public struct WebhookQueues: Sendable {
   private static let settle = Query("settle_webhook", Schema.settleWebhook)
   private static let record = Query("record_attempts", Schema.recordAttempts)
   private static let list = Query("list_attempts", Schema.listAttempts)
+  private static let listOfDocument = Query("list_attempts_of_document", Schema.listAttemptsOfDocument)
   private static let ofEvent = Query("attempts_of_event", Schema.attemptsOfEvent)
   private static let forgetOld = Query("forget_attempts", Schema.forgetAttempts)
   private static let parked = Query("list_parked_webhooks", Schema.listParkedWebhooks)
@@ -160,10 +161,8 @@ public struct WebhookQueues: Sendable {
     of webhook: UUID, before number: Int64?, document: UUID?, limit: Int
   ) async throws -> [(number: Int64, attempt: Attempt)] {
     try await pool.read(
-      Self.list,
-      [
-        .uuid(webhook), .bigint(number ?? .max), .bigint(Int64(limit)), document.map { .uuid($0) } ?? .null,
-      ]
+      document == nil ? Self.list : Self.listOfDocument,
+      [.uuid(webhook), .bigint(number ?? .max), .bigint(Int64(limit))] + (document.map { [.uuid($0)] } ?? [])
     ).map { row in (try row.get(0), try Self.attempt(row)) }
   }
 
