@@ -21,14 +21,19 @@ public func withReactor<Value: Sendable>(
   }
 }
 
+/// The longest wait for another process, on a machine that is busy.
+public let patience = Duration.seconds(120)
+
 /// Polls until `condition` holds, in small steps: for what other processes make true and no signal tells of.
 ///
 /// - Throws: `TimedOut` naming `what`, after `timeout`.
 public func eventually(
-  _ what: String, within timeout: Duration = .seconds(120), on reactor: Reactor,
+  _ what: String, within timeout: Duration = patience, on reactor: Reactor,
   _ condition: () async throws -> Bool
 ) async throws {
   let deadline = ContinuousClock.now + timeout
+  Work.note(condition: what)
+  defer { Work.note(condition: nil) }
   while try await !condition() {
     guard .now < deadline else { throw TimedOut(what: what, timeout: timeout) }
     try await reactor.sleep(for: .milliseconds(20))

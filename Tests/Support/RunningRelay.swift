@@ -45,7 +45,7 @@ package func failure(of options: RelayOptions, on reactor: Reactor) async throws
 
 /// Reads messages of a topic from its beginning until `isEnough` says so.
 ///
-/// - Throws: `TimedOut`, when nothing has come for a minute. How many have come before is no matter: on a busy machine
+/// - Throws: `TimedOut`, when nothing has come for `patience`. How many have come before is no matter: on a busy machine
 ///   a long topic takes its time.
 package func readMessages(
   of topic: String, on reactor: Reactor, until isEnough: ([KafkaMessage]) -> Bool
@@ -54,7 +54,6 @@ package func readMessages(
     KafkaOptions(brokers: try Stack.kafka, settings: ["topic.metadata.refresh.interval.ms": "200"]),
     group: Stack.uniqueName("group"), topics: [topic], on: reactor, logger: quietLogger())
   var messages: [KafkaMessage] = []
-  let patience = Duration.seconds(120)
   var deadline = ContinuousClock.now + patience
   while !isEnough(messages), .now < deadline {
     let next = try await consumer.next(maximum: 1_000, timeout: .milliseconds(200))

@@ -24,7 +24,8 @@ public struct WorkLimit: TestTrait, SuiteTrait, TestScoping {
             guard left > .zero else { break }
             try await Task.sleep(for: left)
           }
-          Issue.record("It worked for more than \(limit), its waits for a turn not counted")
+          let waits = work.waitsFor.map { "; it waited for this: \($0)" } ?? ""
+          Issue.record("It worked for more than \(limit), its waits for a turn not counted\(waits)")
         }
         // This task is the test's: a limit that is passed cancels it.
         group.addTask { try await Work.$current.withValue(work) { try await function() } }
@@ -48,12 +49,19 @@ package final class Work: Sendable {
     var start = ContinuousClock.now
     var waited = Duration.zero
     var waiting: ContinuousClock.Instant?
+    /// The condition that the test waits for.
+    var condition: String?
   }
   private let times = Mutex(Times())
 
   var spent: Duration {
     times.withLock { ($0.waiting ?? .now) - $0.start - $0.waited }
   }
+
+  var waitsFor: String? { times.withLock { $0.condition } }
+
+  /// Notes the condition that the test waits for; nil: it waits no more.
+  static func note(condition: String?) { current?.times.withLock { $0.condition = condition } }
 
   /// Waits for a turn.
   package static func pause(_ wait: () async -> Void) async {
