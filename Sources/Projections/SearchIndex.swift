@@ -3,32 +3,6 @@ import Events
 import HTTPClient
 import JSON
 
-/// How the indexes of this installation are made.
-public struct IndexOptions: Sendable {
-  public var shards: Int
-  /// nil: one replica where there is a second node to have it.
-  public var replicas: Int?
-  /// How long it may take until an entry is searchable. nil: a second while the index is searched; the first search after half a
-  /// minute without one waits for what came meanwhile (Elasticsearch's `index.search.idle.after`).
-  public var refresh: Duration?
-
-  public init(shards: Int = 1, replicas: Int? = nil, refresh: Duration? = .milliseconds(500)) {
-    (self.shards, self.replicas, self.refresh) = (shards, replicas, refresh)
-  }
-
-  var json: String {
-    let copies = replicas.map { #""number_of_replicas":\#($0)"# } ?? #""auto_expand_replicas":"0-1""#
-    let interval = refresh.map { #","refresh_interval":"\#(Int64($0 / .milliseconds(1)))ms""# } ?? ""
-    return #"{"number_of_shards":\#(shards),\#(copies)\#(interval)}"#
-  }
-
-  /// For an index that is written much more often than it is searched: each refresh costs as much as many writes.
-  /// An interval of more than a second stays.
-  var seldomSearched: IndexOptions {
-    IndexOptions(shards: shards, replicas: replicas, refresh: refresh.flatMap { $0 > .seconds(1) ? $0 : nil })
-  }
-}
-
 /// The indexes of one view in Elasticsearch: `<alias>-<generation>` for each generation, with more beside it where the view is
 /// divided into parts (`…-2026.11`), and the alias, which readers use.
 ///
@@ -69,7 +43,7 @@ struct SearchIndex: ViewStore {
     guard expectsEntries else { return true }
     let list = names.joined(separator: ",")
     if try await hasEntries(list) { return true }
-    // What was just written is not counted before a refresh.
+    // The count leaves out the newest entries until a refresh.
     _ = try await elasticsearch.send(.post, "/\(list)/_refresh", operation: "refreshing \(list)")
     return try await count(list) > 0
   }
@@ -94,10 +68,10 @@ struct SearchIndex: ViewStore {
     return nil
   }
 
-  /// Whether one of the shards that are there has an entry. This is no search: an index that is searched again and again only to know
-  /// this would never be one that nobody searches.
+  /// True if an index has an entry. It asks for statistics, and searches only without an answer: regular searches would have the
+  /// index refreshed all the time.
   private func hasEntries(_ names: String) async throws -> Bool {
-    // Not all that speak Elasticsearch's language have statistics.
+    // A server that imitates Elasticsearch may have no statistics.
     let (_, answer) = try await elasticsearch.send(
       .get, "/\(names)/_stats/docs", operation: "asking for entries of \(names)", accepting: [400, 404, 405])
     if let entries = answer["_all"]?["primaries"]?["docs"]?["count"]?.integer, entries > 0 { return true }
@@ -333,8 +307,7 @@ struct SearchIndex: ViewStore {
     guard !ids.isEmpty else { return [] }
     var writer = JSONWriter()
     writer.object {
-      $0.name("ids")
-      $0.array { for id in ids { $0.element(); $0.string(id) } }
+      $0.member("ids", ids)
     }
     let exclusion = fields.isEmpty ? "" : "?_source_excludes=\(fields.joined(separator: ","))"
     let (_, answer) = try await elasticsearch.send(

@@ -3,8 +3,8 @@ import Events
 import Reactor
 
 extension Subscription {
-  /// Follows the log until the task is cancelled. After an error it goes on after a pause, where it was; on another log, or on one that
-  /// has lost its end, it begins anew.
+  /// Follows the log until the task is cancelled. After an error and a pause it goes on from its place. On another log, or on one that
+  /// has lost its end, it starts again from the beginning.
   ///
   /// - Parameters:
   ///   - failed: Told of each error.

@@ -25,7 +25,7 @@ public enum Base64 {
   // MARK: Reading
 
   private static let (none, padding): (UInt8, UInt8) = (255, 254)
-  /// What each character is worth, `none` or `padding`.
+  /// The digit of each character, or one of these two.
   private static let urlDigit = digits { alphabet($0, isURLSafe: true) }
   private static let eitherDigit: [UInt8] = {
     var both = digits { alphabet($0, isURLSafe: false) }

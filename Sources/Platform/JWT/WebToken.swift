@@ -17,7 +17,7 @@ public struct WebToken: Sendable {
       (self.issuer, self.audience, self.leeway) = (issuer, audience, leeway)
     }
 
-    /// Whether a token that ends at `expires` is still taken, in seconds since 1970.
+    /// True before the token's end and the leeway after it. Both times are seconds since 1970.
     public func isValid(until expires: Int64, at now: Int64) -> Bool { now < expires + leeway }
   }
 

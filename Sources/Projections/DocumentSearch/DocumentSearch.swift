@@ -145,31 +145,25 @@ public struct DocumentSearch: ComparableView, AwaitableView {
     guard !values.isEmpty else { return }
     // As one text: Elasticsearch writes numbers anew, and not as they were.
     writer.member(fieldsText, JSONValue.object(JSONObject(values)).description)
-    writer.name("values")
-    writer.array { writer in
-      for member in values {
-        writer.element()
-        writer.object {
-          $0.member("name", member.name)
-          switch member.value {
-          case .string(let text):
-            $0.member("keyword", text)
-            if isDate(text) { $0.member("date", text) }
-          case .integer, .number:
-            if let number = member.value.double {
-              $0.name("number")
-              $0.double(number)
-            }
-          case .bool(let flag): $0.member("flag", flag)
-          case .object(let money):
-            if let amount = money["amount"]?.string.flatMap({ Double($0) }) {
-              $0.name("number")
-              $0.double(amount)
-            }
-            if let currency = money["currency"]?.string { $0.member("currency", currency) }
-          case .array, .null: break
-          }
+    writer.objects("values", of: values) { writer, member in
+      writer.member("name", member.name)
+      switch member.value {
+      case .string(let text):
+        writer.member("keyword", text)
+        if isDate(text) { writer.member("date", text) }
+      case .integer, .number:
+        if let number = member.value.double {
+          writer.name("number")
+          writer.double(number)
         }
+      case .bool(let flag): writer.member("flag", flag)
+      case .object(let money):
+        if let amount = money["amount"]?.string.flatMap({ Double($0) }) {
+          writer.name("number")
+          writer.double(amount)
+        }
+        if let currency = money["currency"]?.string { writer.member("currency", currency) }
+      case .array, .null: break
       }
     }
     writer.member("field_texts", values.compactMap(\.value.string))

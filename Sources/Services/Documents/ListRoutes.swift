@@ -69,7 +69,7 @@ struct ListRoutes: Sendable {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("total", total)
-      writer.array("documents", of: ids) { $0.string($1) }
+      writer.member("documents", ids)
     }
     return .json(writer.bytes)
   }

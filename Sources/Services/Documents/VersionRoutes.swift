@@ -133,17 +133,11 @@ struct VersionRoutes: Sendable {
       writer.member("to", second.value)
       writer.changes(changes)
       writer.member("content_changed", before.content?.hash != after.content?.hash)
-      writer.name("lines")
-      guard let lines else { return writer.null() }
-      writer.array { writer in
-        for line in lines {
-          writer.element()
-          writer.object {
-            $0.member("change", line.isRemoved ? "removed" : "added")
-            $0.member("line", line.number)
-            $0.member("text", line.text)
-          }
-        }
+      guard let lines else { return writer.member("lines", JSONValue.null) }
+      writer.objects("lines", of: lines) { writer, line in
+        writer.member("change", line.isRemoved ? "removed" : "added")
+        writer.member("line", line.number)
+        writer.member("text", line.text)
       }
     }
     return .json(writer.bytes)

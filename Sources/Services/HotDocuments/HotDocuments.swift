@@ -97,6 +97,7 @@ final class HotDocuments: Sendable {
     if mustFollow { follow() }
     // Until the reader of the log follows, an event could be missed.
     let now = ContinuousClock.now
+    // A row that may not be kept is not parsed; below, under the same lock as the entry, this is asked again.
     guard hub.isLive, state.withLock({ $0.closedUntil < now }), let json = try? JSONValue(parsing: bytes),
       let document = try? Document(rowImage: json)
     else { return }

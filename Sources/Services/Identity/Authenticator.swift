@@ -103,16 +103,10 @@ public struct Authenticator: Sendable {
     guard request.headers.count(of: "Authorization") == 1 else {
       throw Self.unauthorized("there are several Authorization headers", isToken: true)
     }
-    func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
-    // Blanks around the value are none of it (RFC 9110, section 5.5).
-    var value = header.utf8.drop(while: isBlank)
-    while value.last.map(isBlank) == true { value.removeLast() }
-    let token = value.dropFirst(7).drop { $0 == UInt8(ascii: " ") }
-    guard Substring(value.prefix(7)).lowercased() == "bearer ", !token.isEmpty, !token.contains(UInt8(ascii: " "))
-    else {
+    guard let token = Credentials.word(after: "bearer", in: header) else {
       throw Self.unauthorized("Authorization must be “Bearer” and a token", isToken: true)
     }
-    return String(Substring(token))
+    return token
   }
 
   private func actor(_ request: Request) throws(Problem) -> String? {

@@ -1,4 +1,3 @@
-import Domain
 import JWT
 import Synchronization
 
@@ -38,8 +37,8 @@ final class KeyRing: Sendable {
 
   private static func insert(_ token: ShownToken, _ caller: Caller, _ known: inout Known) {
     guard known.newer.updateValue(caller, forKey: token) == nil else { return }
-    let texts = caller.names.union(caller.groups).reduce(0) { $0 + 64 + $1.text.utf8.count }
-    known.size += 512 + token.bytes.count + texts
+    // The caller's texts come from the token, so they are not longer; each takes some memory of its own.
+    known.size += 512 + token.bytes.count * 2 + (caller.names.count + caller.groups.count) * 64
     guard known.size > limit else { return }
     (known.older, known.newer, known.size) = (known.newer, [:], 0)
   }

@@ -47,12 +47,11 @@ public final class TrustedKeys: Sendable {
     refresh = settings[IdentitySettings.refresh]
     state = Mutex(
       State(
-        ring: KeyRing(WebKeys(Self.keys(secrets) + development)), secrets: secrets,
-        problem: place.isEmpty ? nil : "not read yet"))
+        ring: Self.ring(secrets, development), secrets: secrets, problem: place.isEmpty ? nil : "not read yet"))
   }
 
-  private static func keys(_ secrets: String) -> [WebKey] {
-    IdentitySettings.secrets(secrets).compactMap { WebKey(secret: Array($0.utf8)) }
+  private static func ring(_ secrets: String, _ others: [WebKey]) -> KeyRing {
+    KeyRing(WebKeys(IdentitySettings.secrets(secrets).compactMap { WebKey(secret: Array($0.utf8)) } + others))
   }
 
   /// Keys to check tokens with.
@@ -61,7 +60,7 @@ public final class TrustedKeys: Sendable {
     return state.withLock { state in
       if state.secrets != secrets {
         state.secrets = secrets
-        state.ring = KeyRing(WebKeys(Self.keys(secrets) + development + state.others))
+        state.ring = Self.ring(secrets, development + state.others)
       }
       return state.ring
     }
@@ -79,10 +78,10 @@ public final class TrustedKeys: Sendable {
       let keys = try WebKeys(set: set).keys
       state.withLock { state in
         state.problem = nil
-        // The same keys go on with what they know.
+        // Without a change, the ring keeps the tokens that it knows.
         guard state.set != set else { return }
         (state.others, state.set) = (keys, set)
-        state.ring = KeyRing(WebKeys(Self.keys(state.secrets) + development + keys))
+        state.ring = Self.ring(state.secrets, development + keys)
       }
     } catch {
       state.withLock { $0.problem = "\(place): \(error)" }

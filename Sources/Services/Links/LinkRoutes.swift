@@ -234,9 +234,8 @@ struct LinkRoutes: Sendable {
 
   /// The password of `Basic`; nil: none was sent.
   private static func given(_ authorization: String?) -> String? {
-    let parts = (authorization ?? "").split(separator: " ", omittingEmptySubsequences: true)
-    guard parts.count == 2, parts[0].lowercased() == "basic", let bytes = Base64.decodeLeniently(parts[1].utf8),
-      let colon = bytes.firstIndex(of: UInt8(ascii: ":"))
+    guard let word = authorization.flatMap({ Credentials.word(after: "basic", in: $0) }),
+      let bytes = Base64.decodeLeniently(word.utf8), let colon = bytes.firstIndex(of: UInt8(ascii: ":"))
     else { return nil }
     return String(decoding: bytes[(colon + 1)...].prefix(longestPassword + 1), as: UTF8.self)
   }

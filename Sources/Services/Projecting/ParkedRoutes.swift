@@ -36,23 +36,18 @@ struct ParkedRoutes: Sendable {
   private func list(_ request: Request) async throws -> Response {
     let entries = try await parked.list()
     var writer = JSONWriter(reserving: 1_024)
-    writer.raw(#"{"parked":"#)
-    writer.array { writer in
-      for entry in entries {
-        writer.element()
-        writer.object {
-          $0.member("number", entry.id)
-          $0.member("view", entry.view)
-          $0.member("stream", entry.stream)
-          $0.member("version", entry.version)
-          $0.member("newest", entry.newest)
-          $0.member("since", entry.since)
-          $0.member("reason", entry.reason)
-          $0.member("requested", orNull: entry.request.isEmpty ? nil : entry.request)
-        }
+    writer.object { writer in
+      writer.objects("parked", of: entries) { writer, entry in
+        writer.member("number", entry.id)
+        writer.member("view", entry.view)
+        writer.member("stream", entry.stream)
+        writer.member("version", entry.version)
+        writer.member("newest", entry.newest)
+        writer.member("since", entry.since)
+        writer.member("reason", entry.reason)
+        writer.member("requested", orNull: entry.request.isEmpty ? nil : entry.request)
       }
     }
-    writer.raw("}")
     return .json(writer.bytes)
   }
 

@@ -85,7 +85,7 @@ final class SearchWatcher: Worker {
       note(problem: "saved searches are not run: the log says why")
       logger.warning("Saved searches stand still", metadata: [.error: "\(error)"])
     } reset: {
-      // What is found again is no new hit.
+      // A document that is found a second time is no new hit.
       known.reset()
     } _: {
       try await look(at: $0)

@@ -8,9 +8,12 @@ struct WebhookPlaces {
   /// Places for one webhook, for all, and for all that fail or are slow.
   static let (width, total, doubtful) = (8, 64, 16)
   /// How many failures in a row make a webhook rest, and how long one may ask to be left alone.
-  static let (patience, longestRest) = (3, Duration.seconds(3_600))
+  private static let (patience, longestRest) = (3, Duration.seconds(3_600))
 
-  /// What is remembered of a webhook that fails or is slow.
+  /// The pause that a webhook gets if it asks for one.
+  static func pause(asked: Duration?) -> Duration { min(asked ?? .zero, longestRest) }
+
+  /// The state of a webhook that fails or is slow.
   private struct Doubt {
     var failures = 0
     var isSlow = false
@@ -23,7 +26,7 @@ struct WebhookPlaces {
 
   /// How many documents are taken next, of which webhooks, and how many in all.
   ///
-  /// - Parameter webhooks: All that may be told something. What is remembered of others is forgotten.
+  /// - Parameter webhooks: All that may be told something. The failures of others are forgotten.
   mutating func free(
     among webhooks: [UUID], at now: ContinuousClock.Instant = .now
   ) -> (places: [(webhook: UUID, count: Int)], count: Int) {
@@ -75,7 +78,7 @@ struct WebhookPlaces {
     var doubt = doubts[webhook] ?? Doubt()
     doubt.failures += 1
     if doubt.failures >= Self.patience || isOverloaded {
-      doubt.until = now + max(doubt.backoff.next(), min(pause ?? .zero, Self.longestRest))
+      doubt.until = now + max(doubt.backoff.next(), Self.pause(asked: pause))
     }
     doubts[webhook] = doubt
   }

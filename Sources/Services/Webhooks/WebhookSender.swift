@@ -259,7 +259,7 @@ final class WebhookSender: Worker {
     }
     try await settle(
       entry, attempts, next: version, sent, failures,
-      in: max(delay, min(answer.retryAfter ?? .zero, WebhookPlaces.longestRest)))
+      in: max(delay, WebhookPlaces.pause(asked: answer.retryAfter)))
   }
 
   private func settle(
